@@ -1,1 +1,4 @@
-//! (to be written)
+//! stub
+/// stub
+#[derive(Clone, Debug, Default)]
+pub struct Secrets;

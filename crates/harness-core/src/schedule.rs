@@ -1,0 +1,192 @@
+//! The sixth seam: in which order the calls of one reply run, and what each of them goes through.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::Agent;
+use crate::conversation::{INTERRUPTED, ToolCall, ToolResult};
+use crate::event::{Decision, Event};
+use crate::model::invalid_input;
+use crate::permission::Verdict;
+use crate::tool::{DynTool, Effect, ToolContext, ToolError};
+
+/// How long a tool may go on after a cancel, to return what it has.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Runs the calls of one reply. Every call must be answered; [`Runner::run`] answers one.
+#[async_trait]
+pub trait Schedule: Send + Sync {
+    /// The results, in any order: the conversation puts them into call order.
+    async fn run(&self, calls: &[ToolCall], runner: &Runner<'_>) -> Vec<ToolResult>;
+}
+
+/// One after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct InOrder;
+
+#[async_trait]
+impl Schedule for InOrder {
+    async fn run(&self, calls: &[ToolCall], runner: &Runner<'_>) -> Vec<ToolResult> {
+        let mut results = Vec::with_capacity(calls.len());
+        for call in calls {
+            results.push(runner.run(call).await);
+        }
+        results
+    }
+}
+
+/// What a call goes through: admitted (input, hooks, gate), then performed (the tool, hooks after).
+#[derive(Debug)]
+pub struct Runner<'a> {
+    agent: &'a Agent,
+    cancel: &'a CancellationToken,
+    fatal: Mutex<Option<String>>,
+}
+
+/// A call that may run.
+pub struct Admitted {
+    /// The call, as the hooks left it.
+    pub call: ToolCall,
+    /// What it will do.
+    pub effect: Effect,
+    tool: Arc<dyn DynTool>,
+    cx: ToolContext,
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admitted").field("call", &self.call).field("effect", &self.effect).finish()
+    }
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) fn new(agent: &'a Agent, cancel: &'a CancellationToken) -> Self {
+        Self { agent, cancel, fatal: Mutex::new(None) }
+    }
+
+    /// Answers one call.
+    pub async fn run(&self, call: &ToolCall) -> ToolResult {
+        match self.admit(call).await {
+            Ok(admitted) => self.perform(admitted).await,
+            Err(result) => result,
+        }
+    }
+
+    /// Finds the tool, checks the input, asks the hooks and, last, the gate.
+    ///
+    /// # Errors
+    /// The call may not run; the result says why.
+    pub async fn admit(&self, call: &ToolCall) -> Result<Admitted, ToolResult> {
+        let mut call = call.clone();
+        if self.cancel.is_cancelled() || self.has_failed() {
+            return Err(self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO));
+        }
+        let cx = ToolContext {
+            agent: self.agent.name.clone(),
+            call_id: call.id.clone(),
+            cwd: self.agent.cwd.clone(),
+            cancel: self.cancel.clone(),
+            observers: self.agent.observers.clone(),
+            secrets: self.agent.secrets.clone(),
+        };
+        match self.judge(&mut call, &cx).await {
+            Ok((tool, effect)) => Ok(Admitted { call, effect, tool, cx }),
+            Err(why) => Err(self.answered(&call, Err(why), Duration::ZERO)),
+        }
+    }
+
+    async fn judge(
+        &self,
+        call: &mut ToolCall,
+        cx: &ToolContext,
+    ) -> Result<(Arc<dyn DynTool>, Effect), String> {
+        if let Some(raw) = invalid_input(call) {
+            return Err(format!("the input was not a JSON object: {raw}"));
+        }
+        let mut tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
+        let mut effect = tool.effect(&call.input).map_err(|e| e.to_string())?;
+        let mut verdict = Verdict::Allow;
+        for hook in &self.agent.hooks {
+            verdict = verdict.max(hook.before_tool(call, &effect, cx).await);
+            // The hook may have rewritten it: look again, so that the next one sees what will run.
+            tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
+            effect = tool.effect(&call.input).map_err(|e| e.to_string())?;
+        }
+        match self.agent.gate.decide(call, &effect, verdict, cx).await {
+            Decision::Allowed => Ok((tool, effect)),
+            Decision::Denied(why) => Err(format!("denied: {why}")),
+        }
+    }
+
+    /// Runs the tool. A panic in it is its failure, not ours.
+    pub async fn perform(&self, admitted: Admitted) -> ToolResult {
+        let Admitted { call, tool, cx, .. } = admitted;
+        cx.observers.tell(&cx.agent, &Event::ToolStarted(call.clone()));
+        let start = Instant::now();
+        let work = AssertUnwindSafe(tool.call(call.input.clone(), &cx)).catch_unwind();
+        let late = async {
+            self.cancel.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let outcome = tokio::select! {
+            done = work => match done {
+                Ok(Ok(content)) => Ok(content),
+                Ok(Err(ToolError::Tell(why))) => Err(why),
+                Ok(Err(ToolError::Fatal(why))) => {
+                    *self.lock() = Some(why.clone());
+                    Err(why)
+                }
+                Err(_) => Err(format!("the tool `{}` panicked; this is a bug in the tool", call.name)),
+            },
+            () = late => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
+        };
+        let mut result = match outcome {
+            Ok(content) => ToolResult::done(call.id.as_str(), content),
+            Err(why) => ToolResult::failed(call.id.as_str(), why),
+        };
+        for hook in &self.agent.hooks {
+            hook.after_tool(&call, &mut result, &cx).await;
+        }
+        self.told(&call, result, start.elapsed())
+    }
+
+    /// The fatal failure, if a tool had one.
+    pub(crate) fn into_fatal(self) -> Option<String> {
+        self.fatal.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(
+        &self,
+        call: &ToolCall,
+        outcome: Result<String, String>,
+        took: Duration,
+    ) -> ToolResult {
+        let result = match outcome {
+            Ok(text) => ToolResult::done(call.id.as_str(), text),
+            Err(why) => ToolResult::failed(call.id.as_str(), why),
+        };
+        self.told(call, result, took)
+    }
+
+    fn told(&self, call: &ToolCall, result: ToolResult, took: Duration) -> ToolResult {
+        let event = Event::ToolFinished { call: call.clone(), result, took };
+        self.agent.observers.tell(&self.agent.name, &event);
+        match event {
+            Event::ToolFinished { result, .. } => result,
+            _ => unreachable!("the event above"),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

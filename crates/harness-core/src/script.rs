@@ -1,0 +1,320 @@
+//! A model that speaks prepared lines: the offline default, the demos, the tests.
+//!
+//! A play (`demo.yaml`) has a prompt and scenes; a scene has lines. Which line comes next is read from
+//! the conversation itself (how often the model has spoken since the human last did), so one script
+//! serves many agents at once, and a turn that is resumed or sent again gets the same line again.
+//! It is a script and says so; only the tools it calls are real.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use regex::Regex;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use crate::conversation::{Block, Message, Role, ToolCall};
+use crate::model::{Delta, Model, ModelStream, Reply, Request, StopReason, Usage};
+
+/// A play, as `demo.yaml` holds it. Unknown fields are errors.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Play {
+    /// What the learner may send with Enter: one prompt, or several, one after the other.
+    #[serde(deserialize_with = "one_or_many")]
+    pub prompt: Vec<String>,
+    /// What is made in the playground before the play.
+    #[serde(default)]
+    pub setup: Setup,
+    /// Who says what. The first scene whose conditions hold is played.
+    pub scenes: Vec<Scene>,
+}
+
+/// What a playground holds when the play begins.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// Files to make: path and content.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// Makes it a git repository with everything committed.
+    #[serde(default)]
+    pub git: bool,
+}
+
+/// Lines, and when they are spoken. All conditions that are given must hold; a scene without any
+/// answers the play's own prompts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scene {
+    /// The agent's name.
+    pub agent: Option<String>,
+    /// A pattern found in its system prompt.
+    pub system: Option<Pattern>,
+    /// A pattern found in its first message.
+    pub first: Option<Pattern>,
+    /// A pattern found in what the human said last.
+    pub said: Option<Pattern>,
+    /// What is said, one line a reply.
+    pub lines: Vec<Line>,
+}
+
+/// One reply.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Its words.
+    #[serde(default)]
+    pub text: String,
+    /// The calls it makes.
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    /// Values taken from the results so far: a name, and a pattern whose first group is the value.
+    /// From here on `${name}` in texts and inputs stands for it.
+    #[serde(default)]
+    pub take: BTreeMap<String, Pattern>,
+}
+
+/// A call in a line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The tool's name.
+    pub tool: String,
+    /// Its input.
+    #[serde(default)]
+    pub input: Map<String, Value>,
+}
+
+/// A regular expression, compiled while the play is read.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let source = String::deserialize(deserializer)?;
+        Regex::new(&source).map(Self).map_err(|e| de::Error::custom(format!("{source:?}: {e}")))
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Prompts {
+        One(String),
+        Many(Vec<String>),
+    }
+    let prompts = match Prompts::deserialize(deserializer)? {
+        Prompts::One(prompt) => vec![prompt],
+        Prompts::Many(prompts) => prompts,
+    };
+    match prompts.iter().any(|prompt| prompt.trim().is_empty()) || prompts.is_empty() {
+        true => Err(de::Error::custom("a play needs a prompt that is not blank")),
+        false => Ok(prompts.into_iter().map(|prompt| prompt.trim().to_owned()).collect()),
+    }
+}
+
+impl Play {
+    /// Reads a play.
+    ///
+    /// # Errors
+    /// The text names line and column of what is wrong.
+    pub fn from_yaml(yaml: &str) -> Result<Self, serde_yaml::Error> {
+        serde_yaml::from_str(yaml)
+    }
+
+    /// The reply to this request, or why there is none.
+    ///
+    /// # Errors
+    /// The play does not know what was said, or has come to its end.
+    pub fn reply_to(&self, request: &Request<'_>) -> Result<Message, String> {
+        let talk = Talk::read(request.messages);
+        let scene = self.scenes.iter().find(|scene| self.holds(scene, request, &talk));
+        let scene = scene.ok_or_else(|| self.lost(&talk))?;
+        let line = scene.lines.get(talk.spoken).ok_or_else(|| self.lost(&talk))?;
+        let mut values = BTreeMap::new();
+        for (at, earlier) in scene.lines[..=talk.spoken].iter().enumerate() {
+            for (name, pattern) in &earlier.take {
+                let found = talk.results.iter().take(at).rev().find_map(|text| {
+                    let groups = pattern.0.captures(text)?;
+                    groups.get(1).or_else(|| groups.get(0)).map(|value| value.as_str().to_owned())
+                });
+                let why =
+                    || format!("the play expected `{}` in a result and did not find it", pattern.0);
+                values.insert(name.as_str(), found.ok_or_else(why)?);
+            }
+        }
+        let mut content = Vec::new();
+        if !line.text.is_empty() {
+            content.push(Block::text(filled(&line.text, &values)));
+        }
+        for (at, call) in line.calls.iter().enumerate() {
+            let mut input = Value::Object(call.input.clone());
+            fill(&mut input, &values);
+            let Value::Object(input) = input else { continue };
+            let id = format!("script_{}_{at}", request.messages.len());
+            content.push(Block::ToolUse(ToolCall {
+                id,
+                name: call.tool.clone(),
+                input,
+                rest: Map::new(),
+            }));
+        }
+        Ok(Message { role: Role::Assistant, content })
+    }
+
+    fn holds(&self, scene: &Scene, request: &Request<'_>, talk: &Talk) -> bool {
+        let found = |pattern: &Option<Pattern>, text: &str| {
+            pattern.as_ref().is_none_or(|pattern| pattern.0.is_match(text))
+        };
+        let bare = scene.agent.is_none()
+            && scene.system.is_none()
+            && scene.first.is_none()
+            && scene.said.is_none();
+        if bare {
+            return self.prompt.iter().any(|prompt| *prompt == talk.said.trim());
+        }
+        scene.agent.as_ref().is_none_or(|agent| agent == request.agent)
+            && found(&scene.system, &request.system.join("\n"))
+            && found(&scene.first, &talk.first)
+            && found(&scene.said, &talk.said)
+    }
+
+    fn lost(&self, talk: &Talk) -> String {
+        let known: Vec<String> = self.prompt.iter().map(|prompt| format!("“{prompt}”")).collect();
+        let what = match self.prompt.iter().any(|prompt| *prompt == talk.said.trim()) {
+            true => "The script has come to its end.",
+            false => "I am a script, not a model, and I do not know what to say to that.",
+        };
+        format!(
+            "{what} The prompt that I know is {}. To talk to a model, set ANTHROPIC_API_KEY \
+             (or ANTHROPIC_BASE_URL for a local server) in .env; see .env.example.",
+            known.join(", then ")
+        )
+    }
+}
+
+/// What a script needs to know of a conversation.
+struct Talk {
+    first: String,
+    said: String,
+    /// How often the model has spoken since.
+    spoken: usize,
+    /// The results before each of its next lines, joined.
+    results: Vec<String>,
+}
+
+impl Talk {
+    fn read(messages: &[Message]) -> Self {
+        let said_at = messages.iter().rposition(|m| m.role == Role::User && !m.text().is_empty());
+        let since = &messages[said_at.map_or(0, |at| at + 1)..];
+        let results = since.iter().filter(|m| m.role == Role::User).map(|message| {
+            let texts = message.results().map(|result| result.content.text().into_owned());
+            texts.collect::<Vec<_>>().join("\n")
+        });
+        let first = messages.first().map(|message| {
+            let notes = message.content.iter().filter_map(|block| match block {
+                Block::Note(note) => Some(note.as_str()),
+                _ => None,
+            });
+            notes.chain([message.text().as_str()]).collect::<Vec<_>>().join("\n")
+        });
+        Self {
+            first: first.unwrap_or_default(),
+            said: said_at.map(|at| messages[at].text()).unwrap_or_default(),
+            spoken: since.iter().filter(|m| m.role == Role::Assistant).count(),
+            results: results.collect(),
+        }
+    }
+}
+
+fn filled(text: &str, values: &BTreeMap<&str, String>) -> String {
+    let mut text = text.to_owned();
+    for (name, value) in values {
+        text = text.replace(&format!("${{{name}}}"), value);
+    }
+    text
+}
+
+fn fill(value: &mut Value, values: &BTreeMap<&str, String>) {
+    match value {
+        Value::String(text) => *text = filled(text, values),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, values)),
+        _ => {}
+    }
+}
+
+/// A model that plays a [`Play`]. Any number of agents may share it.
+#[derive(Clone, Debug)]
+pub struct Script {
+    play: Arc<Play>,
+}
+
+impl Script {
+    /// Speaks the lines of this play.
+    pub fn new(play: Play) -> Self {
+        Self { play: Arc::new(play) }
+    }
+}
+
+impl Model for Script {
+    fn stream(&self, request: &Request<'_>) -> ModelStream {
+        let message = self.play.reply_to(request).unwrap_or_else(|why| Message {
+            role: Role::Assistant,
+            content: vec![Block::text(why)],
+        });
+        stream::iter(deltas(message, request).into_iter().map(Ok)).boxed()
+    }
+}
+
+/// The deltas of a finished message, in pieces as a server would send them.
+fn deltas(message: Message, request: &Request<'_>) -> Vec<Delta> {
+    let mut deltas = Vec::new();
+    let mut written = 0;
+    for block in &message.content {
+        match block {
+            Block::Text(text) => {
+                written += text.text.len();
+                deltas.extend(
+                    text.text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned())),
+                );
+            }
+            Block::ToolUse(call) => {
+                let bytes = Value::Object(call.input.clone()).to_string().len();
+                written += bytes;
+                deltas.push(Delta::ToolInput {
+                    id: call.id.clone(),
+                    name: call.name.clone(),
+                    bytes,
+                });
+            }
+            _ => {}
+        }
+    }
+    let calls = message.calls().next().is_some();
+    let stop = if calls { StopReason::ToolUse } else { StopReason::EndTurn };
+    deltas.push(Delta::Done(Reply { message, stop, usage: estimate(request, written) }));
+    deltas
+}
+
+/// A script has no tokenizer; four bytes a token is the rule of thumb where nothing better is known.
+fn estimate(request: &Request<'_>, written: usize) -> Usage {
+    let prompt: usize = request.system.iter().map(String::len).sum::<usize>()
+        + request.messages.iter().flat_map(|m| &m.content).map(size).sum::<usize>();
+    Usage {
+        input_tokens: (prompt / 4) as u64,
+        output_tokens: (written / 4) as u64,
+        ..Usage::default()
+    }
+}
+
+fn size(block: &Block) -> usize {
+    match block {
+        Block::Text(text) => text.text.len(),
+        Block::Note(note) => note.len(),
+        Block::ToolUse(call) => call.input.values().map(|v| v.as_str().map_or(8, str::len)).sum(),
+        Block::ToolResult(result) => result.content.text().len(),
+        _ => 0,
+    }
+}
