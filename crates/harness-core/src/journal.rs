@@ -235,6 +235,19 @@ impl<T> Journal<T> {
         file.unlock().map_err(&failed)?;
         Ok(Some((file, len)))
     }
+
+    /// True when a line begins, or the file ends, at this offset.
+    fn begins_at(&self, file: &File, offset: u64, len: u64) -> Result<bool> {
+        let mut before = [b'\n'];
+        if offset > 0 && offset <= len {
+            file.read_exact_at(&mut before, offset - 1).map_err(self.failed("read"))?;
+        }
+        Ok(offset <= len && before == *b"\n")
+    }
+
+    fn misplaced(&self, offset: u64, len: u64) -> JournalError {
+        JournalError::Offset { path: self.path.clone(), offset, len }
+    }
 }
 
 impl<T: DeserializeOwned> Journal<T> {
@@ -249,20 +262,13 @@ impl<T: DeserializeOwned> Journal<T> {
     /// [`JournalError::Offset`] when no line begins there.
     pub fn read_from(&self, offset: u64) -> Result<Lines<T>> {
         let mut lines = Lines { records: Vec::new(), bad: Vec::new(), torn: None, end: offset };
-        let opened = self.open_settled()?;
-        let len = opened.as_ref().map_or(0, |(_, len)| *len);
-        let failed = self.failed("read");
-        let misplaced = || JournalError::Offset { path: self.path.clone(), offset, len };
-        let Some((mut file, _)) = opened.filter(|_| offset <= len) else {
-            return if offset == 0 { Ok(lines) } else { Err(misplaced()) };
+        let Some((mut file, len)) = self.open_settled()? else {
+            return if offset == 0 { Ok(lines) } else { Err(self.misplaced(offset, 0)) };
         };
-        if offset > 0 {
-            let mut before = [0];
-            file.read_exact_at(&mut before, offset - 1).map_err(&failed)?;
-            if before != *b"\n" {
-                return Err(misplaced());
-            }
+        if !self.begins_at(&file, offset, len)? {
+            return Err(self.misplaced(offset, len));
         }
+        let failed = self.failed("read");
         file.seek(SeekFrom::Start(offset)).map_err(&failed)?;
         let mut text = BufReader::with_capacity(64 * 1024, file.take(len - offset));
         let (mut line, mut number) = (Vec::new(), 0);
@@ -367,10 +373,14 @@ impl Cursor {
         let start = Place { offset: 0, rebuilt: None };
         let Some(bytes) = workspace::read(&self.path)? else { return Ok(start) };
         let why = match serde_json::from_slice::<Saved>(&bytes) {
-            Ok(Saved { offset }) if journal.begins_at(offset)? => {
-                return Ok(Place { offset, rebuilt: None });
-            }
             Ok(Saved { offset }) => {
+                let fits = match journal.open_settled()? {
+                    Some((file, len)) => journal.begins_at(&file, offset, len)?,
+                    None => offset == 0,
+                };
+                if fits {
+                    return Ok(Place { offset, rebuilt: None });
+                }
                 format!("no record of {:?} begins at byte {offset}", journal.path)
             }
             Err(error) => error.to_string(),
@@ -383,29 +393,13 @@ impl Cursor {
             path: self.path.clone(),
             source,
         })?;
-        let told =
-            format!("cursor {:?} was damaged ({why}); set aside as {aside:?}, reading from 0", {
-                &self.path
-            });
+        let cursor = &self.path;
+        let told = format!("cursor {cursor:?} is damaged ({why}); kept as {aside:?}, read from 0");
         Ok(Place { offset: 0, rebuilt: Some(told) })
     }
 
     /// Saves a place atomically. Only after everything before it was handled.
     pub fn save(&self, offset: u64) -> Result<()> {
         Ok(workspace::replace(&self.path, format!("{{\"offset\":{offset}}}\n").as_bytes())?)
-    }
-}
-
-impl<T> Journal<T> {
-    fn begins_at(&self, offset: u64) -> Result<bool> {
-        if offset == 0 {
-            return Ok(true);
-        }
-        let Some((file, len)) = self.open_settled()? else { return Ok(false) };
-        let mut before = [0];
-        if offset <= len {
-            file.read_exact_at(&mut before, offset - 1).map_err(self.failed("read"))?;
-        }
-        Ok(before == *b"\n")
     }
 }

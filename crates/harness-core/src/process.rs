@@ -8,12 +8,13 @@
 //! `/dev/tty`, where the kernel stops it as a background group; the time-out ends it then. A real
 //! product calls `setsid` in the child (which needs unsafe code here) and puts a sandbox around it.
 
+mod pump;
+
 use std::{
     ffi::OsStr,
-    fs::{File, OpenOptions},
     future::pending,
-    io::{self, Write},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt, unix::process::ExitStatusExt},
+    io,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -21,26 +22,19 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::unix::pipe,
     process::{Child, Command},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{secrets::Secrets, text::Clipper};
+use self::pump::Pump;
+pub use self::pump::SPILL_LIMIT;
+use crate::secrets::Secrets;
 
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_millis(200);
-/// After the child's end: so long without a byte, and the output counts as complete.
-const QUIET: Duration = Duration::from_millis(60);
-/// After the child's end: a background child that never stops talking is cut off here.
-const DRAIN: Duration = Duration::from_millis(200);
-/// What a pipe holds at most, so one read empties it.
-const CHUNK: usize = 64 * 1024;
-
-/// The most bytes that a spill file gets.
-pub const SPILL_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A child that is ready to start.
 #[derive(Debug)]
@@ -221,16 +215,8 @@ impl Prepared {
         progress: impl FnMut(&[u8]) + Send,
     ) -> Result<Finished, ProcessError> {
         let started = Instant::now();
-        let cut = (limits.head, limits.tail);
-        let mut pump = Pump {
-            out: None,
-            err: None,
-            stdout: Clipper::new(cut.0, cut.1),
-            stderr: Clipper::new(cut.0, cut.1),
-            spill: Spill { path: limits.spill, file: None, written: 0, fault: None },
-            buffer: [vec![0; CHUNK], if self.apart { vec![0; CHUNK] } else { Vec::new() }],
-            progress,
-        };
+        let timeout = limits.timeout;
+        let mut pump = Pump::new(limits, progress);
         if cancel.is_cancelled() {
             return Ok(pump.finish(End::Cancelled(Duration::ZERO), Duration::ZERO));
         }
@@ -241,7 +227,7 @@ impl Prepared {
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
 
         let feed = feed(input, self.stdin.take());
-        let deadline = started.checked_add(limits.timeout);
+        let deadline = started.checked_add(timeout);
         let status = {
             let running = async {
                 tokio::pin!(feed);
@@ -368,145 +354,5 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-    }
-}
-
-/// Moves output from the pipes to where it is kept.
-struct Pump<P> {
-    out: Option<pipe::Receiver>,
-    err: Option<pipe::Receiver>,
-    stdout: Clipper,
-    stderr: Clipper,
-    spill: Spill,
-    buffer: [Vec<u8>; 2],
-    progress: P,
-}
-
-impl<P> Pump<P> {
-    fn discard(&mut self) {
-        for mut pipe in [self.out.take(), self.err.take()].into_iter().flatten() {
-            tokio::spawn(async move {
-                let mut bytes = vec![0; CHUNK];
-                while matches!(pipe.read(&mut bytes).await, Ok(1..)) {}
-            });
-        }
-    }
-
-    fn finish(self, end: End, took: Duration) -> Finished {
-        let (spilled, spill_fault) = self.spill.close();
-        let total = self.stdout.total();
-        let (output, stderr) = (self.stdout.finish(), self.stderr.finish());
-        Finished { end, output, stderr, total, spilled, spill_fault, took }
-    }
-}
-
-impl<P: FnMut(&[u8])> Pump<P> {
-    /// Waits for the next piece of output and keeps it; returns its length, 0 for the end of one
-    /// stream. Never ready once both have ended.
-    async fn step(&mut self) -> usize {
-        let [out, err] = &mut self.buffer;
-        tokio::select! {
-            read = read(&mut self.out, out) => {
-                let bytes = &out[..read];
-                if read > 0 {
-                    (self.progress)(bytes);
-                    self.spill.push(bytes, &self.stdout);
-                    self.stdout.push(bytes);
-                }
-                read
-            }
-            read = read(&mut self.err, err) => {
-                let bytes = &err[..read];
-                if read > 0 {
-                    (self.progress)(bytes);
-                    self.stderr.push(bytes);
-                }
-                read
-            }
-        }
-    }
-
-    /// Takes what is still in the pipes, until they end or [`QUIET`] passes without a byte. What
-    /// comes after two full pipes was said after the child's end (`yes &`) and is not waited for.
-    async fn drain(&mut self) {
-        let limit = Instant::now() + DRAIN;
-        let mut drained = 0;
-        while (self.out.is_some() || self.err.is_some()) && drained <= 2 * CHUNK {
-            let quiet = limit.min(Instant::now() + QUIET);
-            match timeout_at(quiet, self.step()).await {
-                Ok(bytes) => drained += bytes,
-                Err(_) => break,
-            }
-        }
-    }
-}
-
-async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
-    let Some(open) = pipe else { return pending().await };
-    match open.read(buffer).await {
-        Ok(bytes @ 1..) => bytes,
-        _ => {
-            *pipe = None;
-            0
-        }
-    }
-}
-
-/// The file for output that does not fit into memory. Written in place, not by another thread: it
-/// goes to the page cache, and the child waits meanwhile, which is as it should be.
-struct Spill {
-    path: Option<PathBuf>,
-    file: Option<File>,
-    written: u64,
-    fault: Option<String>,
-}
-
-impl Spill {
-    /// `before` is what came before these bytes, whole until the first overflow.
-    fn push(&mut self, bytes: &[u8], before: &Clipper) {
-        let Some(path) = &self.path else { return };
-        if self.fault.is_some() || (self.file.is_none() && before.has_room(bytes.len())) {
-            return;
-        }
-        if let Err(error) = Self::write(path, &mut self.file, &mut self.written, bytes, before) {
-            self.fault = Some(format!("{}: {error}", path.display()));
-        }
-    }
-
-    fn write(
-        path: &Path,
-        file: &mut Option<File>,
-        written: &mut u64,
-        bytes: &[u8],
-        before: &Clipper,
-    ) -> io::Result<()> {
-        let mut pieces = vec![bytes];
-        let file = match file {
-            Some(file) => file,
-            None => {
-                pieces.splice(..0, before.kept());
-                if let Some(folder) = path.parent() {
-                    std::fs::create_dir_all(folder)?;
-                }
-                // New, never through a link that somebody has laid there; output may be private.
-                file.insert(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?)
-            }
-        };
-        for piece in pieces {
-            let room = usize::try_from(SPILL_LIMIT - *written).unwrap_or(usize::MAX);
-            let part = &piece[..piece.len().min(room)];
-            file.write_all(part)?;
-            *written += part.len() as u64;
-            if part.len() < piece.len() {
-                let cut = format!("cut after {SPILL_LIMIT} bytes");
-                file.write_all(format!("\n[… {cut} …]\n").as_bytes())?;
-                return Err(io::Error::other(cut));
-            }
-        }
-        Ok(())
-    }
-
-    fn close(self) -> (Option<PathBuf>, Option<String>) {
-        (self.path.filter(|_| self.file.is_some()), self.fault)
     }
 }

@@ -1,4 +1,5 @@
 //! Records that survive: crashes, damage, many writers.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     collections::BTreeMap,

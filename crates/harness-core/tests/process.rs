@@ -1,4 +1,5 @@
 //! Real children: how they end, what is kept, who is killed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
 //! Real folders, links and files: what is reached, what is refused, what survives.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     fs::{self, File},
