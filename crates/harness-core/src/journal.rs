@@ -5,7 +5,8 @@
 //! damaged is told and skipped, the others are kept. Nothing is ever rewritten, so a reader needs
 //! only an offset to go on from ([`Cursor`]).
 //!
-//! A real product also rotates: it starts a new file at some size and drops the oldest.
+//! All calls block (an append waits for the disk, a few milliseconds); async code that minds goes
+//! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and drops the oldest.
 
 use std::{
     fs::{self, File},

@@ -207,7 +207,7 @@ impl Prepared {
     /// that it does not die of a closed pipe, until the runtime ends.
     ///
     /// # Errors
-    /// Only when the child did not start. Everything else is an [`End`].
+    /// When the child did not start, or the system lost it. Everything else is an [`End`].
     pub async fn run(
         mut self,
         limits: Limits,
@@ -262,8 +262,8 @@ impl Prepared {
         Ok(pump.finish(end, started.elapsed()))
     }
 
-    /// Pipes and start. Our copies of the child's ends are closed on return (the command is
-    /// dropped): otherwise the pipe would never end.
+    /// Pipes and start. The command lets go of our copies of the child's ends at once: as long as
+    /// one is open the pipe does not end.
     fn start<P>(&mut self, pump: &mut Pump<P>) -> io::Result<(Child, Option<pipe::Sender>)> {
         let (reader, writer) = io::pipe()?;
         pump.out = Some(pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?);

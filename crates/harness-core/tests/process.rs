@@ -195,6 +195,13 @@ async fn a_child_that_is_deaf_to_term_is_killed() {
 }
 
 #[tokio::test]
+async fn a_child_that_floods_can_be_cancelled() {
+    let done = cancel_when_ready(shell("trap '' TERM; yes ready")).await;
+    assert!(matches!(done.end, End::Cancelled(_)));
+    assert!(done.output.starts_with("ready\nready\n"));
+}
+
+#[tokio::test]
 async fn a_cancel_before_the_start_starts_nothing() {
     let folder = TempDir::new().unwrap();
     let prepared = Prepared::shell("touch here", folder.path(), &Secrets::default()).unwrap();

@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes of a small state file.
 const STATE_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`]. For the
-/// harness's own files; paths that a model names go through a [`Workspace`].
+/// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic). For the
+/// harness's own files; paths that a model names go through a `Workspace`.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let (path, folder, name) = place(path.as_ref())?;
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
