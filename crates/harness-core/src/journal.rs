@@ -6,7 +6,8 @@
 //! only an offset to go on from ([`Cursor`]).
 //!
 //! All calls block (an append waits for the disk, a few milliseconds); async code that minds goes
-//! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and drops the oldest.
+//! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and
+//! drops the oldest.
 
 use std::{
     fs::{self, File},
