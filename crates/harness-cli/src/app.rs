@@ -62,7 +62,8 @@ pub trait Steering: Send + Sync {
     fn typed(&self, line: String) -> Option<String>;
 }
 
-type Run = Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
+type Run =
+    Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
 type AtExit = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type MakeDisplay = Box<dyn FnOnce(Screen) -> Arc<dyn Observer> + Send>;
 
@@ -115,7 +116,10 @@ impl App {
     /// A command `:name`. What it returns is printed; `about` is its line in `:help`.
     pub fn command<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
     where
-        F: for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>>
+            + Send
+            + Sync
+            + 'static,
     {
         self.commands.push(Command { name, about, run: Box::new(run) });
         self

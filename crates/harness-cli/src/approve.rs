@@ -36,7 +36,8 @@ impl Approver for AskPerson {
                 self.screen.line(format!("  {name}{}", text::visible(line)));
             }
         }
-        let answer = self.input.question("  [y]es, for this [s]ession, [a]lways, or say why not: ").await;
+        let answer =
+            self.input.question("  [y]es, for this [s]ession, [a]lways, or say why not: ").await;
         match answer.as_deref().map(str::trim) {
             Some("y" | "yes") => Answer::Once,
             Some("s" | "session") => Answer::Session,

@@ -95,10 +95,12 @@ impl Observer for Display {
                 self.screen.spin("thinking");
             }
             Event::Folded { messages } => {
-                self.screen.styled_line(DIM, &format!("{by}{messages} messages folded into a summary"));
+                self.screen
+                    .styled_line(DIM, &format!("{by}{messages} messages folded into a summary"));
             }
             Event::ChildStarted { child, task } => {
-                self.screen.styled_line(BOLD, &format!("{by}{child} starts: {}", text::strip(task)));
+                self.screen
+                    .styled_line(BOLD, &format!("{by}{child} starts: {}", text::strip(task)));
             }
             Event::ChildEnded { child, outcome } => {
                 self.screen.styled_line(BOLD, &format!("{by}{child}: {}", text::strip(outcome)));

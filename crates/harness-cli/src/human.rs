@@ -3,8 +3,8 @@
 use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
 use harness_core::{
-    Block, Delta, Message, Model, ModelError, ModelStream, Reply, Request, Role, StopReason, ToolCall,
-    Usage, text,
+    Block, Delta, Message, Model, ModelError, ModelStream, Reply, Request, Role, StopReason,
+    ToolCall, Usage, text,
 };
 use serde_json::{Map, Value};
 
@@ -72,7 +72,11 @@ impl Model for Human {
             loop {
                 let line = match read(&input).await {
                     Typed::Line(line) => line,
-                    _ => return Err(ModelError::Other("the person who plays the model left".to_owned())),
+                    _ => {
+                        return Err(ModelError::Other(
+                            "the person who plays the model left".to_owned(),
+                        ));
+                    }
                 };
                 if line.trim().is_empty() && !content.is_empty() {
                     break;

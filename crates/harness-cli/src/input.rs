@@ -69,8 +69,13 @@ impl Input {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let terminal = is_terminal();
         let saved = if terminal { termios::tcgetattr(io::stdin()).ok() } else { None };
-        let reader =
-            Reader { wanted, wake: wake_reader, send, shared: shared.clone(), screen: screen.clone() };
+        let reader = Reader {
+            wanted,
+            wake: wake_reader,
+            send,
+            shared: shared.clone(),
+            screen: screen.clone(),
+        };
         thread::Builder::new().name("stdin".to_owned()).spawn(move || match terminal {
             true => reader.terminal(history),
             false => reader.pipe(),
@@ -315,8 +320,7 @@ impl Reader {
     /// where the prompt finds it.
     fn look(&self) -> Seen {
         let stdin = rustix::stdio::stdin();
-        let mut fds =
-            [PollFd::new(&self.wake, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.wake, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
         if poll(&mut fds, None).is_err() {
             return Seen::Bytes(Vec::new()); // a signal; look again
         }

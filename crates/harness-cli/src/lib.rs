@@ -74,7 +74,10 @@ pub fn main_with<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
 ) -> ExitCode {
-    let command = Cli::<X>::command().name(lesson.name).about(lesson.motto).version(env!("CARGO_PKG_VERSION"));
+    let command = Cli::<X>::command()
+        .name(lesson.name)
+        .about(lesson.motto)
+        .version(env!("CARGO_PKG_VERSION"));
     let parsed = command.try_get_matches().and_then(|matches| Cli::<X>::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -83,7 +86,8 @@ pub fn main_with<X: Args, A: Into<App>>(
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| {
         let outcome = runtime.block_on(run(lesson, cli.shared, cli.own, setup));
         runtime.shutdown_background(); // whatever still blocks in a thread is not waited for
@@ -157,7 +161,9 @@ async fn run<X, A: Into<App>>(
     if app.chat.conversation.messages().is_empty() {
         // Not in the system prompt: a path and a date there would empty the prompt cache.
         let today = jiff::Zoned::now().date();
-        app.chat.conversation.note(format!("The workspace is {}. Today is {today}.", cwd.display()));
+        app.chat
+            .conversation
+            .note(format!("The workspace is {}. Today is {today}.", cwd.display()));
     }
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
@@ -165,7 +171,10 @@ async fn run<X, A: Into<App>>(
             prompt = prompts.first().cloned().unwrap_or_default();
         }
         if prompt.is_empty() {
-            return Err(UsageError("-p needs a prompt: a text after it, or standard input".to_owned()).into());
+            return Err(UsageError(
+                "-p needs a prompt: a text after it, or standard input".to_owned(),
+            )
+            .into());
         }
         if !quiet {
             told.iter().for_each(|line| screen.styled_line(DIM, line));

@@ -23,7 +23,9 @@ pub(crate) fn prompt(given: &str) -> Result<String> {
         return Ok(given.to_owned());
     }
     let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).context("cannot read the prompt from standard input")?;
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .context("cannot read the prompt from standard input")?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
@@ -45,7 +47,8 @@ pub(crate) async fn run(
     app.chat.agent.observers.add(report.clone());
     app.chat.agent.tell(&Event::SessionStarted);
     if report.stream {
-        let tools: Vec<String> = app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
+        let tools: Vec<String> =
+            app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
         let (model, cwd) = (&app.chat.agent.model_id, &app.chat.agent.cwd);
         report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
     }
@@ -157,7 +160,9 @@ impl Observer for Report {
                 let content = vec![harness_core::Block::ToolResult(result.clone())];
                 let message = Message { role: Role::User, content };
                 let ms = took.as_millis() as u64;
-                self.print(&json!({"type": "user", "agent": agent, "message": message, "duration_ms": ms}));
+                self.print(
+                    &json!({"type": "user", "agent": agent, "message": message, "duration_ms": ms}),
+                );
             }
             Event::Decided { call, decision: Decision::Denied(why) } => {
                 let denial = json!({"tool_name": call.name, "tool_use_id": call.id,

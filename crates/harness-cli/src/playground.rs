@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 /// A fresh folder under the system's temporary one.
 pub(crate) fn fresh(name: &str) -> Result<PathBuf> {
     let mut builder = tempfile::Builder::new();
-    let folder = builder.prefix(&format!("{name}-")).tempdir().context("cannot make a playground")?;
+    let folder =
+        builder.prefix(&format!("{name}-")).tempdir().context("cannot make a playground")?;
     Ok(folder.keep().canonicalize()?)
 }
 
@@ -26,7 +27,8 @@ pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
     }
     if setup.git && !folder.join(".git").exists() {
         let identity = ["-c", "user.name=Player", "-c", "user.email=player@example.invalid"];
-        for step in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-qm", "Start"]] {
+        for step in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-qm", "Start"]]
+        {
             let args = identity.iter().chain(step).map(|arg| (*arg).to_owned());
             git(folder, args.collect()).await?;
         }

@@ -100,33 +100,34 @@ impl Repl {
                 }
             };
             open = false;
-            let interrupted = std::mem::replace(&mut interrupted_before, typed == Typed::Interrupted);
+            let interrupted =
+                std::mem::replace(&mut interrupted_before, typed == Typed::Interrupted);
             match typed {
                 Typed::End => {
                     self.screen.line("");
                     return 0;
                 }
-                Typed::Interrupted if interrupted || !self.input.is_terminal() => return INTERRUPTED,
+                Typed::Interrupted if interrupted || !self.input.is_terminal() => {
+                    return INTERRUPTED;
+                }
                 Typed::Interrupted => self.screen.styled_line(DIM, "Ctrl-C again leaves"),
-                Typed::Line(line) => {
-                    match line.trim() {
-                        "q" | "exit" | "quit" => return 0,
-                        "" => {
-                            if let Some(prompt) = self.play.next() {
-                                self.screen.line(format!("{}{prompt}", self.prompt));
-                                if let Some(code) = self.turn(Some(prompt)).await {
-                                    return code;
-                                }
-                            }
-                        }
-                        command if command.starts_with(':') => self.command(command).await,
-                        prompt => {
-                            if let Some(code) = self.turn(Some(prompt.to_owned())).await {
+                Typed::Line(line) => match line.trim() {
+                    "q" | "exit" | "quit" => return 0,
+                    "" => {
+                        if let Some(prompt) = self.play.next() {
+                            self.screen.line(format!("{}{prompt}", self.prompt));
+                            if let Some(code) = self.turn(Some(prompt)).await {
                                 return code;
                             }
                         }
                     }
-                }
+                    command if command.starts_with(':') => self.command(command).await,
+                    prompt => {
+                        if let Some(code) = self.turn(Some(prompt.to_owned())).await {
+                            return code;
+                        }
+                    }
+                },
             }
         }
     }
@@ -182,8 +183,12 @@ impl Repl {
         };
         match ended {
             Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => self.screen.error(format!("the model declined {}", text::strip(&why))),
-            Ok(Stop::Interrupted) => self.screen.styled_line(DIM, "interrupted; the conversation goes on"),
+            Ok(Stop::Refused(why)) => {
+                self.screen.error(format!("the model declined {}", text::strip(&why)))
+            }
+            Ok(Stop::Interrupted) => {
+                self.screen.styled_line(DIM, "interrupted; the conversation goes on")
+            }
             Err(error) => self.screen.error(text::strip(&error.to_string())),
         }
         self.screen.rest();
@@ -203,7 +208,9 @@ impl Repl {
                 Some(near) => format!("did you mean :{near}? "),
                 None => String::new(),
             };
-            return self.screen.error(format!("there is no command :{name}; {near}:help lists them"));
+            return self
+                .screen
+                .error(format!("there is no command :{name}; {near}:help lists them"));
         };
         match (command.run)(chat, args.trim()).await {
             Ok(text) if text.is_empty() => {}

@@ -50,7 +50,10 @@ impl Settings {
                 dotenvy::Error::LineParse(line, _) => {
                     let at = text.lines().position(|l| l.contains(line.trim()));
                     let at = at.map_or(String::new(), |at| format!(":{}", at + 1));
-                    anyhow::anyhow!("{}{at}: not of the form NAME=value; mend it or remove it", path.display())
+                    anyhow::anyhow!(
+                        "{}{at}: not of the form NAME=value; mend it or remove it",
+                        path.display()
+                    )
                 }
                 other => anyhow::anyhow!("{}: {other}", path.display()),
             })?;
@@ -79,7 +82,9 @@ impl Settings {
         let values = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
         let keys = values.into_iter().filter_map(|name| self.get(name));
         let looks_secret = |name: &str| {
-            ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|word| name.to_uppercase().contains(word))
+            ["KEY", "TOKEN", "SECRET", "PASSWORD"]
+                .iter()
+                .any(|word| name.to_uppercase().contains(word))
         };
         let filed = self.file.iter().filter(|(name, _)| looks_secret(name)).map(|(_, v)| v.clone());
         Secrets::new(names, keys.chain(filed))

@@ -48,7 +48,8 @@ pub(crate) fn speaker(
         let play = Play::from_yaml(lesson.play)
             .with_context(|| format!("the play of {} (demo.yaml) cannot be read", lesson.name))?;
         let why = if args.demo { "--demo" } else { "no key is set" };
-        let told = vec![format!("{why}: a script speaks here, not a model; the tools it calls are real")];
+        let told =
+            vec![format!("{why}: a script speaks here, not a model; the tools it calls are real")];
         let model = Arc::new(Script::new(play.clone()));
         return Ok(Speaker { model, model_id: "script".to_owned(), play: Some(play), told });
     }

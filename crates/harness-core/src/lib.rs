@@ -14,6 +14,7 @@ pub mod script;
 pub mod secrets;
 pub mod text;
 pub mod tool;
+pub mod tools;
 pub mod workspace;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
 pub use conversation::{

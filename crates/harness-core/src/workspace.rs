@@ -192,7 +192,15 @@ impl Workspace {
         let failed = |source| self.wrap("open", path, source);
         // Looked at first, because opening alone can act on a device; and again once it is open.
         regular(path, self.dir.symlink_metadata(&resolved).map_err(failed)?.file_type())?;
-        let file = self.dir.open_with(&resolved, &reading()).map_err(failed)?;
+        self.open_beneath(resolved)
+    }
+
+    /// Opens a regular file below the root by a path that a walk of the root came upon. Follows no
+    /// link, so it needs no resolving: one system call where [`Workspace::open_read`] makes many.
+    pub fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
+        let path = path.as_ref();
+        let failed = |source| self.wrap("open", path, source);
+        let file = self.dir.open_with(path, &reading()).map_err(failed)?;
         regular(path, file.metadata().map_err(failed)?.file_type())?;
         let file = file.into_std();
         let metadata = file.metadata().map_err(failed)?;
