@@ -77,15 +77,15 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
         let mut violations = rule(&tree);
         violations.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         if violations.is_empty() {
-            println!("ok   {title}");
+            say!("ok   {title}");
         }
         for Violation { file, line, reason } in &violations {
-            println!("FAIL {file}:{line}: {reason}");
+            say!("FAIL {file}:{line}: {reason}");
         }
         count += violations.len();
     }
     let sessions = tree.sessions().count();
-    println!("check: {sessions} sessions, {} Rust files, {count} violations", tree.sources.len());
+    say!("check: {sessions} sessions, {} Rust files, {count} violations", tree.sources.len());
     if count == 0 { Ok(()) } else { Err(Failure::Failed(format!("check: {count} violations"))) }
 }
 

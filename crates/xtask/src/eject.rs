@@ -35,10 +35,7 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     };
     let dir = std::path::absolute(dir).map_err(|e| format!("{dir}: {e}"))?;
     let count = eject(repo, name, &dir)?;
-    println!(
-        "{}: {count} files\nnext: cd {0} && cargo test && cargo run --bin {name}",
-        dir.display()
-    );
+    say!("{}: {count} files\nnext: cd {0} && cargo test && cargo run --bin {name}", dir.display());
     Ok(())
 }
 
@@ -73,10 +70,8 @@ fn refuse(repo: &Repo, dir: &Path) -> Result<(), String> {
             "{shown} lies among this workspace's members: take a folder elsewhere"
         ));
     }
-    match std::fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => {
-            Err(format!("{shown} is not empty: take a new folder"))
-        }
+    match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(format!("{shown} is not empty: take a new folder")),
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(format!("{shown}: {e}")),
         _ => Ok(()),
     }

@@ -1,8 +1,16 @@
 //! The chores of this workspace: `cargo xtask test | check | new | eject | interop | bench`.
 //!
 //! Std only and outside `default-members`, so that no session ever compiles it.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever runs it")]
+#![expect(clippy::print_stderr, reason = "a chore talks to whoever runs it")]
 #![expect(clippy::disallowed_methods, reason = "chores start cargo, git, pip and apt-get")]
+
+/// A line on stdout; a reader that went away (`| head`) is no error.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
 
 mod bench;
 mod check;
@@ -93,7 +101,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("which chore?\n\n{}", help())));
     };
     if asks_help(name) {
-        println!("{}", help());
+        say!("{}", help());
         return Ok(());
     }
     let Some(chore) = CHORES.iter().find(|chore| chore.name == name) else {
@@ -101,7 +109,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("no chore is called {name:?}{near}")));
     };
     if rest.iter().any(asks_help) {
-        println!("{}", chore.help.trim_end());
+        say!("{}", chore.help.trim_end());
         return Ok(());
     }
     (chore.run)(&Repo::find()?, rest)

@@ -9,7 +9,7 @@ pub(crate) fn near<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> St
             let contains = wanted.len() > 1 && (name.contains(wanted) || wanted.contains(name));
             (if contains { 0 } else { distance(wanted, name) }, *name)
         })
-        .filter(|(far, _)| *far <= (wanted.len() / 3).max(1))
+        .filter(|(far, _)| *far <= (wanted.len() / 3).max(2))
         .collect();
     ranked.sort_unstable();
     let shown: Vec<&str> = ranked.iter().take(3).map(|(_, name)| *name).collect();

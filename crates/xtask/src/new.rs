@@ -39,7 +39,7 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
         let _ = std::fs::remove_dir_all(&dir);
     }
     let count = copied?;
-    println!(
+    say!(
         "sessions/{name}: {count} files, from {from}\nrun it:  cargo run --bin {name}\ntest it: cargo test -p {name}"
     );
     Ok(())

@@ -73,12 +73,12 @@ pub(crate) fn prepare(repo: &Repo, ci: bool) -> Result<(), String> {
         return Ok(());
     }
     for Program { name, why, .. } in &missing {
-        println!("missing: {name} ({why})");
+        say!("missing: {name} ({why})");
     }
     if let Some(mut apt) = apt_get(repo) {
         let packages: Vec<&str> =
             missing.iter().flat_map(|program| program.apt.split(' ')).collect();
-        println!("installing: apt-get install {}", packages.join(" "));
+        say!("installing: apt-get install {}", packages.join(" "));
         let install = |words: &[String]| show(command(repo, &words[0]).args(&words[1..]));
         let update = [apt.as_slice(), &["update".to_owned()]].concat();
         apt.extend(["install", "--yes", "--no-install-recommends"].map(str::to_owned));
@@ -95,7 +95,7 @@ pub(crate) fn prepare(repo: &Repo, ci: bool) -> Result<(), String> {
     if ci {
         return Err(how);
     }
-    println!("{how}\ngoing on without: tests that need it are skipped, and say so");
+    say!("{how}\ngoing on without: tests that need it are skipped, and say so");
     Ok(())
 }
 

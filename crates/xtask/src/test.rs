@@ -61,13 +61,13 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     programs::prepare(repo, ci)?;
     let mut report = Vec::new();
     let mut timed = |name: &str, again: &str, step: &mut dyn FnMut() -> Result<String, String>| {
-        println!("\n== {name}: {again}");
+        say!("\n== {name}: {again}");
         let start = Instant::now();
         let outcome = step();
         let took = seconds(start.elapsed());
         match outcome {
             Ok(note) => {
-                println!("== {name}: ok, {took}");
+                say!("== {name}: ok, {took}");
                 report.push(format!("  {name:<8}{took:>9}  {note}"));
                 Ok(())
             }
@@ -95,7 +95,7 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
         let again = format!("cargo xtask eject {name} DIR && cd DIR && cargo test");
         timed("eject", &again, &mut || ejected_test(repo, &name))?;
     }
-    println!("\n== all steps passed in {}\n{}", seconds(started.elapsed()), report.join("\n"));
+    say!("\n== all steps passed in {}\n{}", seconds(started.elapsed()), report.join("\n"));
     Ok(())
 }
 
@@ -132,9 +132,9 @@ fn tests(command: &mut Command, ci: bool) -> Result<String, String> {
         count.passed, count.failed, count.ignored
     );
     for skip in &skips {
-        println!("{skip}");
+        say!("{skip}");
     }
-    println!("== tests: {said}");
+    say!("== tests: {said}");
     match (passed, skips.is_empty() || !ci) {
         (true, true) => Ok(said),
         (true, false) => Err(format!("{said}, and with CI=true a skip is a failure")),

@@ -145,7 +145,7 @@ mod tests {
         let cut = good().replace("## Next\n", "");
         assert_eq!(shown(&shape("R", &cut)), ["R:29: `## Next` is missing"]);
         let more = format!("{}## And\n", good());
-        assert_eq!(shown(&shape("R", &more)), ["R:34: there is nothing after `## Next`"]);
+        assert_eq!(shown(&shape("R", &more)), ["R:35: there is nothing after `## Next`"]);
     }
 
     #[test]
