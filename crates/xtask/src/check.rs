@@ -85,8 +85,8 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
         count += violations.len();
     }
     let sessions = tree.sessions().count();
-    say!("check: {sessions} sessions, {} Rust files, {count} violations", tree.sources.len());
-    if count == 0 { Ok(()) } else { Err(Failure::Failed(format!("check: {count} violations"))) }
+    say!("check: sessions: {sessions}, Rust files: {}, violations: {count}", tree.sources.len());
+    if count == 0 { Ok(()) } else { Err(Failure::Failed(format!("check: violations: {count}"))) }
 }
 
 impl Tree {

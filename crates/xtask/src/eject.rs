@@ -33,10 +33,22 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     let [name, dir] = args else {
         return Err(Failure::Usage(HELP.lines().next().unwrap_or_default().to_owned()));
     };
-    let dir = std::path::absolute(dir).map_err(|e| format!("{dir}: {e}"))?;
+    let dir = absolute(dir).map_err(|e| format!("{dir}: {e}"))?;
     let count = eject(repo, name, &dir)?;
     say!("{}: {count} files\nnext: cd {0} && cargo test && cargo run --bin {name}", dir.display());
     Ok(())
+}
+
+/// Without `.` and `..`, which would hide where the folder lies.
+fn absolute(dir: &str) -> std::io::Result<PathBuf> {
+    let mut clean = PathBuf::new();
+    for part in std::path::absolute(dir)?.components() {
+        match part {
+            std::path::Component::ParentDir => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    Ok(clean)
 }
 
 /// Writes the workspace and says how many files it has.
@@ -177,9 +189,10 @@ fn readme(session: &Package, packages: &[Package]) -> String {
     format!(
         "# {name}\n\n\
          Session {number} of the course, standing alone. The lesson is [its README]({dir}/README.md).\n\n\
-         ```sh\ncargo run --bin {name}    # without a key it plays its demo; leave with q\n\
-         cargo test                # the session's tests\n\
-         cargo test --workspace    # and those of the crates below it\n```\n\n\
+         ```sh\n\
+         # without a key it plays its demo; q leaves\ncargo run --bin {name}\n\
+         # the session's tests\ncargo test\n\
+         # and those of the crates below it\ncargo test --workspace\n```\n\n\
          The prompt is `{prompt} >> `. For a real model, copy `.env.example` to `.env` and put a key in it.\n\n\
          Beside the session: {others}. Everything here is yours to change.\n",
         dir = session.dir,

@@ -88,9 +88,12 @@ fn tee(from: Option<impl Read>, mut to: impl Write, watch: impl Fn(&str) -> bool
     noted
 }
 
-/// The command as one would type it.
+/// The command as one would type it, with the variables that were set for it.
 pub(crate) fn typed(command: &Command) -> String {
-    let mut words = vec![program(command)];
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let mut words: Vec<String> =
+        set.map(|(name, value)| format!("{}=\"{}\"", name.display(), value.display())).collect();
+    words.push(program(command));
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")
 }

@@ -23,6 +23,8 @@ the lock file is taken as it is, and any `SKIPPED:` line that still comes fails 
 
 /// The variable under which a test fails instead of skipping.
 const NO_SKIP: &str = "HARNESS_NO_SKIP";
+/// The step whose skips count.
+const TESTS: &str = "tests";
 /// What CI writes out and tests alone, of those that exist: the first, a plain one, one with git2.
 const EJECTED: [&str; 3] = ["s01_", "s03_", "s12_"];
 
@@ -43,7 +45,7 @@ const STEPS: [Step; 4] = [
         env: None,
         resolves: true,
     },
-    Step { name: "tests", args: &["test", "--workspace"], env: None, resolves: true },
+    Step { name: TESTS, args: &["test", "--workspace"], env: None, resolves: true },
     Step {
         name: "docs",
         args: &["doc", "--workspace", "--no-deps"],
@@ -81,8 +83,8 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     };
     for step in &STEPS {
         let mut command = step.command(repo, ci);
-        timed(step.name, &step.typed(&command), &mut || match step.name {
-            "tests" => tests(&mut command, ci),
+        timed(step.name, &typed(&command), &mut || match step.name {
+            TESTS => tests(&mut command, ci),
             _ => show(&mut command).map(|()| String::new()),
         })?;
     }
@@ -93,7 +95,7 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     let ejected = repo.sessions()?.into_iter().map(|session| session.name);
     for name in ejected.filter(|name| EJECTED.iter().any(|start| name.starts_with(start))) {
         let again = format!("cargo xtask eject {name} DIR && cd DIR && cargo test");
-        timed("eject", &again, &mut || ejected_test(repo, &name))?;
+        timed("eject", &again, &mut || ejected_test(repo, &name, ci))?;
     }
     say!("\n== all steps passed in {}\n{}", seconds(started.elapsed()), report.join("\n"));
     Ok(())
@@ -107,21 +109,15 @@ impl Step {
         if ci && self.resolves {
             command.arg("--locked");
         }
+        if ci && self.name == TESTS {
+            command.env(NO_SKIP, "1");
+        }
         command.args(rest).envs(self.env);
         command
-    }
-
-    /// The step as one would type it.
-    fn typed(&self, command: &Command) -> String {
-        let set = self.env.map(|(name, value)| format!("{name}=\"{value}\" ")).unwrap_or_default();
-        format!("{set}{}", typed(command))
     }
 }
 
 fn tests(command: &mut Command, ci: bool) -> Result<String, String> {
-    if ci {
-        command.env(NO_SKIP, "1");
-    }
     let noteworthy = |line: &str| line.starts_with("SKIPPED:") || line.starts_with("test result:");
     let (passed, lines) = watched(command, noteworthy)?;
     let skips: Vec<&String> = lines.iter().filter(|line| line.starts_with("SKIPPED:")).collect();
@@ -170,7 +166,7 @@ impl Count {
 }
 
 /// Writes a session out and runs its tests there; the packages that are built already are not built again.
-fn ejected_test(repo: &Repo, name: &str) -> Result<String, String> {
+fn ejected_test(repo: &Repo, name: &str, ci: bool) -> Result<String, String> {
     let target = repo.root.join("target");
     let dir = target.join("eject").join(name);
     if dir.exists() {
@@ -178,9 +174,14 @@ fn ejected_test(repo: &Repo, name: &str) -> Result<String, String> {
             .map_err(|e| format!("cannot clear {}: {e}", dir.display()))?;
     }
     eject::eject(repo, name, &dir)?;
-    show(cargo(repo).arg("test").current_dir(&dir).env("CARGO_TARGET_DIR", &target))?;
+    let mut command = cargo(repo);
+    command.arg("test").current_dir(&dir).env("CARGO_TARGET_DIR", &target);
+    if ci {
+        command.env(NO_SKIP, "1");
+    }
+    let said = tests(&mut command, ci)?;
     std::fs::remove_dir_all(&dir).map_err(|e| format!("cannot clear {}: {e}", dir.display()))?;
-    Ok(name.to_owned())
+    Ok(format!("{name}: {said}"))
 }
 
 fn seconds(took: Duration) -> String {
@@ -205,11 +206,14 @@ mod tests {
     fn ci_takes_the_lock_file_as_it_is() {
         let repo = Repo { root: ".".into() };
         let words =
-            |ci| STEPS.iter().map(|step| step.typed(&step.command(&repo, ci))).collect::<Vec<_>>();
+            |ci| STEPS.iter().map(|step| typed(&step.command(&repo, ci))).collect::<Vec<_>>();
         assert!(
             words(true)[1].ends_with("clippy --locked --workspace --all-targets -- -D warnings")
         );
-        assert!(words(false)[2].ends_with("test --workspace"));
+        assert!(words(true)[2].starts_with("HARNESS_NO_SKIP=\"1\" "));
+        assert!(
+            words(false)[2].ends_with("test --workspace") && !words(false)[2].contains(NO_SKIP)
+        );
         assert!(words(false)[3].starts_with("RUSTDOCFLAGS=\"-D warnings\" "));
         assert!(words(true)[0].ends_with("fmt --all -- --check"));
     }

@@ -42,8 +42,8 @@ def same(found, wanted):
         raise AssertionError(f"{found!r} where {wanted!r} belongs")
 
 
-def ask(messages):
-    return client.messages.create(model=MODEL, max_tokens=1024, tools=[BASH], messages=messages)
+def ask(messages, tools=(BASH,)):
+    return client.messages.create(model=MODEL, max_tokens=1024, tools=list(tools), messages=messages)
 
 
 def calls(message):
@@ -83,9 +83,9 @@ def answered(message, call_id=None):
     ]
 
 
-def refused(messages):
+def refused(messages, tools=(BASH,)):
     try:
-        ask(messages)
+        ask(messages, tools)
     except anthropic.BadRequestError as error:
         same(error.status_code, 400)
         same(error.body["type"], "error")
@@ -142,8 +142,12 @@ def broken(first):
     check("refused: a call without its result", lambda: refused([*history[:2], told]))
     check("refused: a result for no call", lambda: refused(answered(first, "toolu_of_nobody")))
     check("refused: a result before its call", lambda: refused([history[2]]))
-    check("refused: the assistant speaks first", lambda: refused([history[1], history[2]]))
-    check("refused: no messages", lambda: refused([]))
+    words_first = {"role": "user", "content": [{"type": "text", "text": "Here:"}, *history[2]["content"]]}
+    check("refused: words before the results", lambda: refused([*history[:2], words_first]))
+    empty = {"role": "user", "content": [{"type": "text", "text": ""}]}
+    check("refused: an empty text block", lambda: refused([empty]))
+    unnamed = {**BASH, "name": "no such name"}
+    check("refused: a tool's name with spaces", lambda: refused([PROMPT], [unnamed]))
 
 
 print(f"anthropic {anthropic.__version__}, Python {sys.version.split()[0]}", flush=True)
