@@ -66,10 +66,9 @@ impl Observer for Display {
         let by = if lead { String::new() } else { format!("{agent}: ") };
         match event {
             Event::Delta(delta) if lead => self.words(delta),
-            Event::Replied(reply) if lead => {
+            Event::Replied(_) if lead => {
                 self.screen.end_line();
                 self.screen.rest();
-                drop(reply);
             }
             Event::Replied(reply) => {
                 for line in text::strip(&reply.text()).lines() {

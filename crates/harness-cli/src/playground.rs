@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use harness_core::Secrets;
-use harness_core::process::{Limits, Prepared};
+use harness_core::process::{End, Limits, Prepared};
 use harness_core::script::Setup;
 use harness_core::workspace::Workspace;
 use tokio_util::sync::CancellationToken;
@@ -37,11 +37,11 @@ pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
 }
 
 async fn git(folder: &Path, args: Vec<String>) -> Result<()> {
-    let git = Prepared::program("git", args, folder, &Secrets::default());
+    let git = Prepared::program("git", args, folder, &Secrets::default())?;
     let done = git.run(Limits::default(), &CancellationToken::new(), |_| {}).await;
-    let done = done.context("this play needs git; install it")?;
-    if !done.succeeded() {
-        bail!("git could not prepare the playground: {}", done.text().trim());
+    let done = done.context("this play needs git")?;
+    if done.end != End::Exited(0) {
+        bail!("git could not prepare the playground: {}", done.output.trim());
     }
     Ok(())
 }

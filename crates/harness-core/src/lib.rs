@@ -1,6 +1,7 @@
 //! The core of the harness.
 
 pub mod agent;
+pub mod anthropic;
 pub mod conversation;
 pub mod event;
 pub mod hook;
