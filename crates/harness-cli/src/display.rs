@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
 
 /// How many lines of a result are shown; the model always gets all of it.
-const LINES: usize = 5;
+const LINES: usize = 8;
 
 /// Prints what happens. The lead streams; other agents are told by the line, under their names.
 #[derive(Debug)]

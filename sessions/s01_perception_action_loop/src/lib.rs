@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use harness_cli::{Chat, Lesson, TurnLoop};
-use harness_core::{Agent, AgentError, Conversation, Stop, Toolbox, tools::Bash};
+use harness_core::{Agent, AgentError, Conversation, Stop, StopReason, Toolbox, tools::Bash};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -46,6 +46,9 @@ pub async fn perceive_and_act(
         let Some(reply) = agent.think(conversation, cancel).await? else {
             return Ok(Stop::Interrupted);
         };
+        if reply.stop == StopReason::Refusal {
+            return Ok(Stop::Refused(reply.text()));
+        }
         conversation.reply(&reply.message);
         // Act: run what it called, and answer every call in the very next message.
         let calls = conversation.calls();
