@@ -143,7 +143,9 @@ impl Policy for Stub {
     fn rule_on(&self, call: &ToolCall, _: &Effect, _: &std::path::Path) -> Verdict {
         self.saw("policy");
         match call.name.as_str() {
-            "wait" if call.input["name"] == "one" => Verdict::Ask("the stub asks for everything".to_owned()),
+            "wait" if call.input["name"] == "one" => {
+                Verdict::Ask("the stub asks for everything".to_owned())
+            }
             _ => Verdict::Allow,
         }
     }
@@ -154,7 +156,11 @@ struct Steer(Stub);
 impl Steering for Steer {
     fn typed(&self, line: String) -> Option<String> {
         let Some(steer) = line.strip_prefix('!') else { return Some(line) };
-        self.0.news.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(steer.to_owned());
+        self.0
+            .news
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(steer.to_owned());
         None
     }
 }
@@ -169,18 +175,24 @@ fn main() -> ExitCode {
                 let seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).join(" ");
                 Box::pin(async move { Ok(seen) })
             })
-            .command("later", "wakes the idle prompt when the file `wake` is there", move |chat, _| {
-                let (wake, news) = (wake.clone(), news.clone());
-                let file = chat.agent.cwd.join("wake");
-                tokio::spawn(async move {
-                    while !file.exists() {
-                        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                    }
-                    news.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push("steered".to_owned());
-                    wake.notify_one();
-                });
-                Box::pin(async { Ok("I will.".to_owned()) })
-            })
+            .command(
+                "later",
+                "wakes the idle prompt when the file `wake` is there",
+                move |chat, _| {
+                    let (wake, news) = (wake.clone(), news.clone());
+                    let file = chat.agent.cwd.join("wake");
+                    tokio::spawn(async move {
+                        while !file.exists() {
+                            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                        }
+                        news.lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .push("steered".to_owned());
+                        wake.notify_one();
+                    });
+                    Box::pin(async { Ok("I will.".to_owned()) })
+                },
+            )
             .steering(Arc::new(Steer(steer)))
             .wake(woken)
             .at_exit(|| async { eprintln!("at exit") }))

@@ -17,8 +17,14 @@ pub fn extra(_model_id: &str) -> Cow<'static, Map<String, Value>> {
     Cow::Owned(Map::new())
 }
 /// stub
-pub fn known(_id: &str) -> Option<()> { None }
+pub fn known(_id: &str) -> Option<()> {
+    None
+}
 /// stub
-pub fn cost(_id: &str, _u: &crate::model::Usage) -> Option<f64> { None }
+pub fn cost(_id: &str, _u: &crate::model::Usage) -> Option<f64> {
+    None
+}
 /// stub
-pub fn notice(_id: &str) -> Option<String> { None }
+pub fn notice(_id: &str) -> Option<String> {
+    None
+}

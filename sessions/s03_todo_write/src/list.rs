@@ -20,6 +20,10 @@ const SESSIONS: usize = 20;
 /// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "a comment on a variant would clutter the schema that the model reads"
+)]
 pub enum Status {
     Pending,
     InProgress,
@@ -64,12 +68,18 @@ impl List {
     pub fn rewrite(&mut self, texts: &[String]) -> Result<String, String> {
         let left = self.tasks.iter().filter(|task| task.status != Status::Done).count();
         if texts.is_empty() && left > 0 {
-            return Err(format!("an empty list would drop {left} unfinished tasks; name what is left to do"));
+            return Err(format!(
+                "an empty list would drop {left} unfinished tasks; name what is left to do"
+            ));
         }
         if texts.len() > MOST {
-            return Err(format!("{} tasks are too many for a plan; write at most {MOST}", texts.len()));
+            return Err(format!(
+                "{} tasks are too many for a plan; write at most {MOST}",
+                texts.len()
+            ));
         }
         let mut new: Vec<Task> = Vec::new();
+        let mut given = self.given;
         for text in texts {
             let text = plain(text)?;
             if new.iter().any(|task| task.text == text) {
@@ -77,15 +87,15 @@ impl List {
             }
             let known = self.tasks.iter().find(|task| task.text == text).cloned();
             new.push(known.unwrap_or_else(|| {
-                self.given += 1;
-                Task { id: self.given, text, status: Status::Pending }
+                given += 1;
+                Task { id: given, text, status: Status::Pending }
             }));
         }
         let count = |in_this: &[Task], not_in: &[Task]| {
             in_this.iter().filter(|task| !not_in.iter().any(|other| other.id == task.id)).count()
         };
         let (came, went) = (count(&new, &self.tasks), count(&self.tasks, &new));
-        self.tasks = new;
+        (self.tasks, self.given) = (new, given);
         Ok(format!("{came} new, {went} dropped"))
     }
 
@@ -94,13 +104,15 @@ impl List {
     /// # Errors
     /// There is no such task, or another one is in progress.
     pub fn update(&mut self, id: usize, status: Status) -> Result<String, String> {
-        let busy = self.tasks.iter().find(|task| task.status == Status::InProgress && task.id != id);
+        let busy =
+            self.tasks.iter().find(|task| task.status == Status::InProgress && task.id != id);
         if let (Status::InProgress, Some(busy)) = (status, busy) {
             return Err(format!("task {} ({}) is in progress; one at a time", busy.id, busy.text));
         }
         let numbers: Vec<String> = self.tasks.iter().map(|task| task.id.to_string()).collect();
         let task = self.tasks.iter_mut().find(|task| task.id == id);
-        let task = task.ok_or_else(|| format!("there is no task {id}; there is {}", numbers.join(", ")))?;
+        let task =
+            task.ok_or_else(|| format!("there is no task {id}; there is {}", numbers.join(", ")))?;
         task.status = status;
         Ok(format!("task {id} is {}", status.word()))
     }
@@ -119,8 +131,9 @@ impl List {
     /// # Errors
     /// The file cannot be written, or is no such file; its bytes stay as they are.
     pub fn save(&mut self, folder: &Path) -> Result<(), SaveError> {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let session = self.session.get_or_insert_with(|| format!("{}-{}", now(), std::process::id()));
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let session =
+            self.session.get_or_insert_with(|| format!("{}-{}", now(), std::process::id()));
         let path = folder.join(".agent_todo.json");
         update(&path, |old| {
             let mut plans: BTreeMap<String, Vec<Task>> = match old {
@@ -154,7 +167,9 @@ impl From<WorkspaceError> for SaveError {
 impl fmt::Display for SaveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged(why) => write!(f, ".agent_todo.json is damaged ({why}); mend it or move it away"),
+            Self::Damaged(why) => {
+                write!(f, ".agent_todo.json is damaged ({why}); mend it or move it away")
+            }
             Self::File(why) => write!(f, "the plan cannot be kept: {why}"),
         }
     }
@@ -194,7 +209,9 @@ fn plain(text: &str) -> Result<String, String> {
     let text = text::strip(text).split_whitespace().collect::<Vec<_>>().join(" ");
     match text.chars().count() {
         0 => Err("a task without words".to_owned()),
-        n if n > LONGEST => Err(format!("a task of {n} characters; a plan's line has at most {LONGEST}")),
+        n if n > LONGEST => {
+            Err(format!("a task of {n} characters; a plan's line has at most {LONGEST}"))
+        }
         _ => Ok(text),
     }
 }
