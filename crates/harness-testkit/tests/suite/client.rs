@@ -11,7 +11,7 @@ use harness_testkit::raw;
 use serde_json::{Value, json};
 
 /// A body with this one message, and `stream`.
-pub fn ask(text: &str) -> Value {
+pub(crate) fn ask(text: &str) -> Value {
     json!({
         "model": "claude-sonnet-5-5", "max_tokens": 1024, "stream": true,
         "messages": [{"role": "user", "content": text}],
@@ -19,7 +19,7 @@ pub fn ask(text: &str) -> Value {
 }
 
 /// The body grown by a reply and what the user says to it.
-pub fn grown(body: &Value, reply: Value, user: Value) -> Value {
+pub(crate) fn grown(body: &Value, reply: Value, user: Value) -> Value {
     let mut body = body.clone();
     let messages = body["messages"].as_array_mut().unwrap();
     messages.push(json!({"role": "assistant", "content": reply}));
@@ -27,7 +27,7 @@ pub fn grown(body: &Value, reply: Value, user: Value) -> Value {
     body
 }
 
-pub struct Client(pub SocketAddr);
+pub(crate) struct Client(pub(crate) SocketAddr);
 
 impl Model for Client {
     fn stream(&self, request: &Request<'_>) -> ModelStream {
@@ -58,12 +58,12 @@ impl Model for Client {
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-pub struct Input {
+pub(crate) struct Input {
     /// What to say.
     word: String,
 }
 
-pub struct Echo;
+pub(crate) struct Echo;
 
 impl Tool for Echo {
     const NAME: &'static str = "echo";

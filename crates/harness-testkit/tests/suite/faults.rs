@@ -86,9 +86,9 @@ async fn streams_that_end_too_early() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_no_polite_end() {
-    let (_, mut answer) = answer_kept(Fault::BrokenConnection).await;
+    let (_server, mut answer) = answer_kept(Fault::BrokenConnection).await;
     assert!(answer.pieces().await.is_err());
-    let (_, mut answer) = answer_kept(Fault::EofMidBlock).await;
+    let (_server, mut answer) = answer_kept(Fault::EofMidBlock).await;
     assert!(answer.pieces().await.is_ok());
 }
 
