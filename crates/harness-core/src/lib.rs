@@ -1,10 +1,12 @@
 //! The core of the harness.
 
 pub mod agent;
+pub mod anthropic;
 pub mod conversation;
 pub mod event;
 pub mod hook;
 pub mod journal;
+pub mod message;
 pub mod model;
 pub mod models;
 pub mod permission;
@@ -13,14 +15,15 @@ pub mod schedule;
 pub mod script;
 pub mod secrets;
 pub mod text;
+mod think;
 pub mod tool;
+pub mod tools;
 pub mod workspace;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
-pub use conversation::{
-    Block, Content, Conversation, Cut, Message, Repair, Role, ToolCall, ToolResult,
-};
+pub use conversation::{Conversation, Cut, INTERRUPTED, Repair};
 pub use event::{Decision, Event, Observer, Observers, Stop};
 pub use hook::{Hook, Turn, Why};
+pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,

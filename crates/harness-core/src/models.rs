@@ -16,3 +16,15 @@ pub fn max_output(_model_id: &str) -> u32 {
 pub fn extra(_model_id: &str) -> Cow<'static, Map<String, Value>> {
     Cow::Owned(Map::new())
 }
+/// stub
+pub fn known(_id: &str) -> Option<()> {
+    None
+}
+/// stub
+pub fn cost(_id: &str, _u: &crate::model::Usage) -> Option<f64> {
+    None
+}
+/// stub
+pub fn notice(_id: &str) -> Option<String> {
+    None
+}

@@ -16,6 +16,7 @@
 //! | [`answers`] | where the server's replies come from: a play, or a list |
 //! | [`server`] | the server itself |
 //! | [`witness`] | the same checks around any `Model`, without a network |
+//! | [`stage`] | an agent in a folder of its own, for a lesson's test |
 //! | [`transcript`] | a conversation as a readable play, for snapshots |
 //! | [`folder`] | temporary folders, real git repositories, clean environments |
 //! | [`pty`] | a program in a real terminal of a given size |
@@ -40,6 +41,7 @@ mod routes;
 pub mod rules;
 pub mod server;
 pub mod sse;
+pub mod stage;
 pub mod transcript;
 pub mod usage;
 pub mod witness;
@@ -51,6 +53,7 @@ pub use history::History;
 pub use pty::{Key, Terminal};
 pub use rules::{Endpoint, Refusal, Rules};
 pub use server::{Recorded, StrictServer};
+pub use stage::Stage;
 pub use transcript::transcript;
 pub use usage::{Clock, PromptCache};
 pub use witness::Witness;
