@@ -77,7 +77,7 @@ async fn the_server_is_a_program_too() {
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").unwrap().parse().unwrap();
     let (key, body) = ([("x-api-key", "k")], ask("go").to_string());
-    let mut send = async || raw::send(address, "POST", "/v1/messages", &key, &body).await;
+    let send = async || raw::send(address, "POST", "/v1/messages", &key, &body).await;
     assert_eq!(send().await.status, 529);
     assert!(send().await.text().await.contains("Hello."));
     let wrong = raw::send(address, "POST", "/v1/messages", &key, "{}").await;

@@ -32,7 +32,7 @@ fn a_good_request_passes() {
 
 #[test]
 fn what_the_api_accepts_is_accepted() {
-    let accepted: Vec<(&str, fn(&mut Value))> = vec![
+    let accepted: Vec<Named> = vec![
         ("results in another order", |b| {
             b["messages"][2]["content"].as_array_mut().unwrap().swap(0, 1)
         }),
@@ -87,6 +87,9 @@ fn push(body: &mut Value, message: Value) {
 fn remove(body: &mut Value, field: &str) {
     body.as_object_mut().unwrap().remove(field);
 }
+
+/// What is special about a body, and how it gets there.
+type Named = (&'static str, fn(&mut Value));
 
 /// How a body is broken, and words of the refusal.
 type Broken = (fn(&mut Value), &'static str);
