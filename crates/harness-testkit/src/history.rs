@@ -9,9 +9,9 @@
 //! **How conversations are told apart.** By their content: a request belongs to the earlier request (of
 //! the same agent, where agents have names) that it continues exactly, the longest if there are several.
 //! - It continues none and holds no words of a model: a new conversation.
-//! - It continues none and holds words, but none that were sent here: a conversation from elsewhere (a
-//!   session read from disk). It is taken as it is.
-//! - It continues none and holds words sent here: somebody changed the past. Its closest relative is
+//! - It continues none and holds words, but none that were sent here, nor does it begin with all of an
+//!   earlier request: a conversation from elsewhere (a session read from disk). It is taken as it is.
+//! - Else somebody changed the past. Its closest relative is
 //!   found. If everything after the first difference comes from the user, it is a *fork* and needs
 //!   [`History::allow_forks`]; else, or if tools or system differ, a *rewrite* and needs
 //!   [`History::allow_rewrites`]. Allowed or not, signed thinking after the difference is an error: the
@@ -158,7 +158,7 @@ impl History {
                 false => Vec::new(),
             };
         }
-        if shared == 0 {
+        if shared == 0 && common < old.blocks.len() {
             return Vec::new();
         }
         let mut wrong = Vec::new();
