@@ -1,9 +1,11 @@
 //! The core of the harness.
 
 pub mod agent;
+pub mod anthropic;
 pub mod conversation;
 pub mod event;
 pub mod hook;
+pub mod http;
 pub mod journal;
 pub mod model;
 pub mod models;
