@@ -1,32 +1,29 @@
 //! The client: what the network makes necessary around [`sse`](super::sse) and
 //! [`assemble`](super::assemble).
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Response, Url};
+use reqwest::{Method, Url};
 use serde::Serialize;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
-use super::assemble::{Assembler, Fault};
 use super::config::{Config, ConfigError, shown};
-use super::fault::{Failure, Shown, clip};
+use super::fault::{Failure, Masks, Shown};
+use super::incoming::{Incoming, read};
 use super::retry::{Next, Patience, Waits};
-use super::sse::Decoder;
 use crate::conversation::{Block, Message};
 use crate::http;
 use crate::model::{Delta, Model, ModelError, ModelStream, Request};
 
 /// The most that is read of an answer that reports an error, in bytes.
 const ERROR_BODY: usize = 64 * 1024;
-/// The largest answer that is read whole, in bytes.
-const WHOLE_BODY: usize = 64 * 1024 * 1024;
-/// An unfinished event of this size is something on its way; a smaller one may be a ping in pieces.
-const UNDER_WAY: usize = 1024;
+/// The longest that a count is waited for. It is only ever better than an estimate.
+const COUNT: Duration = Duration::from_secs(30);
+/// An idle time beyond this is none; and a clock cannot run over.
+const NEVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A model behind the Messages API. Clones share connections.
 ///
@@ -36,13 +33,13 @@ const UNDER_WAY: usize = 1024;
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     http: reqwest::Client,
     url: Url,
     headers: HeaderMap,
-    idle: Duration,
+    pub(super) idle: Duration,
     patience: Patience,
-    secrets: Vec<String>,
+    pub(super) masks: Masks,
 }
 
 impl Client {
@@ -55,8 +52,8 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             http: http::client(&url)?,
             headers: config.header_map()?,
-            secrets: config.secrets(&url),
-            idle: config.idle,
+            masks: Masks::new(config.secrets(&url)),
+            idle: config.idle.min(NEVER),
             patience: config.patience,
             url,
         })))
@@ -85,7 +82,7 @@ impl Client {
             let mut response = self.0.http.execute(post).await.ok()?.error_for_status().ok()?;
             read(&mut response, ERROR_BODY).await.ok()
         };
-        let body = timeout(self.0.idle, answer).await.ok()??;
+        let body = timeout(self.0.idle.min(COUNT), answer).await.ok()??;
         serde_json::from_str::<serde_json::Value>(&body).ok()?["input_tokens"].as_u64()
     }
 }
@@ -139,11 +136,15 @@ impl Inner {
             request: &'a Request<'a>,
             stream: bool,
         }
-        let kept = match self.is_official() {
-            true => signed(request.messages),
-            false => Cow::Borrowed(request.messages),
+        let (kept, without);
+        let request = match self.is_official().then(|| signed(request.messages)).flatten() {
+            Some(messages) => {
+                kept = messages;
+                without = Request { messages: &kept, ..request.clone() };
+                &without
+            }
+            None => request,
         };
-        let request = &Request { messages: &kept, ..request.clone() };
         let mut body = Vec::new();
         serde_json::to_writer(&mut body, &Body { request, stream: true }).map_err(|error| {
             ModelError::Other(format!("the request cannot be written: {error}"))
@@ -169,7 +170,11 @@ impl Inner {
     }
 
     /// Sends the request and waits for the answer's head.
-    async fn open(&self, post: &reqwest::Request, model: &str) -> Result<Incoming, Failure> {
+    async fn open(
+        self: &Arc<Self>,
+        post: &reqwest::Request,
+        model: &str,
+    ) -> Result<Incoming, Failure> {
         let Some(post) = post.try_clone() else {
             return Err(Failure::stream("the request cannot be sent again"));
         };
@@ -183,37 +188,37 @@ impl Inner {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
-        let (kind, id) = (header("content-type"), clip(&header("request-id")));
+        let (kind, id) = (header("content-type"), self.masks.line(&header("request-id")));
         let (coding, location) = (header("content-encoding"), header("location"));
         if status.is_redirection() {
-            let to = Url::parse(&location).map_or_else(|_| clip(&location), |url| shown(&url));
+            let to = Url::parse(&location).map_or(location, |url| shown(&url));
+            let to = self.masks.line(&to);
             let why = format!("it redirects to {to}; set ANTHROPIC_BASE_URL to the final address");
             return Err(Failure::refused(status.as_u16(), why));
         }
         if !status.is_success() {
             let reading = timeout(self.idle, read(&mut response, ERROR_BODY)).await;
             let body = reading.unwrap_or(Ok(String::new())).unwrap_or_default();
-            return Err(Failure::answer(status.as_u16(), response.headers(), &body, model));
+            return Err(Failure::answer(
+                status.as_u16(),
+                response.headers(),
+                &body,
+                model,
+                &self.masks,
+            ));
         }
         if !matches!(coding.as_str(), "" | "identity") {
-            let why =
-                format!("the answer is compressed ({}), which was not asked for", clip(&coding));
+            let why = format!(
+                "the answer is compressed ({}), which was not asked for",
+                self.masks.line(&coding)
+            );
             return Err(Failure::refused(status.as_u16(), why));
         }
         if kind.starts_with("text/html") {
             let why = "the answer is a web page; check ANTHROPIC_BASE_URL";
             return Err(Failure::refused(status.as_u16(), why));
         }
-        let mut incoming = Incoming {
-            response,
-            decoder: Decoder::default(),
-            assembler: Assembler::default(),
-            whole: VecDeque::new(),
-            idle: self.idle,
-            deadline: Instant::now() + self.idle,
-            model: model.to_owned(),
-            id,
-        };
+        let mut incoming = Incoming::new(Arc::clone(self), response, model, id);
         if kind.starts_with("application/json") {
             incoming.read_whole().await?;
         }
@@ -230,7 +235,7 @@ impl Inner {
         let attempts = waits.attempts;
         if failure.retry && so_far == Shown::Nothing {
             match waits.next(failure.after, failure.stalled) {
-                Next::Wait(wait) => return Ok((wait, self.mask(&failure.why))),
+                Next::Wait(wait) => return Ok((wait, failure.why)),
                 Next::TooLong(wait) => {
                     let (wait, most) = (wait.as_secs(), self.patience.budget.as_secs());
                     failure.why = format!(
@@ -244,120 +249,22 @@ impl Inner {
         Err(self.give_up(failure, so_far, attempts))
     }
 
-    fn give_up(&self, mut failure: Failure, so_far: Shown, attempts: u32) -> ModelError {
-        failure.why = self.mask(&failure.why);
+    fn give_up(&self, failure: Failure, so_far: Shown, attempts: u32) -> ModelError {
         failure.into_error(attempts, so_far, &shown(&self.url))
-    }
-
-    /// Servers like to repeat the key they did not like.
-    fn mask(&self, text: &str) -> String {
-        let masked = |text: String, secret: &String| text.replace(secret.as_str(), "[secret]");
-        self.secrets.iter().fold(text.to_owned(), masked)
     }
 }
 
 /// The history without thinking that no one signed. Local servers make such blocks and may have them
 /// back; Anthropic's refuses them, for instance when a session is resumed there.
-fn signed(messages: &[Message]) -> Cow<'_, [Message]> {
+/// `None` where there are none, as nearly always.
+fn signed(messages: &[Message]) -> Option<Vec<Message>> {
     let unsigned = |block: &Block| matches!(block, Block::Thinking(t) if t.signature.is_empty());
-    if !messages.iter().any(|message| message.content.iter().any(unsigned)) {
-        return Cow::Borrowed(messages);
+    if !messages.iter().flat_map(|message| &message.content).any(unsigned) {
+        return None;
     }
     let mut kept = messages.to_vec();
     for message in &mut kept {
         message.content.retain(|block| !unsigned(block));
     }
-    Cow::Owned(kept)
-}
-
-/// Reads a body to its end, or to `most` bytes.
-async fn read(response: &mut Response, most: usize) -> Result<String, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk[..chunk.len().min(most - body.len())]);
-        if body.len() == most {
-            break;
-        }
-    }
-    Ok(String::from_utf8_lossy(&body).into_owned())
-}
-
-/// A reply as it comes in.
-struct Incoming {
-    response: Response,
-    decoder: Decoder,
-    assembler: Assembler,
-    /// What is left of an answer that came whole.
-    whole: VecDeque<Delta>,
-    idle: Duration,
-    /// When it counts as stalled.
-    deadline: Instant,
-    model: String,
-    /// The request's id, for whoever has to look into it.
-    id: String,
-}
-
-impl Incoming {
-    /// The next delta. After [`Delta::Done`] it must not be asked again.
-    async fn next(&mut self) -> Result<Delta, Failure> {
-        if let Some(delta) = self.whole.pop_front() {
-            return Ok(delta);
-        }
-        loop {
-            loop {
-                let event = self.decoder.next_event();
-                let Some(event) = event.map_err(|e| Failure::stream(e.to_string()))? else { break };
-                let delta = self.assembler.push(&event);
-                let delta = delta.map_err(|fault| failure(fault, &self.id, &self.model))?;
-                // A server that only pings is alive, but its reply is not.
-                if delta.is_some() || !is_ping(&event.name, &event.data) {
-                    self.deadline = Instant::now() + self.idle;
-                }
-                if let Some(delta) = delta {
-                    return Ok(delta);
-                }
-            }
-            if self.decoder.waiting() > UNDER_WAY {
-                self.deadline = Instant::now() + self.idle;
-            }
-            // Asked first: a chunk that is there already would win against any deadline.
-            if Instant::now() >= self.deadline {
-                return Err(Failure::stalled(self.idle));
-            }
-            match timeout_at(self.deadline, self.response.chunk()).await {
-                Ok(Ok(Some(chunk))) => self.decoder.feed(&chunk),
-                Ok(Ok(None)) => {
-                    return Err(Failure::stream("it ended before the reply was complete"));
-                }
-                Ok(Err(error)) => return Err(Failure::network(error).within_stream()),
-                Err(_) => return Err(Failure::stalled(self.idle)),
-            }
-        }
-    }
-
-    async fn read_whole(&mut self) -> Result<(), Failure> {
-        let body = match timeout(self.idle, read(&mut self.response, WHOLE_BODY)).await {
-            Ok(body) => body.map_err(|error| Failure::network(error).within_stream())?,
-            Err(_) => return Err(Failure::stalled(self.idle)),
-        };
-        self.whole =
-            Assembler::whole(&body).map_err(|fault| failure(fault, &self.id, &self.model))?.into();
-        Ok(())
-    }
-}
-
-fn failure(fault: Fault, request_id: &str, model: &str) -> Failure {
-    match fault {
-        Fault::Broken(why) => Failure::stream(why),
-        Fault::Server { kind, message } => Failure::inside(kind, message, request_id, model),
-    }
-}
-
-fn is_ping(name: &str, data: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Kind<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: &'a str,
-    }
-    name == "ping" || serde_json::from_str(data).is_ok_and(|k: Kind<'_>| k.kind == "ping")
+    Some(kept)
 }

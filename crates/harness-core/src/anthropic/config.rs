@@ -125,8 +125,10 @@ impl Config {
             Key::ApiKey(key) | Key::Token(key) => key.as_str(),
             Key::None => "",
         };
-        let headers = self.headers.iter().map(|(_, value)| value.trim());
-        let all = [key, url.password().unwrap_or_default()].into_iter().chain(headers);
+        // Betas and the like are no secrets, and errors that name them are wanted.
+        let others = self.headers.iter().filter(|(name, _)| !name.starts_with("anthropic-"));
+        let words = others.flat_map(|(_, value)| value.split_whitespace());
+        let all = [key, url.password().unwrap_or_default()].into_iter().chain(words);
         let long = all.filter(|secret| secret.len() >= 8);
         long.map(str::to_owned).collect()
     }

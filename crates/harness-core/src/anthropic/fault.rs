@@ -28,13 +28,13 @@ pub(super) struct Words {
 impl Words {
     pub(super) fn read(body: &str) -> Self {
         let Ok(json) = serde_json::from_str::<Value>(body) else {
-            return Self { message: clip(&without_tags(body)), ..Self::default() };
+            return Self { message: without_tags(body), ..Self::default() };
         };
         let error = &json["error"];
         let text = |value: &Value| match value {
-            Value::String(text) => clip(text),
+            Value::String(text) => text.clone(),
             Value::Null => String::new(),
-            other => clip(&other.to_string()),
+            other => other.to_string(),
         };
         let message = match error {
             Value::String(_) => text(error),
@@ -43,7 +43,7 @@ impl Words {
             _ => ["message", "detail"].map(|field| text(&json[field])).concat(),
         };
         Self {
-            message: if message.is_empty() { clip(body) } else { message },
+            message: if message.is_empty() { body.to_owned() } else { message },
             kind: text(&error["type"]),
             code: text(&error["code"]),
             request_id: text(&json["request_id"]),
@@ -77,15 +77,17 @@ impl Words {
     }
 
     /// One line, the error's type and the request's id with it.
-    fn line(&self) -> String {
-        let mut line = match (self.kind.is_empty(), self.message.is_empty()) {
+    fn line(&self, masks: &Masks) -> String {
+        let [kind, message, id] =
+            [&self.kind, &self.message, &self.request_id].map(|text| masks.line(text));
+        let mut line = match (kind.is_empty(), message.is_empty()) {
             (true, true) => "no reason given".to_owned(),
-            (true, false) => self.message.clone(),
-            (false, true) => self.kind.clone(),
-            (false, false) => format!("{}: {}", self.kind, self.message),
+            (true, false) => message,
+            (false, true) => kind,
+            (false, false) => format!("{kind}: {message}"),
         };
-        if !self.request_id.is_empty() {
-            line.push_str(&format!(" [{}]", self.request_id));
+        if !id.is_empty() {
+            line.push_str(&format!(" [{id}]"));
         }
         line
     }
@@ -95,7 +97,7 @@ impl Words {
 #[derive(Debug)]
 pub(super) struct Failure {
     cause: Cause,
-    /// One line; still with whatever the server repeated of our secrets.
+    /// One line, secrets masked.
     pub(super) why: String,
     pub(super) retry: bool,
     /// How long the server asks to wait.
@@ -159,13 +161,14 @@ impl Failure {
         headers: &reqwest::header::HeaderMap,
         body: &str,
         model: &str,
+        masks: &Masks,
     ) -> Self {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let mut words = Words::read(body);
         if let Some(id) = header("request-id") {
-            words.request_id = clip(id);
+            words.request_id = id.to_owned();
         }
-        let mut failure = Self::judged(status, &words, model);
+        let mut failure = Self::judged(status, &words, model, masks);
         match header("x-should-retry") {
             Some("true") => failure.retry = true,
             Some("false") => failure.retry = false,
@@ -176,14 +179,20 @@ impl Failure {
     }
 
     /// An error that came inside a stream that had begun well.
-    pub(super) fn inside(kind: String, message: String, request_id: &str, model: &str) -> Self {
+    pub(super) fn inside(
+        kind: String,
+        message: String,
+        request_id: &str,
+        model: &str,
+        masks: &Masks,
+    ) -> Self {
         let request_id = request_id.to_owned();
         let words = Words { kind, message, request_id, api: true, ..Words::default() };
-        Self::judged(words.status(), &words, model)
+        Self::judged(words.status(), &words, model, masks)
     }
 
-    fn judged(status: u16, words: &Words, model: &str) -> Self {
-        let line = words.line();
+    fn judged(status: u16, words: &Words, model: &str, masks: &Masks) -> Self {
+        let line = words.line(masks);
         let cause = match status {
             401 | 403 => Cause::Unauthorized,
             404 if words.api => {
@@ -263,8 +272,24 @@ fn without_tags(page: &str) -> String {
     text + rest
 }
 
+/// What must not be shown, even where a server repeats it.
+#[derive(Default)]
+pub(super) struct Masks(Vec<String>);
+
+impl Masks {
+    pub(super) fn new(secrets: Vec<String>) -> Self {
+        Self(secrets)
+    }
+
+    /// A server's text as one line that can be shown. Masked before it is clipped: half a key is one too.
+    pub(super) fn line(&self, text: &str) -> String {
+        let mask = |text: String, secret: &String| text.replace(secret.as_str(), "[secret]");
+        clip(&self.0.iter().fold(text.to_owned(), mask))
+    }
+}
+
 /// One line of at most [`SHOWN`] characters, without control characters.
-pub(super) fn clip(text: &str) -> String {
+fn clip(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(SHOWN) {

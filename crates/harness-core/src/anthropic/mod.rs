@@ -8,6 +8,7 @@ pub mod assemble;
 mod client;
 mod config;
 mod fault;
+mod incoming;
 mod retry;
 pub mod sse;
 mod wire;
