@@ -5,6 +5,7 @@ pub mod anthropic;
 pub mod conversation;
 pub mod event;
 pub mod hook;
+pub mod http;
 pub mod journal;
 pub mod message;
 pub mod model;
