@@ -14,6 +14,10 @@ use crate::message::{Block, Content, Message, NOTE_OPEN, Role, ToolCall, ToolRes
 /// What a call is answered with when its answer never came.
 pub const INTERRUPTED: &str = "interrupted: this call did not finish";
 
+/// What follows this note continues the reply before it.
+pub(crate) const CUT_TEXT: &str =
+    "Your last reply was cut at the token limit. Continue exactly where you stopped.";
+
 /// A place where the history may be cut: never between a call and its answer.
 #[derive(Debug)]
 pub struct Cut {
@@ -88,13 +92,15 @@ impl Conversation {
         self.append(Role::User, results, &mut Vec::new());
     }
 
-    /// What the model has answered: its words since the human last spoke or a tool last answered.
+    /// What the model has answered: the words of its last reply, and of those before it that were cut at
+    /// the token limit and went on in the next.
     pub fn answered(&self) -> String {
-        let since = |m: &&Message| {
-            m.role == Role::Assistant || m.content.iter().all(|b| matches!(b, Block::Note(_)))
+        let goes_on = |m: &Message| match &m.content[..] {
+            [Block::Note(note)] => note == CUT_TEXT,
+            _ => m.role == Role::Assistant,
         };
-        let replies = self.messages.iter().rev().take_while(since);
-        let mut texts: Vec<String> = replies.map(Message::text).collect();
+        let mut texts: Vec<String> =
+            self.messages.iter().rev().take_while(|m| goes_on(m)).map(Message::text).collect();
         texts.reverse();
         texts.concat()
     }

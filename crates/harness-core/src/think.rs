@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentError};
-use crate::conversation::Conversation;
+use crate::conversation::{CUT_TEXT, Conversation};
 use crate::event::Event;
 use crate::hook::{Turn, Why};
 use crate::message::{Block, Message, Role};
@@ -18,8 +18,6 @@ const PAUSES: u32 = 10;
 
 const CUT_CALL: &str = "Your last reply was cut at the token limit in the middle of a tool call. \
     The call was not run. Take smaller steps.";
-const CUT_TEXT: &str =
-    "Your last reply was cut at the token limit. Continue exactly where you stopped.";
 const EMPTY: &str = "Your last reply was empty. Go on, or say that you are done.";
 
 /// How one request ended.
