@@ -25,7 +25,7 @@ pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
-pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Verdict};
+pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
 pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub use script::{Play, Script};
 pub use secrets::Secrets;

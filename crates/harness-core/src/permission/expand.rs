@@ -23,11 +23,24 @@ pub(crate) struct Word {
     pub(crate) sure: Sure,
     /// It has wildcards outside quotes.
     pub(crate) wild: bool,
+    /// Its text if the variables that nobody knows are empty: `r${x}m`.
+    pub(crate) unset: Option<String>,
 }
 
 impl Word {
     pub(crate) fn known(text: impl Into<String>) -> Self {
-        Self { text: text.into(), sure: Sure::Known, wild: false }
+        Self { text: text.into(), sure: Sure::Known, wild: false, unset: None }
+    }
+
+    pub(crate) fn unknown(text: impl Into<String>) -> Self {
+        Self { sure: Sure::Unknown, ..Self::known(text) }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        if let Some(unset) = &mut self.unset {
+            unset.push_str(text);
+        }
     }
 }
 
@@ -64,12 +77,12 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
         match unit {
             Unit::Bare(c) => {
                 word.wild |= "*?[".contains(*c);
-                word.text.push(*c);
+                word.push(c.encode_utf8(&mut [0; 4]));
             }
-            Unit::Quoted(c) => word.text.push(*c),
+            Unit::Quoted(c) => word.push(c.encode_utf8(&mut [0; 4])),
             Unit::Hole(raw) => {
                 word.sure = Sure::Unknown;
-                word.text.push_str(raw);
+                word.push(raw);
             }
             Unit::Maybe(units) => {
                 if !units.is_empty() {
@@ -80,27 +93,24 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
             Unit::Var { name, quoted } => match values.get(name) {
                 Some(Value::Listed) => {
                     word.sure = word.sure.max(Sure::Listed);
-                    word.text.push('$');
-                    word.text.push_str(name);
+                    word.push("$");
+                    word.push(name);
                 }
                 Some(Value::Text(text)) => {
                     word.sure = Sure::Unknown;
                     let mut pieces = text.split_whitespace();
                     match quoted {
-                        true => word.text.push_str(text),
-                        false => word.text.push_str(pieces.next().unwrap_or_default()),
+                        true => word.push(text),
+                        false => word.push(pieces.next().unwrap_or_default()),
                     }
                     if !quoted {
-                        words.extend(pieces.map(|piece| Word {
-                            text: piece.to_owned(),
-                            sure: Sure::Unknown,
-                            wild: false,
-                        }));
+                        words.extend(pieces.map(Word::unknown));
                     }
                 }
                 None => {
                     word.sure = Sure::Unknown;
                     split = name == "IFS" && !quoted;
+                    word.unset.get_or_insert_with(|| word.text.clone());
                     if name.starts_with(|c: char| c == '_' || c.is_alphabetic()) && !split {
                         word.text.push('$');
                         word.text.push_str(name);
@@ -109,7 +119,7 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
             },
         }
         if split {
-            words.push(Word { text: String::new(), sure: Sure::Unknown, wild: false });
+            words.push(Word::unknown(""));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser};
 
-use super::expand::{Sure, Values, Word, finish};
+use super::expand::{Values, Word, finish};
 use super::scan::{listed, scan};
 use super::shell::{Doubt, Line, Redirect, Simple};
 use super::word::Lexer;
@@ -254,7 +254,7 @@ impl<'t> Reader<'t> {
         let mut words = self.words(&raw);
         let word = match words.len() {
             1 => words.remove(0),
-            _ => Word { text: raw.clone(), sure: Sure::Unknown, wild: false },
+            _ => Word::unknown(raw.as_str()),
         };
         if op == "<<<" {
             simple.stdin = Some(word.clone());

@@ -54,11 +54,17 @@ impl Reading {
             feeds.entry(*into).or_default().push(*from);
         }
         for (at, simple) in simples.iter().enumerate() {
+            let mut simple = simple.clone();
+            // `$nothing rm`: an empty first word is no word.
+            while simple.words.len() > 1 && simple.words[0].unset.as_deref() == Some("") {
+                simple.words.remove(0);
+                self.doubts.push(Doubt { why: "a program chosen at run time", broken: false });
+            }
             let wraps = simple.words.iter().any(|word| word.text.ends_with("xargs"));
             let feeds = feeds.get(&at).filter(|_| wraps);
             let names_only =
                 feeds.is_some_and(|from| from.iter().all(|at| lists(simples.get(*at))));
-            let Peeled { layers, scripts: found, unsure } = peel(simple, names_only);
+            let Peeled { layers, scripts: found, unsure, .. } = peel(&simple, names_only);
             if unsure {
                 self.doubts
                     .push(Doubt { why: "a wrapper with options we do not know", broken: false });

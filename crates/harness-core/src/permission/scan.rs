@@ -202,7 +202,7 @@ impl Scan {
         let mut words = finish(&units, values);
         let word = match words.len() {
             1 => words.remove(0),
-            _ => Word { text: raw.clone(), sure: Sure::Unknown, wild: false },
+            _ => Word::unknown(raw.as_str()),
         };
         if op == "<<<" {
             simple.stdin = Some(word.clone());

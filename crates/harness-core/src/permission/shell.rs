@@ -31,15 +31,16 @@ impl Simple {
         let name: Option<String> = units[..at].iter().map(Unit::literal).collect();
         let Some(name) = name.filter(|name| is_name(name)) else { return false };
         let value = finish(&units[at + 1..], values);
-        let value = match value.len() {
-            0 => Word::known(""),
-            _ => Word {
-                text: value.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
-                sure: value.iter().map(|word| word.sure).max().unwrap_or(Sure::Known),
-                wild: value.iter().any(|word| word.wild),
-            },
+        let text = value.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        let value = Word {
+            sure: value.iter().map(|word| word.sure).max().unwrap_or(Sure::Known),
+            wild: value.iter().any(|word| word.wild),
+            ..Word::known(text)
         };
-        values.insert(name.clone(), Value::Text(value.text.clone()));
+        // Bounded: `a=$a$a` doubles each time.
+        if value.text.len() < 2_000 {
+            values.insert(name.clone(), Value::Text(value.text.clone()));
+        }
         self.assigns.push((name, value));
         true
     }

@@ -200,7 +200,7 @@ impl Peeled {
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         let sure = words.iter().map(|word| word.sure).max().unwrap_or(Sure::Known);
         layer.clear &= sure == Sure::Known;
-        self.scripts.push(Word { text, sure, wild: false });
+        self.scripts.push(Word { sure, ..Word::known(text) });
     }
 
     fn env(&mut self, layer: &mut Layer) -> Option<Layer> {
@@ -272,7 +272,7 @@ impl Peeled {
             inner.words.push(Word::known("echo"));
         }
         if replaced.is_empty() {
-            inner.words.push(Word { text: "{}".to_owned(), sure, wild: false });
+            inner.words.push(Word { sure, ..Word::known("{}") });
         }
         inner
     }
