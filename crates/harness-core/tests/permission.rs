@@ -18,7 +18,7 @@ fn rows(table: &str) -> Vec<(String, String)> {
 
 /// The table's spelling of characters that would not survive in a text file.
 fn written(line: &str) -> String {
-    let mut line = line.replace('␤', "\n").replace("\\r", "\r");
+    let mut line = line.replace('␤', "\n").replace('␍', "\r");
     while let Some(at) = line.find("\\u{") {
         let end = at + line[at..].find('}').unwrap();
         let code = u32::from_str_radix(&line[at + 3..end], 16).unwrap();

@@ -88,7 +88,10 @@ impl<'t> Reader<'t> {
                 });
                 let words: Vec<Word> =
                     header.flat_map(|child| self.words(self.slice(child))).collect();
-                self.line.loops.extend(words.first().map(|word| word.text.clone()));
+                if let Some(name) = words.first() {
+                    let over = words.iter().skip(2).cloned().collect();
+                    self.line.loops.push((name.text.clone(), over));
+                }
                 listed(&words, &mut self.values);
                 self.inside(node, depth);
             }

@@ -235,8 +235,11 @@ impl<'r> Judge<'r> {
         for redirect in &reading.redirects {
             self.redirect(redirect);
         }
-        for name in &reading.loops {
-            if !is_plain_variable(name) {
+        for (name, over) in &reading.loops {
+            let over: Vec<&Word> = over.iter().collect();
+            if let Some(rule) = self.words(&over) {
+                self.part(format!("for {name}"), Some(rule), NO_RULE);
+            } else if !is_plain_variable(name) {
                 self.part(format!("for {name}"), None, "sets a variable that programs may look at");
             }
         }

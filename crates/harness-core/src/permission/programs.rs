@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::expand::{Sure, Word};
 use super::git;
-use super::unwrap::Layer;
+use super::unwrap::{EXEC, Layer};
 
 /// They only print what they are told, whatever it is.
 const SPEAK: &[&str] = &[
@@ -349,10 +349,20 @@ fn finds(args: &[Word]) -> bool {
         "-E",
         "-X",
     ];
-    let number = |text: &str| text.len() > 1 && text[1..].starts_with(|c: char| c.is_ascii_digit());
-    args.iter().all(|word| {
-        !word.text.starts_with('-') || number(&word.text) || TESTS.contains(&word.text.as_str())
-    })
+    let mut args = args.iter();
+    while let Some(word) = args.next() {
+        let text = word.text.as_str();
+        if EXEC.contains(&text) {
+            args.next(); // judged by itself
+            continue;
+        }
+        let number =
+            text.get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if text.starts_with('-') && !number && !TESTS.contains(&text) {
+            return false;
+        }
+    }
+    true
 }
 
 /// awk is a language. Programs that only compute and print are known by what is not in them.

@@ -15,7 +15,7 @@ pub(crate) struct Reading {
     pub(crate) commands: Vec<Vec<Layer>>,
     pub(crate) redirects: Vec<Redirect>,
     pub(crate) flows: Vec<(usize, usize)>,
-    pub(crate) loops: Vec<String>,
+    pub(crate) loops: Vec<(String, Vec<Word>)>,
     pub(crate) doubts: Vec<Doubt>,
     pub(crate) fork_bomb: bool,
     /// From here on the commands, and all redirects below, are only guessed at.
@@ -56,9 +56,13 @@ impl Reading {
         for (at, simple) in simples.iter().enumerate() {
             let mut simple = simple.clone();
             // `$nothing rm`: an empty first word is no word.
-            while simple.words.len() > 1 && simple.words[0].unset.as_deref() == Some("") {
-                simple.words.remove(0);
+            let empty = |word: &&Word| word.unset.as_deref() == Some("");
+            let nothing = simple.words.iter().take_while(empty).count();
+            if nothing > 0 {
                 self.doubts.push(Doubt { why: "a program chosen at run time", broken: false });
+            }
+            if nothing < simple.words.len() {
+                simple.words.drain(..nothing);
             }
             let wraps = simple.words.iter().any(|word| word.text.ends_with("xargs"));
             let feeds = feeds.get(&at).filter(|_| wraps);
@@ -72,11 +76,12 @@ impl Reading {
             scripts.extend(found.into_iter().map(|script| (at, script)));
             self.commands.push(layers);
         }
-        // `echo 'rm -rf /' | sh`
+        // `echo 'rm -rf /' | sh`, and here-documents through a pipe.
         for &(from, into) in &self.flows {
             let reads =
                 self.commands.get(into).is_some_and(|layers| layers.iter().any(|l| l.reads_script));
             let Some(told) = simples.get(from).filter(|_| reads) else { continue };
+            scripts.extend(told.stdin.clone().map(|script| (into, script)));
             let name = told.words.first().map_or("", |word| word.text.as_str());
             if matches!(name, "echo" | "printf") {
                 let words: Vec<&str> =

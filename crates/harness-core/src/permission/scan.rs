@@ -20,8 +20,10 @@ pub(crate) struct Scan {
 const DEEPEST: usize = 12;
 
 /// Words that stand where a command may, and only say that one follows.
-const KEYWORDS: &[&str] =
-    &["if", "then", "elif", "else", "while", "until", "do", "!", "{", "}", "done", "fi", "esac"];
+const KEYWORDS: &[&str] = &[
+    "coproc", "if", "then", "elif", "else", "while", "until", "do", "!", "{", "}", "done", "fi",
+    "esac",
+];
 
 pub(crate) fn scan(text: &str, values: &mut Values) -> Scan {
     let mut scan = Scan::default();

@@ -77,8 +77,8 @@ pub(crate) struct Line {
     pub(crate) redirects: Vec<Redirect>,
     /// Output of the first goes into the second.
     pub(crate) flows: Vec<(usize, usize)>,
-    /// Variables of loops: assigned like any other.
-    pub(crate) loops: Vec<String>,
+    /// Variables of loops, assigned like any other, and what they go over.
+    pub(crate) loops: Vec<(String, Vec<Word>)>,
     pub(crate) doubts: Vec<Doubt>,
     /// A function that starts itself twice.
     pub(crate) fork_bomb: bool,

@@ -76,6 +76,9 @@ const TELLS_SHELL: &[Wrapper] = &[
 const SHELLS: &[&str] =
     &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh"];
 
+/// The options of find that run a command.
+pub(crate) const EXEC: &[&str] = &["-exec", "-execdir", "-ok", "-okdir"];
+
 /// More wrappers than this around one command are not taken off.
 const MOST: usize = 16;
 
@@ -282,11 +285,19 @@ impl Peeled {
         let mut inner: Option<Layer> = None;
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
-            if matches!(word.text.as_str(), "-exec" | "-execdir" | "-ok" | "-okdir") {
-                let command: Vec<Word> = words
-                    .by_ref()
-                    .take_while(|word| !matches!(word.text.as_str(), ";" | "+"))
-                    .collect();
+            if EXEC.contains(&word.text.as_str()) {
+                let mut command: Vec<Word> = Vec::new();
+                for word in words.by_ref() {
+                    // A `+` ends it only behind `{}`.
+                    let names = command.last().is_some_and(|last| last.text == "{}");
+                    if word.text == ";" || word.text == "+" && names {
+                        break;
+                    }
+                    command.push(word);
+                }
+                // What it runs is judged by itself; the name stays, for rules on `find / -exec rm`.
+                layer.words.push(word);
+                layer.words.extend(command.first().cloned());
                 if let Some(before) = inner.replace(listed(&command, "{}", Sure::Listed)) {
                     self.waiting.push(before);
                 }
