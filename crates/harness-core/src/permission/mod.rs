@@ -18,6 +18,7 @@ mod judge;
 mod paths;
 mod programs;
 mod reading;
+mod remember;
 mod rules;
 mod scan;
 mod shell;
@@ -26,4 +27,5 @@ mod word;
 
 pub use gate::{AllowAll, Answer, Approver, Gate, Headless, Policy, Verdict};
 pub use judge::{Part, Ruling, is_read_only};
+pub use remember::Remember;
 pub use rules::{DenyOnly, RuleRef, Rules, RulesError};
