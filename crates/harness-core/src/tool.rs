@@ -196,6 +196,7 @@ fn schema_of<T: JsonSchema>() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     plain(&mut schema);
     if let Value::Object(fields) = &mut schema {
+        fields.shift_remove("description"); // the type's own comment is for who reads the code
         // A tool without fields still has an object for its input.
         fields.entry("type").or_insert_with(|| "object".into());
         fields.entry("properties").or_insert_with(|| Value::Object(Map::new()));
