@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::conversation::{Message, ToolCall};
+use crate::message::{Message, ToolCall};
 
 /// What a model streams: deltas, and exactly one [`Delta::Done`], last. Or an error, and nothing after it.
 pub type ModelStream = BoxStream<'static, Result<Delta, ModelError>>;

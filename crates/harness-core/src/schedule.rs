@@ -11,8 +11,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
-use crate::conversation::{Content, INTERRUPTED, ToolCall, ToolResult};
+use crate::conversation::INTERRUPTED;
 use crate::event::{Decision, Event};
+use crate::message::{Content, ToolCall, ToolResult};
 use crate::model::invalid_input;
 use crate::permission::Verdict;
 use crate::secrets::Secrets;

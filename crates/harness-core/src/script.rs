@@ -13,7 +13,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::conversation::{Block, Message, Role, ToolCall};
+use crate::message::{Block, Message, Role, ToolCall};
 use crate::model::{Delta, Model, ModelStream, Reply, Request, StopReason, Usage};
 
 /// A play, as `demo.yaml` holds it. Unknown fields are errors.

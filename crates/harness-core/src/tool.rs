@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::conversation::Content;
 use crate::event::{Event, Observers};
+use crate::message::Content;
 use crate::model::ToolSpec;
 use crate::secrets::Secrets;
 use crate::text;

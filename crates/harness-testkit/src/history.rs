@@ -9,9 +9,9 @@
 //! **How conversations are told apart.** By their content: a request belongs to the earlier request (of
 //! the same agent, where agents have names) that it continues exactly, the longest if there are several.
 //! - It continues none and holds no words of a model: a new conversation.
-//! - It continues none and holds words, but none that were sent here: a conversation from elsewhere (a
-//!   session read from disk). It is taken as it is.
-//! - It continues none and holds words sent here: somebody changed the past. Its closest relative is
+//! - It continues none and holds words, but none that were sent here, nor does it begin with all of an
+//!   earlier request: a conversation from elsewhere (a session read from disk). It is taken as it is.
+//! - Else somebody changed the past. Its closest relative is
 //!   found. If everything after the first difference comes from the user, it is a *fork* and needs
 //!   [`History::allow_forks`]; else, or if tools or system differ, a *rewrite* and needs
 //!   [`History::allow_rewrites`]. Allowed or not, signed thinking after the difference is an error: the
@@ -23,7 +23,7 @@
 //!   blocks, or as one text: the beginning of what it said.
 //! - The beginning of its text alone is also taken for a whole reply: the client may have cancelled
 //!   while the rest was already on its way.
-//! - A refusal may be missing. After `max_tokens` or a full window a call at the end may be missing, or
+//! - A refusal may be missing, or a reply that ended with an unknown word. After `max_tokens` or a full window a call at the end may be missing, or
 //!   the whole reply.
 //! - A call whose input was no JSON may come back with any input.
 
@@ -158,7 +158,7 @@ impl History {
                 false => Vec::new(),
             };
         }
-        if shared == 0 {
+        if shared == 0 && common < old.blocks.len() {
             return Vec::new();
         }
         let mut wrong = Vec::new();
@@ -224,8 +224,10 @@ impl Sent {
     /// `again`: the very same request is sent once more, as a retry does.
     fn may_be_missing(&self, again: bool) -> bool {
         let cut = matches!(self.stop.as_str(), "max_tokens" | "model_context_window_exceeded");
+        let strange =
+            !["end_turn", "tool_use", "stop_sequence", "pause_turn"].contains(&&*self.stop);
         !self.whole
-            || self.stop == "refusal"
+            || (strange && !cut) // a refusal, or a word that no client knows
             || (cut && again)
             || self.without_cut_call().is_some_and(|rest| rest.is_empty())
             || self.blocks.iter().all(|piece| piece.kind == "text" && piece.text.trim().is_empty())

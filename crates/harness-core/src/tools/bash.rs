@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::conversation::Content;
+use crate::message::Content;
 use crate::process::{End, Finished, Limits, Prepared};
 use crate::text;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
 
-use crate::conversation::Content;
+use crate::message::Content;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::tools::{blocking, walk, workspace};
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::conversation::Content;
+use crate::message::Content;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::tools::{blocking, walk, workspace};
 use crate::workspace::{Workspace, WorkspaceError};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::conversation::Content;
+use crate::message::Content;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::tools::{blocking, workspace};
 
