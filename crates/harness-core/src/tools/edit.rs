@@ -10,12 +10,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-<<<<<<< HEAD
-use crate::conversation::Content;
-use crate::text;
-=======
 use crate::message::Content;
->>>>>>> main
+use crate::text;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::tools::{blocking, workspace};
 
