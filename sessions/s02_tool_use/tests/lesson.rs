@@ -131,8 +131,7 @@ fn the_schema_is_the_input_type() {
             },
             "required": [
               "path"
-            ],
-            "description": "What `count` takes. The model reads the comment on the field: it is part of the schema."
+            ]
           }
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&tools.specs()[0]).unwrap());
