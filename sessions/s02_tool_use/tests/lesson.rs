@@ -1,11 +1,8 @@
 //! The lesson, played; then the hard cases.
 
-use std::io::Write;
-use std::process::Stdio;
-
 use expect_test::expect;
 use harness_core::{Content, Effect, Tool, ToolContext, ToolError, Toolbox, tools};
-use harness_testkit::{Folder, Stage, scrubbed};
+use harness_testkit::{Program, Stage};
 use s02_tool_use::{Count, LESSON};
 
 #[tokio::test]
@@ -50,16 +47,16 @@ async fn the_play() {
 }
 
 #[test]
-fn the_binary_plays_it_through_a_pipe() {
-    let home = Folder::new();
-    let mut session = scrubbed(env!("CARGO_BIN_EXE_s02_tool_use"), home.path());
-    session.arg("--workspace").arg(home.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut session = session.spawn().unwrap();
-    session.stdin.take().unwrap().write_all(b"\nq\n").unwrap();
-    let output = session.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && said.contains("15 words, 82 bytes"), "{said}");
-    assert!(home.read("notes/tuesday.md").contains("receive"));
+fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
+    for play in [Program::play, Program::play_over_the_wire] {
+        let program = Program::new(env!("CARGO_BIN_EXE_s02_tool_use"), LESSON.play);
+        let said = play(&program);
+        assert!(
+            said.contains("▸ count notes/monday.md\n  3 lines, 15 words, 82 bytes\n"),
+            "{said}"
+        );
+        assert!(program.folder.read("notes/tuesday.md").contains("receive"));
+    }
 }
 
 /// The learner's own tool, as the README's exercise asks for it.
