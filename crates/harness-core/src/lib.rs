@@ -62,6 +62,8 @@ pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
 
+pub mod front_matter;
+pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod journal;
 pub mod process;
