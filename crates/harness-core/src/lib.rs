@@ -67,6 +67,8 @@ pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod journal;
 pub mod process;
+pub mod record;
+pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod text;
