@@ -62,9 +62,13 @@ pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
 
+pub mod front_matter;
+pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod journal;
 pub mod process;
+pub mod record;
+pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod text;
