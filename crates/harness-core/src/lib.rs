@@ -15,6 +15,7 @@ pub mod process;
 pub mod schedule;
 pub mod script;
 pub mod secrets;
+pub mod state;
 pub mod text;
 mod think;
 pub mod tool;
@@ -33,4 +34,5 @@ pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Verdict
 pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub use script::{Play, Script};
 pub use secrets::Secrets;
+pub use state::{StateError, StateFile};
 pub use tool::{DynTool, Effect, Tool, ToolContext, ToolError, ToolSource, Toolbox};
