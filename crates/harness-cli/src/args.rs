@@ -1,8 +1,11 @@
 //! The flags that every session shares.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
+
+use crate::start;
 
 /// Shared flags. A session's own stand beside them.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,11 +39,11 @@ pub struct Shared {
     pub model: Option<String>,
 
     /// Where the agent works [default: the current directory; for a play, a fresh playground]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub workspace: Option<PathBuf>,
 
     /// Where permissions.yaml and its like are [default: $HARNESS_CONFIG, else this repository's]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub config: Option<PathBuf>,
 
     /// Give up after so many steps of one turn
@@ -50,6 +53,16 @@ pub struct Shared {
     /// With -p: what is printed
     #[arg(long, value_name = "FORMAT", default_value = "text", requires = "prompt")]
     pub output_format: OutputFormat,
+}
+
+impl Shared {
+    /// Where a subcommand works: in `--workspace`, else in the current directory.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn folder(&self) -> Result<PathBuf> {
+        start::existing(self.workspace.as_deref().unwrap_or(Path::new(".")))
+    }
 }
 
 /// What `-p` prints.

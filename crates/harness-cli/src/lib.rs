@@ -27,13 +27,14 @@ mod rules;
 mod screen;
 mod settings;
 mod start;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
@@ -44,6 +45,7 @@ pub use human::Human;
 pub use input::{Input, Typed};
 pub use lesson::Lesson;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+pub use tree::{Row, tree};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
@@ -57,6 +59,13 @@ struct Cli<X: Args> {
     own: X,
     #[command(flatten)]
     shared: Shared,
+}
+
+/// Subcommands beside the shared flags.
+#[derive(Args)]
+struct Commands<C: Subcommand> {
+    #[command(subcommand)]
+    command: Option<C>,
 }
 
 /// No flags of its own.
@@ -74,22 +83,46 @@ pub fn main_with<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
 ) -> ExitCode {
+    match parse::<X>(&lesson) {
+        Ok(cli) => block_on(run(lesson, cli.shared, cli.own, setup)),
+        Err(code) => code,
+    }
+}
+
+/// The same for a session with subcommands that need no agent. One that is called runs before
+/// anything is set up: no playground is made, and nobody else reads standard input.
+pub fn main_or<C: Subcommand, A: Into<App>>(
+    lesson: Lesson,
+    command: impl AsyncFnOnce(C, Shared) -> Result<ExitCode>,
+    setup: impl AsyncFnOnce(Agent) -> Result<A>,
+) -> ExitCode {
+    match parse::<Commands<C>>(&lesson) {
+        Ok(Cli { own: Commands { command: Some(own) }, shared }) => block_on(command(own, shared)),
+        Ok(Cli { shared, .. }) => {
+            block_on(run(lesson, shared, NoFlags {}, async |agent, _| setup(agent).await))
+        }
+        Err(code) => code,
+    }
+}
+
+/// `Err`: what clap had to say is said, and this is the exit code.
+fn parse<X: Args>(lesson: &Lesson) -> Result<Cli<X>, ExitCode> {
     let command = Cli::<X>::command()
         .name(lesson.name)
         .about(lesson.motto)
         .version(env!("CARGO_PKG_VERSION"));
     let parsed = command.try_get_matches().and_then(|matches| Cli::<X>::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-        }
-    };
+    parsed.map_err(|error| {
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+    })
+}
+
+fn block_on(work: impl Future<Output = Result<ExitCode>>) -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| {
-        let outcome = runtime.block_on(run(lesson, cli.shared, cli.own, setup));
+        let outcome = runtime.block_on(work);
         runtime.shutdown_background(); // whatever still blocks in a thread is not waited for
         outcome
     });

@@ -66,8 +66,9 @@ fn damage_is_named_and_its_bytes_are_kept() {
 fn what_could_not_be_read_again_is_not_written() {
     let folder = TempDir::new().unwrap();
     let file: StateFile<String> = StateFile::new(folder.path().join("text.json"));
-    file.change(|text| Ok(text.push('x'))).unwrap();
-    let refused = file.change(|text| Ok(*text = "y".repeat(64 << 20)));
+    let put = |len| file.change(|text| Ok(text.push_str(&"x".repeat(len))));
+    put(1).unwrap();
+    let refused = put(64 << 20);
     assert!(refused.unwrap_err().to_string().contains("text.json\" is larger"));
     assert_eq!(file.load().unwrap(), "x");
 }
