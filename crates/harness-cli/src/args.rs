@@ -1,11 +1,8 @@
 //! The flags that every session shares.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::{Args, ValueEnum};
-
-use crate::start;
 
 /// Shared flags. A session's own stand beside them.
 #[derive(Args, Clone, Debug, Default)]
@@ -53,16 +50,6 @@ pub struct Shared {
     /// With -p: what is printed
     #[arg(long, value_name = "FORMAT", default_value = "text", requires = "prompt")]
     pub output_format: OutputFormat,
-}
-
-impl Shared {
-    /// Where a subcommand works: in `--workspace`, else in the current directory.
-    ///
-    /// # Errors
-    /// There is no such folder.
-    pub fn folder(&self) -> Result<PathBuf> {
-        start::existing(self.workspace.as_deref().unwrap_or(Path::new(".")))
-    }
 }
 
 /// What `-p` prints.

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use harness_core::{Agent, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
@@ -44,8 +44,8 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
-pub use tree::{Row, tree};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
@@ -59,13 +59,6 @@ struct Cli<X: Args> {
     own: X,
     #[command(flatten)]
     shared: Shared,
-}
-
-/// Subcommands beside the shared flags.
-#[derive(Args)]
-struct Commands<C: Subcommand> {
-    #[command(subcommand)]
-    command: Option<C>,
 }
 
 /// No flags of its own.
@@ -83,46 +76,22 @@ pub fn main_with<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
 ) -> ExitCode {
-    match parse::<X>(&lesson) {
-        Ok(cli) => block_on(run(lesson, cli.shared, cli.own, setup)),
-        Err(code) => code,
-    }
-}
-
-/// The same for a session with subcommands that need no agent. One that is called runs before
-/// anything is set up: no playground is made, and nobody else reads standard input.
-pub fn main_or<C: Subcommand, A: Into<App>>(
-    lesson: Lesson,
-    command: impl AsyncFnOnce(C, Shared) -> Result<ExitCode>,
-    setup: impl AsyncFnOnce(Agent) -> Result<A>,
-) -> ExitCode {
-    match parse::<Commands<C>>(&lesson) {
-        Ok(Cli { own: Commands { command: Some(own) }, shared }) => block_on(command(own, shared)),
-        Ok(Cli { shared, .. }) => {
-            block_on(run(lesson, shared, NoFlags {}, async |agent, _| setup(agent).await))
-        }
-        Err(code) => code,
-    }
-}
-
-/// `Err`: what clap had to say is said, and this is the exit code.
-fn parse<X: Args>(lesson: &Lesson) -> Result<Cli<X>, ExitCode> {
     let command = Cli::<X>::command()
         .name(lesson.name)
         .about(lesson.motto)
         .version(env!("CARGO_PKG_VERSION"));
     let parsed = command.try_get_matches().and_then(|matches| Cli::<X>::from_arg_matches(&matches));
-    parsed.map_err(|error| {
-        let _ = error.print();
-        ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
-    })
-}
-
-fn block_on(work: impl Future<Output = Result<ExitCode>>) -> ExitCode {
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| {
-        let outcome = runtime.block_on(work);
+        let outcome = runtime.block_on(run(lesson, cli.shared, cli.own, setup));
         runtime.shutdown_background(); // whatever still blocks in a thread is not waited for
         outcome
     });

@@ -107,7 +107,7 @@ pub(crate) async fn workspace(
     Ok((folder, fresh))
 }
 
-pub(crate) fn existing(folder: &Path) -> Result<PathBuf> {
+fn existing(folder: &Path) -> Result<PathBuf> {
     let found = folder
         .canonicalize()
         .with_context(|| format!("cannot work in {}: make it first", folder.display()))?;

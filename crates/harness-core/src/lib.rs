@@ -68,7 +68,7 @@ pub mod journal;
 pub mod process;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod state;
 pub mod text;
 pub mod workspace;
-pub mod state;
 pub use state::{StateError, StateFile};
