@@ -55,7 +55,7 @@ pub use event::{Decision, Event, Observer, Observers, Stop};
 pub mod hook;
 pub use hook::{Hook, Turn, Why};
 pub mod permission;
-pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Verdict};
+pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
 
 pub mod schedule;
 pub use schedule::{Admitted, InOrder, Runner, Schedule};
