@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use harness_core::{Agent, tools};
+use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
@@ -178,12 +178,14 @@ async fn run<X, A: Into<App>>(
         }
         if !quiet {
             told.iter().for_each(|line| screen.styled_line(DIM, line));
+            app.told.iter().for_each(|line| tell(&screen, line));
         }
         return oneshot::run(app, prompt, args.output_format, screen, signals).await;
     }
     let Some(input) = input else { bail!("there is no input to read prompts from") };
     screen.styled_line(BOLD, &format!("{} · {}", lesson.short(), lesson.motto));
     told.iter().for_each(|line| screen.styled_line(DIM, line));
+    app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
         screen.styled_line(DIM, &format!("press Enter to send: {prompt}"));
     }
@@ -191,6 +193,12 @@ async fn run<X, A: Into<App>>(
     let prompt = format!("{} >> ", lesson.short());
     let hears = input.is_terminal() || (app.steering.is_some() && !args.human);
     Ok(Repl { hears, app, input, screen, signals, prompt, play: prompts.into_iter() }.run().await)
+}
+
+/// What a session has to tell may hold a path or a fault: it is shown whole, however long.
+fn tell(screen: &Screen, line: &str) {
+    screen.end_line();
+    screen.styled(DIM, &format!("{}\n", text::strip(line)));
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.
