@@ -181,7 +181,9 @@ async fn run<X, A: Into<App>>(
     told.iter().for_each(|line| screen.styled_line(DIM, line));
     app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
-        screen.styled_line(DIM, &format!("press Enter to send: {prompt}"));
+        // Not cut to the width: this is the line a newcomer needs.
+        screen.styled(DIM, &format!("press Enter to send: {prompt}"));
+        screen.end_line();
     }
     screen.styled_line(DIM, ":help lists the commands, q leaves");
     let prompt = format!("{} >> ", lesson.short());
@@ -204,7 +206,7 @@ const SYSTEM: &str = "You are a coding agent. You work in the user's workspace, 
 
 /// Where the prompt line keeps what was typed.
 fn history() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("HOME")?).join(".config/harness");
+    let folder = settings::home()?;
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

@@ -17,6 +17,7 @@ use super::programs::Programs;
 use crate::message::ToolCall;
 use crate::tool::Effect;
 
+/// The policy that comes with the program, as it is written.
 const BUILT_IN: &str = include_str!("../../../../config/permissions.yaml");
 const BUILT_IN_NAME: &str = "config/permissions.yaml";
 
@@ -163,6 +164,9 @@ enum Shape {
 }
 
 impl Rules {
+    /// The text of the policy that comes with the program.
+    pub const BUILT_IN: &str = BUILT_IN;
+
     /// The policy that comes with the program: `config/permissions.yaml`, compiled in.
     ///
     /// # Errors

@@ -43,6 +43,12 @@ fn main() {
     println!("peak_memory_50_turns\t{:.1}\tMB", fifty.peak);
     println!("peak_memory_520_turns\t{:.1}\tMB", bash.peak);
     println!("sse_rate\t{:.0}\tMB/s", sse_rate());
+    let load = median(11, || {
+        let begun = Instant::now();
+        std::hint::black_box(Rules::built_in().unwrap());
+        ms(begun.elapsed())
+    });
+    println!("permission_load\t{load:.2}\tms");
     for (name, line) in lines() {
         println!("permission_{name}\t{:.3}\tms", permission(&line));
     }
