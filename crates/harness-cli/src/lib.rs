@@ -165,13 +165,7 @@ async fn run<X, A: Into<App>>(
     let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(rules::told(&args).to_owned());
-    if app.chat.conversation.messages().is_empty() {
-        // Not in the system prompt: a path and a date there would empty the prompt cache.
-        let today = jiff::Zoned::now().date();
-        app.chat
-            .conversation
-            .note(format!("The workspace is {}. Today is {today}.", cwd.display()));
-    }
+    app.chat.note_surroundings();
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
         if prompt.trim().is_empty() {
