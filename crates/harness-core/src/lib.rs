@@ -9,8 +9,9 @@
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
-//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`journal`]
-//! (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is known of each model).
+//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
+//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is
+//! known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -71,5 +72,7 @@ pub mod record;
 pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod state;
 pub mod text;
 pub mod workspace;
+pub use state::{StateError, StateFile};

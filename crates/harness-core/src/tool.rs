@@ -20,6 +20,7 @@ use crate::event::{Event, Observers};
 use crate::message::Content;
 use crate::model::ToolSpec;
 use crate::secrets::Secrets;
+use crate::state::StateError;
 use crate::text;
 
 /// A tool as its author writes it.
@@ -99,6 +100,13 @@ impl ToolError {
     /// From anything that can be told.
     pub fn tell(why: impl fmt::Display) -> Self {
         ToolError::Tell(why.to_string())
+    }
+}
+
+impl From<StateError> for ToolError {
+    /// The model is told; what it does about a damaged file is its decision.
+    fn from(error: StateError) -> Self {
+        Self::tell(error)
     }
 }
 

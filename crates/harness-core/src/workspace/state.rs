@@ -24,8 +24,14 @@ const STATE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic). For the
 /// harness's own files; paths that a model names go through a `Workspace`.
+///
+/// # Errors
+/// [`WorkspaceError::TooLarge`] for more than [`read`] would read again; else the system's.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let (path, folder, name) = place(path.as_ref())?;
+    if bytes.len() as u64 > STATE_LIMIT {
+        return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
+    }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes)
 }
