@@ -9,8 +9,9 @@
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
-//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`journal`]
-//! (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is known of each model).
+//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
+//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is
+//! known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -33,7 +34,7 @@
 pub mod message;
 pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub mod conversation;
-pub use conversation::{Conversation, Cut, INTERRUPTED, Repair};
+pub use conversation::{Conversation, Cut, INTERRUPTED, Identity, Repair};
 
 pub mod model;
 pub use model::{
@@ -54,7 +55,7 @@ pub use event::{Decision, Event, Observer, Observers, Stop};
 pub mod hook;
 pub use hook::{Hook, Turn, Why};
 pub mod permission;
-pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Verdict};
+pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
 
 pub mod schedule;
 pub use schedule::{Admitted, InOrder, Runner, Schedule};
@@ -62,10 +63,16 @@ pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
 
+pub mod front_matter;
+pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod journal;
 pub mod process;
+pub mod record;
+pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod state;
 pub mod text;
 pub mod workspace;
+pub use state::{StateError, StateFile};
