@@ -10,7 +10,7 @@
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is
+//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`trust`], [`http`], [`models`] (what is
 //! known of each model).
 //!
 //! ```
@@ -74,5 +74,7 @@ pub mod secrets;
 pub use secrets::Secrets;
 pub mod state;
 pub mod text;
+pub mod trust;
+pub use trust::Trust;
 pub mod workspace;
 pub use state::{StateError, StateFile};
