@@ -82,6 +82,7 @@ pub struct App {
     pub(crate) display: Option<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wake: Option<Arc<Notify>>,
+    pub(crate) told: Vec<String>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) exit: Option<ExitCode>,
 }
@@ -95,6 +96,7 @@ impl From<Agent> for App {
             display: None,
             steering: None,
             wake: None,
+            told: Vec::new(),
             at_exit: Vec::new(),
             exit: None,
         }
@@ -149,6 +151,12 @@ impl App {
     /// Notified when there is news for an idle agent; a `before_model` hook tells what.
     pub fn wake(mut self, wake: Arc<Notify>) -> Self {
         self.wake = Some(wake);
+        self
+    }
+
+    /// What the user is told before the first prompt, a line each.
+    pub fn tell(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.told.extend(lines);
         self
     }
 

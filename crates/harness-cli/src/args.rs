@@ -50,6 +50,10 @@ pub struct Shared {
     /// With -p: what is printed
     #[arg(long, value_name = "FORMAT", default_value = "text", requires = "prompt")]
     pub output_format: OutputFormat,
+
+    /// A subcommand was given. It works where it is called: no playground, no prompt line.
+    #[arg(skip)]
+    pub subcommand: bool,
 }
 
 /// What `-p` prints.

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use harness_core::{Agent, tools};
+use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
@@ -78,7 +78,11 @@ pub fn main_with<X: Args, A: Into<App>>(
         .name(lesson.name)
         .about(lesson.motto)
         .version(env!("CARGO_PKG_VERSION"));
-    let parsed = command.try_get_matches().and_then(|matches| Cli::<X>::from_arg_matches(&matches));
+    let parsed = command.try_get_matches().and_then(|matches| {
+        let mut cli = Cli::<X>::from_arg_matches(&matches)?;
+        cli.shared.subcommand = matches.subcommand_name().is_some();
+        Ok(cli)
+    });
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -121,12 +125,13 @@ async fn run<X, A: Into<App>>(
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
     let signals = Signals::new()?;
-    let input = match args.prompt.is_none() || args.human {
+    let input = match args.prompt.is_none() && !args.subcommand || args.human {
         true => Some(Input::start(screen.clone(), history())?),
         false => None,
     };
     let speaker = start::speaker(&lesson, &args, &settings, input.as_ref(), &screen)?;
-    let (cwd, fresh) = start::workspace(&lesson, &args, speaker.play.as_ref()).await?;
+    let play = speaker.play.as_ref().filter(|_| !args.subcommand);
+    let (cwd, fresh) = start::workspace(&lesson, &args, play).await?;
 
     let mut agent = Agent::new(speaker.model, cwd.clone());
     agent.model_id = speaker.model_id;
@@ -178,18 +183,26 @@ async fn run<X, A: Into<App>>(
         }
         if !quiet {
             told.iter().for_each(|line| screen.styled_line(DIM, line));
+            app.told.iter().for_each(|line| tell(&screen, line));
         }
         return oneshot::run(app, prompt, args.output_format, screen, signals).await;
     }
     let Some(input) = input else { bail!("there is no input to read prompts from") };
     screen.styled_line(BOLD, &format!("{} · {}", lesson.short(), lesson.motto));
     told.iter().for_each(|line| screen.styled_line(DIM, line));
+    app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
         screen.styled_line(DIM, &format!("press Enter to send: {prompt}"));
     }
     screen.styled_line(DIM, ":help lists the commands, q leaves");
     let prompt = format!("{} >> ", lesson.short());
     Ok(Repl { app, input, screen, signals, prompt, play: prompts.into_iter() }.run().await)
+}
+
+/// What a session has to tell may hold a path or a fault: it is shown whole, however long.
+fn tell(screen: &Screen, line: &str) {
+    screen.end_line();
+    screen.styled(DIM, &format!("{}\n", text::strip(line)));
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.
