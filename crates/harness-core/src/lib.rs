@@ -4,6 +4,7 @@ pub mod agent;
 pub mod anthropic;
 pub mod conversation;
 pub mod event;
+pub mod front_matter;
 pub mod hook;
 pub mod journal;
 pub mod message;
@@ -22,6 +23,7 @@ pub mod workspace;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
 pub use conversation::{Conversation, Cut, INTERRUPTED, Repair};
 pub use event::{Decision, Event, Observer, Observers, Stop};
+pub use front_matter::{Fault, FrontMatter};
 pub use hook::{Hook, Turn, Why};
 pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub use model::{
