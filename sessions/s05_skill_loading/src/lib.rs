@@ -209,7 +209,7 @@ impl Tool for LoadSkill {
         let folder = &self.0.listed(&name)?.folder;
         let text = match file == instructions() {
             true => Skill::read(folder).map_err(|faults| ToolError::tell(&faults[0]))?.body,
-            false => read_text(folder, &file, MOST).map_err(ToolError::tell)?,
+            false => read_text(folder, &file, MOST).map_err(|fault| ToolError::Tell(fault.what))?,
         };
         let place = folder.strip_prefix(&cx.cwd).unwrap_or(folder).join(file);
         let text = format!("{HEAD}{name}, {}]\n\n{text}", place.display());
@@ -234,3 +234,8 @@ impl Hook for Skills {
         Ok(())
     }
 }
+
+/// The code in a shipped skill compiles, like that of a lesson.
+#[cfg(doctest)]
+#[doc = include_str!("../../../skills/agent-builder/SKILL.md")]
+struct AgentBuilder;
