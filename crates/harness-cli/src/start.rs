@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use harness_core::anthropic::{Client, Config, Key};
+use harness_core::anthropic::{BASE_URL, Client, Config, Key};
 use harness_core::{Model, Play, Script, models};
 
 use crate::args::Shared;
@@ -14,8 +14,6 @@ use crate::lesson::Lesson;
 use crate::playground;
 use crate::screen::Screen;
 use crate::settings::Settings;
-
-const API: &str = "https://api.anthropic.com";
 
 /// Who speaks.
 pub(crate) struct Speaker {
@@ -54,7 +52,7 @@ pub(crate) fn speaker(
         return Ok(Speaker { model, model_id: "script".to_owned(), play: Some(play), told });
     }
     let mut told: Vec<String> = models::notice(&model_id).into_iter().collect();
-    let mut config = Config::new(base_url.as_deref().unwrap_or(API), key)?;
+    let mut config = Config::new(base_url.as_deref().unwrap_or(BASE_URL), key);
     if let Some(lines) = settings.get("ANTHROPIC_CUSTOM_HEADERS") {
         config.headers = headers(&lines)?;
     }

@@ -23,7 +23,7 @@
 //!   blocks, or as one text: the beginning of what it said.
 //! - The beginning of its text alone is also taken for a whole reply: the client may have cancelled
 //!   while the rest was already on its way.
-//! - A refusal may be missing. After `max_tokens` or a full window a call at the end may be missing, or
+//! - A refusal may be missing, or a reply that ended with an unknown word. After `max_tokens` or a full window a call at the end may be missing, or
 //!   the whole reply.
 //! - A call whose input was no JSON may come back with any input.
 
@@ -224,8 +224,10 @@ impl Sent {
     /// `again`: the very same request is sent once more, as a retry does.
     fn may_be_missing(&self, again: bool) -> bool {
         let cut = matches!(self.stop.as_str(), "max_tokens" | "model_context_window_exceeded");
+        let strange =
+            !["end_turn", "tool_use", "stop_sequence", "pause_turn"].contains(&&*self.stop);
         !self.whole
-            || self.stop == "refusal"
+            || (strange && !cut) // a refusal, or a word that no client knows
             || (cut && again)
             || self.without_cut_call().is_some_and(|rest| rest.is_empty())
             || self.blocks.iter().all(|piece| piece.kind == "text" && piece.text.trim().is_empty())

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use harness_core::models;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ async fn answer(Extract(shared): Extract<Arc<Shared>>, request: Request) -> Resp
         headers: headers.collect(),
         body: Value::Null,
     };
-    let bytes = to_bytes(body, BODY_LIMIT).await.ok();
+    let bytes = read(body).await;
     recorded.body =
         bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
     let path = recorded.path.trim_end_matches('/').to_owned();
@@ -83,6 +83,20 @@ async fn answer(Extract(shared): Extract<Arc<Shared>>, request: Request) -> Resp
         }
         (_, path) => refuse(404, "not_found_error", &format!("Not found: {path}")),
     }
+}
+
+/// The body, or `None` if it is too large. It is read to its end either way: a connection closed over
+/// unread bytes would take the answer with it.
+async fn read(body: Body) -> Option<Vec<u8>> {
+    let (mut bytes, mut size) = (Vec::new(), 0);
+    let mut pieces = body.into_data_stream();
+    while let Some(Ok(piece)) = pieces.next().await {
+        size += piece.len();
+        if size <= BODY_LIMIT {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    (size <= BODY_LIMIT).then_some(bytes)
 }
 
 /// Both headers are accepted; without a key to require, any request is.

@@ -253,7 +253,7 @@ impl Drop for StrictServer {
         if std::thread::panicking() {
             return;
         }
-        assert!(!crashed, "the server itself crashed");
+        assert!(!crashed && !self.shared.state.is_poisoned(), "the server itself crashed");
         let violations = self.take_violations();
         assert!(
             violations.is_empty(),

@@ -11,17 +11,18 @@ use crate::rules::Rules;
 
 /// A model that keeps every request and judges it before the model inside gets it.
 ///
-/// It panics where a request is wrong, so that the test's backtrace shows who sent it;
-/// [`Witness::collecting`] only keeps what was wrong. Clones share their memory.
+/// It panics where a request is wrong, so that the test's backtrace shows who sent it. Where that panic
+/// was caught (a subagent inside a tool, a task), the test fails when the last clone is dropped, or at
+/// [`Witness::verify`]. [`Witness::collecting`] only keeps what was wrong. Clones share their memory.
 #[derive(Clone, Debug)]
 pub struct Witness<M> {
     inner: M,
     seen: Arc<Mutex<Seen>>,
-    panics: bool,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
+    panics: bool,
     requests: Vec<(String, Value)>,
     violations: Vec<String>,
     history: History,
@@ -30,12 +31,14 @@ struct Seen {
 impl<M: Model> Witness<M> {
     /// Watches this model, and panics at the first wrong request.
     pub fn new(inner: M) -> Self {
-        Self { inner, seen: Arc::default(), panics: true }
+        let witness = Self::collecting(inner);
+        lock(&witness.seen).panics = true;
+        witness
     }
 
     /// Watches this model, and keeps what was wrong for [`Witness::violations`].
     pub fn collecting(inner: M) -> Self {
-        Self { panics: false, ..Self::new(inner) }
+        Self { inner, seen: Arc::default() }
     }
 
     /// The test moves the prefix on purpose: see [`crate::history`].
@@ -66,6 +69,26 @@ impl<M: Model> Witness<M> {
     pub fn violations(&self) -> Vec<String> {
         lock(&self.seen).violations.clone()
     }
+
+    /// Fails the test if any request was wrong.
+    ///
+    /// # Panics
+    /// With the list.
+    pub fn verify(&self) {
+        let wrong = self.violations();
+        assert!(wrong.is_empty(), "{}", told(&wrong));
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        let fails = self.panics && !self.violations.is_empty() && !std::thread::panicking();
+        assert!(!fails, "{}", told(&self.violations));
+    }
+}
+
+fn told(wrong: &[String]) -> String {
+    format!("the model was sent requests that are wrong:\n- {}", wrong.join("\n- "))
 }
 
 fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
@@ -90,12 +113,12 @@ impl Seen {
 impl<M: Model> Model for Witness<M> {
     fn stream(&self, request: &Request<'_>) -> ModelStream {
         let body = serde_json::to_value(request).unwrap();
-        let (turn, wrong) = lock(&self.seen).judge(request.agent, &body);
-        assert!(
-            wrong.is_empty() || !self.panics,
-            "the model was sent a request that is wrong:\n- {}",
-            wrong.join("\n- ")
-        );
+        let (turn, wrong, panics) = {
+            let mut seen = lock(&self.seen);
+            let (turn, wrong) = seen.judge(request.agent, &body);
+            (turn, wrong, seen.panics)
+        };
+        assert!(wrong.is_empty() || !panics, "{}", told(&wrong));
         let seen = self.seen.clone();
         let watched = self.inner.stream(request).inspect(move |delta| match delta {
             Ok(Delta::Text(words)) => lock(&seen).history.says(turn, words),

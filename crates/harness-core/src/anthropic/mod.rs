@@ -1,39 +1,18 @@
-//! stub
-use crate::model::*;
-/// s
-pub enum Key {
-    /// a
-    ApiKey(String),
-    /// b
-    Token(String),
-    /// c
-    None,
-}
-/// s
-pub struct Config {
-    /// h
-    pub headers: Vec<(String, String)>,
-}
-impl Config {
-    /// n
-    pub fn new(_u: &str, _k: Key) -> Result<Self, ModelError> {
-        Ok(Self { headers: vec![] })
-    }
-    /// s
-    pub fn shown_url(&self) -> String {
-        String::new()
-    }
-}
-/// c
-pub struct Client;
-impl Client {
-    /// n
-    pub fn new(_c: Config) -> Result<Self, ModelError> {
-        Ok(Client)
-    }
-}
-impl Model for Client {
-    fn stream(&self, _r: &Request<'_>) -> ModelStream {
-        Box::pin(futures_util::stream::empty())
-    }
-}
+//! The Messages API, and every server that speaks it (LiteLLM, Ollama, llama.cpp, vLLM …).
+//!
+//! From the wire up: [`sse`] makes events of bytes, [`assemble`] makes deltas and one reply of events,
+//! and [`Client`] does what the network makes necessary: headers, attempts, time-outs, and errors that
+//! say what to do. The first two are pure.
+
+pub mod assemble;
+mod client;
+mod config;
+mod fault;
+mod incoming;
+mod retry;
+pub mod sse;
+mod wire;
+
+pub use client::Client;
+pub use config::{BASE_URL, Config, ConfigError, IDLE, Key, VERSION};
+pub use retry::Patience;

@@ -41,6 +41,34 @@ async fn an_agent_plays_two_turns_over_http() {
 }
 
 #[tokio::test]
+async fn the_loop_stays_legal_whatever_the_reply() {
+    for fault in [
+        Fault::PauseTurn,
+        Fault::EmptyReply,
+        Fault::Refusal,
+        Fault::MaxTokensInToolInput,
+        Fault::ThinkingEmpty,
+        Fault::RedactedThinking,
+        Fault::Overloaded529,
+        Fault::PromptTooLong,
+    ] {
+        for number in 1..=3 {
+            let server = StrictServer::start(PLAY);
+            server.fault(number, fault.clone());
+            let mut agent = Agent::new(Arc::new(Client(server.address())), std::env::temp_dir());
+            agent.tools.add(Echo);
+            let mut conversation = Conversation::new();
+            for _ in 0..3 {
+                conversation.say("go");
+                let _ = agent.run(&mut conversation, &CancellationToken::new()).await;
+            }
+            let wrong = server.take_violations();
+            assert!(wrong.is_empty(), "{fault:?} in request {number}: {wrong:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_what_the_api_sends() {
     let server = StrictServer::start(PLAY);
     let mut answer = raw::post(server.address(), "/v1/messages?beta=true", &ask("go")).await;

@@ -108,3 +108,36 @@ async fn a_cancelled_reply_comes_back_in_part() {
     messages.extend([said(Role::Assistant, "one two "), said(Role::User, "stop")]);
     hear(&witness, &messages).await;
 }
+
+#[tokio::test]
+#[should_panic(
+    expected = "request 1 of lead: This model does not support assistant message prefill"
+)]
+async fn a_panic_that_was_caught_still_fails_the_test() {
+    let witness = Witness::new(script());
+    let inside = witness.clone();
+    let task = tokio::spawn(async move {
+        let prefilled = [said(Role::User, "x"), said(Role::Assistant, "Sure:")];
+        hear(&inside, &prefilled).await;
+    });
+    assert!(task.await.is_err());
+}
+
+#[tokio::test]
+async fn a_fold_that_is_allowed_and_a_fold_that_is_not() {
+    let folded = async |witness: Witness<Script>| {
+        let agent = agent(&witness);
+        let mut conversation = Conversation::new();
+        conversation.say("go");
+        agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
+        conversation.say("go");
+        let cut = conversation.cut(2).unwrap();
+        conversation.fold(cut, "They said go, and it was done.");
+        agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
+        witness.violations()
+    };
+    let wrong = folded(Witness::collecting(script())).await;
+    assert!(wrong.join("").contains("the history was rewritten at block 0"), "{wrong:?}");
+    let wrong = folded(Witness::new(script()).allow_rewrites()).await;
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
