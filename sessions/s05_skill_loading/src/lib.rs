@@ -134,9 +134,9 @@ impl Skills {
     /// A skill that is listed. Nothing else is looked for: a name is no path.
     fn listed(&self, name: &str) -> Result<&Skill, ToolError> {
         self.skills.get(name).ok_or_else(|| {
-            let near = text::nearest(name, self.names()).join(", ");
-            let hint = if near.is_empty() { "list_skills shows them" } else { &near };
-            ToolError::Tell(format!("there is no skill {name:?}; there is: {hint}"))
+            let near = text::nearest(name, self.names()).join(" or ");
+            let hint = if near.is_empty() { "what list_skills shows" } else { &near };
+            ToolError::Tell(format!("there is no skill {name:?}; try {hint}"))
         })
     }
 
@@ -192,27 +192,24 @@ struct LoadSkill(Arc<Skills>);
 
 impl Tool for LoadSkill {
     const NAME: &'static str = "load_skill";
-    const ABOUT: &'static str =
-        "Returns the instructions of a skill, or one of the files beside them.";
+    const ABOUT: &'static str = "Returns a skill's instructions, or one of its other files.";
     type Input = Load;
 
+    /// The instructions are what the catalogue offers; any other file is judged by its path.
     fn effect(&self, Load { name, file }: &Load) -> Effect {
-        Effect::Reads(self.0.listed(name).map(|it| it.folder.join(file)).into_iter().collect())
+        let path = self.0.listed(name).map(|skill| skill.folder.join(file));
+        Effect::Reads(path.into_iter().filter(|_| *file != instructions()).collect())
     }
 
     /// Reads anew each time: the file may be better by now, or broken, and then it is refused.
-    async fn call(
-        &self,
-        Load { name, file }: Load,
-        cx: &ToolContext,
-    ) -> Result<Content, ToolError> {
-        let folder = &self.0.listed(&name)?.folder;
-        let text = match file == instructions() {
+    async fn call(&self, load: Load, cx: &ToolContext) -> Result<Content, ToolError> {
+        let folder = &self.0.listed(&load.name)?.folder;
+        let text = match load.file == instructions() {
             true => Skill::read(folder).map_err(|faults| ToolError::tell(&faults[0]))?.body,
-            false => read_text(folder, &file, MOST).map_err(|fault| ToolError::Tell(fault.what))?,
+            false => read_text(folder, &load.file, MOST).map_err(|it| ToolError::Tell(it.what))?,
         };
-        let place = folder.strip_prefix(&cx.cwd).unwrap_or(folder).join(file);
-        let text = format!("{HEAD}{name}, {}]\n\n{text}", place.display());
+        let place = folder.strip_prefix(&cx.cwd).unwrap_or(folder).join(load.file);
+        let text = format!("{HEAD}{}, {}]\n\n{text}", load.name, place.display());
         let before = self.0.loaded().remove(&cx.call_id).unwrap_or_default();
         Ok(match before.contains(&text) {
             true => "this is loaded already: it stands above, and has not changed since".into(),
@@ -228,8 +225,9 @@ impl Hook for Skills {
     async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
         let loads = c.calls().into_iter().filter(|call| call.name == LoadSkill::NAME);
         let results = c.messages().iter().flat_map(Message::results);
-        let texts = results.map(|result| result.content.text().into_owned());
-        let loaded: Vec<String> = texts.filter(|text| text.starts_with(HEAD)).collect();
+        let texts = results.map(|result| result.content.text());
+        let loaded = texts.filter(|text| text.starts_with(HEAD)).map(|text| text.into_owned());
+        let loaded: Vec<String> = loaded.collect();
         *self.loaded() = loads.map(|call| (call.id, loaded.clone())).collect();
         Ok(())
     }
