@@ -267,7 +267,8 @@ fn every_fault_of_a_skill_is_told_with_its_line() {
         greet/SKILL.md:3: `license` must be text
         greet/SKILL.md:4: `metadata` must be a map from text to text
         greet/SKILL.md:5: `allowed-tools` must be words or a list of them
-        greet/SKILL.md:6: there is no field "descripton" here; there is description"#]].assert_eq(&faults(text));
+        greet/SKILL.md:6: there is no field "descripton" here; there is description"#]]
+    .assert_eq(&faults(text));
 }
 
 #[test]
@@ -475,11 +476,21 @@ async fn a_description_cannot_put_a_line_into_the_prompt() {
 /// Starts the session's own binary in a folder, without a key and with this home.
 fn run(folder: &Folder, home: &Path, args: &[&str]) -> (i32, String) {
     let mut command = scrubbed(env!("CARGO_BIN_EXE_s05_skill_loading"), home);
+    command.env("TMPDIR", home); // where a playground would be made
     let done = command.args(args).current_dir(folder.path()).output().unwrap();
     let text = [done.stdout, done.stderr].concat();
     let text =
         String::from_utf8(text).unwrap().replace(&folder.path().display().to_string(), "HERE");
     (done.status.code().unwrap(), text)
+}
+
+/// What a folder holds.
+fn here(folder: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.path()).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -500,7 +511,7 @@ fn the_shipped_skills_pass_the_check() {
 fn the_check_prints_file_and_line_of_each_fault_and_runs_nothing() {
     let (folder, home) = (Folder::new(), Folder::new());
     folder.write("skills/colon/SKILL.md", &sound("colon", "Use when: always"));
-    folder.write("skills/colon/scripts/run.sh", "#!/bin/sh\ntouch HERE\n");
+    folder.write("skills/colon/scripts/run.sh", "#!/bin/sh\ntouch ran\n");
     folder.write(".claude/skills/wrong/SKILL.md", &sound("right", "x"));
     home.write(".claude/skills/pdf/SKILL.md", &sound("pdf", "mine"));
     let (code, said) = run(&folder, home.path(), &["check"]);
@@ -512,9 +523,8 @@ fn the_check_prints_file_and_line_of_each_fault_and_runs_nothing() {
         HERE/.claude/skills/wrong/SKILL.md:2: the name "right" is not the folder's, "wrong"
     "#]].assert_eq(&said.replace(&shipped().display().to_string(), "SHIPPED"));
     assert_eq!(code, 1);
-    folder.git(&["init", "--quiet"]);
-    let left = folder.git(&["status", "--porcelain", "--untracked-files=all"]);
-    assert_eq!(left.lines().count(), 3, "nothing was made here: {left}");
+    assert_eq!(here(&folder), [".claude", "skills"], "nothing was made or run here");
+    assert_eq!(here(&home), [".claude"], "nor a playground");
     let (code, said) = run(&folder, home.path(), &["check", "none"]);
     assert_eq!(code, 1);
     assert!(said.contains("none:1: this folder of skills cannot be listed"), "{said}");
