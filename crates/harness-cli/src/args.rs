@@ -36,11 +36,11 @@ pub struct Shared {
     pub model: Option<String>,
 
     /// Where the agent works [default: the current directory; for a play, a fresh playground]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub workspace: Option<PathBuf>,
 
     /// Where permissions.yaml and its like are [default: $HARNESS_CONFIG, else this repository's]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub config: Option<PathBuf>,
 
     /// Give up after so many steps of one turn

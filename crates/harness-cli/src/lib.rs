@@ -27,6 +27,7 @@ mod rules;
 mod screen;
 mod settings;
 mod start;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +44,8 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
@@ -163,13 +165,7 @@ async fn run<X, A: Into<App>>(
     let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(rules::told(&args).to_owned());
-    if app.chat.conversation.messages().is_empty() {
-        // Not in the system prompt: a path and a date there would empty the prompt cache.
-        let today = jiff::Zoned::now().date();
-        app.chat
-            .conversation
-            .note(format!("The workspace is {}. Today is {today}.", cwd.display()));
-    }
+    app.chat.note_surroundings();
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
         if prompt.trim().is_empty() {
@@ -192,7 +188,9 @@ async fn run<X, A: Into<App>>(
     told.iter().for_each(|line| screen.styled_line(DIM, line));
     app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
-        screen.styled_line(DIM, &format!("press Enter to send: {prompt}"));
+        // Not cut to the width: this is the line a newcomer needs.
+        screen.styled(DIM, &format!("press Enter to send: {prompt}"));
+        screen.end_line();
     }
     screen.styled_line(DIM, ":help lists the commands, q leaves");
     let prompt = format!("{} >> ", lesson.short());
@@ -216,7 +214,7 @@ const SYSTEM: &str = "You are a coding agent. You work in the user's workspace, 
 
 /// Where the prompt line keeps what was typed.
 fn history() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("HOME")?).join(".config/harness");
+    let folder = settings::home()?;
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

@@ -237,6 +237,11 @@ pub fn width() -> usize {
     size.ok().map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(80)
 }
 
+/// How wide what is printed may be: the terminal's width; a pipe has no end.
+pub fn columns() -> usize {
+    if io::stdout().is_terminal() { width() } else { usize::MAX }
+}
+
 /// The beginning of a text, on one line of at most `columns` characters.
 pub fn cut(text: &str, columns: usize) -> String {
     let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();

@@ -9,9 +9,9 @@
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
-//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`journal`]
-//! (append-only logs), [`front_matter`] (files that people write), [`text`], [`secrets`], [`http`],
-//! [`models`] (what is known of each model).
+//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
+//! value in a file), [`journal`] (append-only logs), [`front_matter`] (files that people write), [`text`],
+//! [`secrets`], [`http`], [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -34,7 +34,7 @@
 pub mod message;
 pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub mod conversation;
-pub use conversation::{Conversation, Cut, INTERRUPTED, Repair};
+pub use conversation::{Conversation, Cut, INTERRUPTED, Identity, Repair};
 
 pub mod model;
 pub use model::{
@@ -68,7 +68,11 @@ pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod journal;
 pub mod process;
+pub mod record;
+pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod state;
 pub mod text;
 pub mod workspace;
+pub use state::{StateError, StateFile};

@@ -732,3 +732,9 @@ mod shell {
         assert!(allowed.get() > cases / 100, "only {} lines were allowed", allowed.get());
     }
 }
+
+#[test]
+fn every_example_of_the_built_in_rules_holds() {
+    // `built_in` leaves them out, to be quick; `parse` tries them all.
+    Rules::parse(Rules::BUILT_IN, "config/permissions.yaml").unwrap();
+}

@@ -20,8 +20,8 @@ use super::gate::{Answer, Approver};
 use super::paths::{Located, in_word, protected};
 use super::reading::read;
 use super::rules::RulesError;
-use crate::message::ToolCall;
 use crate::event::Event;
+use crate::message::ToolCall;
 use crate::tool::ToolContext;
 
 const HEAD: &str =
