@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use expect_test::expect;
 use harness_core::permission::Rules;
 use harness_core::{Conversation, Fault};
-use harness_testkit::{Folder, Stage, StrictServer, scrubbed};
+use harness_testkit::{Folder, Program, Stage, scrubbed};
 use s05_skill_loading::{LESSON, MOST, Skill, Skills, catalogue, places};
 use tokio_util::sync::CancellationToken;
 
@@ -531,21 +531,21 @@ fn the_check_prints_file_and_line_of_each_fault_and_runs_nothing() {
 }
 
 #[test]
-fn the_play_runs_over_http() {
-    let (folder, home) = (Folder::new(), Folder::new());
-    let server = StrictServer::start(LESSON.play);
-    let play = harness_core::Play::from_yaml(LESSON.play).unwrap();
-    for (path, text) in &play.setup.files {
-        folder.write(path, text);
+fn the_play_is_the_same_by_pipe_with_p_and_over_the_wire() {
+    let program = || Program::new(env!("CARGO_BIN_EXE_s05_skill_loading"), LESSON.play);
+    for said in [program().play(), program().play_over_the_wire()] {
+        assert!(
+            said.contains("skills (4): agent-builder, code-review, pdf, release-notes"),
+            "{said}"
+        );
+        assert!(said.contains("\"../../CHANGES\" leads out of"), "{said}");
+        assert!(said.contains(ALREADY), "{said}");
+        assert!(said.contains("instead: test -f"), "{said}");
     }
-    let mut command = scrubbed(env!("CARGO_BIN_EXE_s05_skill_loading"), home.path());
-    command.env("ANTHROPIC_BASE_URL", server.base_url()).env("ANTHROPIC_API_KEY", "test");
-    let done = command.args(["-p", &play.prompt[0]]).current_dir(folder.path()).output().unwrap();
-    let answer = String::from_utf8(done.stdout).unwrap();
-    assert!(
-        answer.starts_with("NOTES.md has two lines"),
-        "{answer}{:?}",
-        String::from_utf8(done.stderr)
-    );
-    assert!(folder.has("NOTES.md"));
+    let program = program();
+    let done =
+        program.command().args(["-p", "Write the release notes of 1.2.0."]).output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(said, "NOTES.md has two lines, in the project's style, and its own check passed.\n");
+    assert!(program.folder.has("NOTES.md"));
 }
