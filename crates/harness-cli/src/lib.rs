@@ -201,7 +201,8 @@ async fn run<X, A: Into<App>>(
 /// What a session has to tell may hold a path or a fault: it is shown whole, however long.
 fn tell(screen: &Screen, line: &str) {
     screen.end_line();
-    screen.styled(DIM, &format!("{}\n", text::strip(line)));
+    screen.styled(DIM, &text::strip(line));
+    screen.end_line();
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.

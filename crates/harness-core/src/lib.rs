@@ -10,8 +10,8 @@
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is
-//! known of each model).
+//! value in a file), [`journal`] (append-only logs), [`front_matter`] (files that people write), [`text`],
+//! [`secrets`], [`http`], [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
