@@ -10,8 +10,8 @@
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is
-//! known of each model).
+//! value in a file), [`journal`] (append-only logs), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`secrets`], [`http`], [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -47,7 +47,7 @@ pub use script::{Play, Script};
 pub mod anthropic;
 
 pub mod tool;
-pub use tool::{DynTool, Effect, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
 pub mod tools;
 
 pub mod event;
@@ -64,7 +64,9 @@ mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
 
 pub mod http;
+pub mod ids;
 pub mod journal;
+pub mod order;
 pub mod process;
 pub mod secrets;
 pub use secrets::Secrets;
