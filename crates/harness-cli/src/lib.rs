@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
@@ -64,6 +64,14 @@ struct Cli<X: Args> {
 /// No flags of its own.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NoFlags {}
+
+/// Subcommands and no flags of its own, for [`main_with`].
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
+}
 
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,
 /// and runs the prompt line, or the one prompt of `-p`.

@@ -11,6 +11,7 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`front_matter`] (files that people write), [`text`],
+//! value in a file), [`journal`] (append-only logs), [`order`] (what depends on what), [`ids`], [`text`],
 //! [`secrets`], [`http`], [`models`] (what is known of each model).
 //!
 //! ```
@@ -47,7 +48,7 @@ pub use script::{Play, Script};
 pub mod anthropic;
 
 pub mod tool;
-pub use tool::{DynTool, Effect, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
 pub mod tools;
 
 pub mod event;
@@ -66,7 +67,9 @@ pub use agent::{Acted, Agent, AgentError, Mechanism};
 pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
+pub mod ids;
 pub mod journal;
+pub mod order;
 pub mod process;
 pub mod record;
 pub use record::Record;
