@@ -4,8 +4,10 @@ use async_trait::async_trait;
 use harness_core::{Answer, Approver, ToolCall, ToolContext, text};
 use tokio::sync::Mutex;
 
-use crate::input::Input;
+use crate::input::{Ahead, Input};
 use crate::screen::{BOLD, Screen};
+
+const ASKED: &str = "  [y]es, for this [s]ession, [a]lways, or say why not: ";
 
 /// Asks, one question at a time. Anything but a clear yes is a no.
 #[derive(Debug)]
@@ -36,8 +38,7 @@ impl Approver for AskPerson {
                 self.screen.line(format!("  {name}{}", text::visible(line)));
             }
         }
-        let answer =
-            self.input.question("  [y]es, for this [s]ession, [a]lways, or say why not: ").await;
+        let answer = self.input.question(ASKED, Ahead::Refused).await;
         match answer.as_deref().map(str::trim) {
             Some("y" | "yes") => Answer::Once,
             Some("s" | "session") => Answer::Session,

@@ -8,7 +8,7 @@ use harness_core::{
 };
 use serde_json::{Map, Value};
 
-use crate::input::{Input, Typed};
+use crate::input::{Ahead, Input, Typed};
 use crate::screen::{BOLD, DIM, Screen};
 
 /// A model that is a person.
@@ -70,7 +70,7 @@ impl Model for Human {
         let reply = async move {
             let mut content: Vec<Block> = Vec::new();
             loop {
-                let line = match read(&input).await {
+                let line = match read(&input, &screen).await {
                     Typed::Line(line) => line,
                     _ => {
                         return Err(ModelError::Other(
@@ -98,11 +98,16 @@ impl Model for Human {
     }
 }
 
-async fn read(input: &Input) -> Typed {
+async fn read(input: &Input, screen: &Screen) -> Typed {
+    const ASKED: &str = "model> ";
     if !input.is_terminal() {
-        return input.next().await;
+        let typed = input.next().await;
+        if let Typed::Line(line) = &typed {
+            screen.line(format!("{ASKED}{line}")); // a pipe has no echo
+        }
+        return typed;
     }
-    match input.question("model> ").await {
+    match input.question(ASKED, Ahead::Counts).await {
         Some(line) => Typed::Line(line),
         None => Typed::End,
     }

@@ -35,8 +35,17 @@ pub enum Typed {
 
 enum Want {
     Prompt(String),
-    Question(oneshot::Sender<Option<String>>),
+    Question(String, Ahead, oneshot::Sender<Option<String>>),
     Watch,
+}
+
+/// What was typed before a question was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// It may answer it.
+    Counts,
+    /// It must never count as a yes: with lines waiting the answer is none, and half a line is thrown away.
+    Refused,
 }
 
 /// The reader. Cheap to clone.
@@ -119,17 +128,22 @@ impl Input {
         self.lock().ahead.pop_front()
     }
 
-    /// Asks the person. `None` is no answer: the input ended, nobody is there, or something had been
-    /// typed before the question was shown, which must never count as a yes.
-    pub async fn question(&self, question: &str) -> Option<String> {
+    /// Asks the person at the terminal. `None` is no answer: the input ended, nobody is there, or
+    /// something had been typed ahead.
+    pub async fn question(&self, question: &str, ahead: Ahead) -> Option<String> {
         if !self.is_terminal() {
             return None;
         }
         let (answer, answered) = oneshot::channel();
         let at_prompt = {
             let mut shared = self.lock();
-            if !shared.ahead.is_empty() {
-                return None;
+            match (ahead, shared.ahead.pop_front()) {
+                (_, None) => {}
+                (Ahead::Counts, line) => return line,
+                (Ahead::Refused, Some(line)) => {
+                    shared.ahead.push_front(line);
+                    return None;
+                }
             }
             if shared.at_prompt {
                 shared.question = Some(answer);
@@ -140,10 +154,7 @@ impl Input {
         };
         match at_prompt {
             None => self.screen.line(question),
-            Some(answer) => {
-                self.screen.print(question);
-                self.want(Want::Question(answer));
-            }
+            Some(answer) => self.want(Want::Question(question.to_owned(), ahead, answer)),
         }
         let answer = answered.await.ok().flatten();
         self.watch();
@@ -227,7 +238,7 @@ impl Reader {
                         Err(_) => None,
                     }
                 }
-                Want::Question(answer) => self.question(answer),
+                Want::Question(question, ahead, answer) => self.question(&question, ahead, answer),
                 Want::Watch => self.watch(),
             };
         }
@@ -273,8 +284,17 @@ impl Reader {
     }
 
     /// Reads one plain line. It ends early when something else is wanted.
-    fn question(&self, answer: oneshot::Sender<Option<String>>) -> Option<Want> {
-        let _ = termios::tcflush(io::stdin(), QueueSelector::IFlush);
+    fn question(
+        &self,
+        question: &str,
+        ahead: Ahead,
+        answer: oneshot::Sender<Option<String>>,
+    ) -> Option<Want> {
+        if ahead == Ahead::Refused {
+            let _ = termios::tcflush(io::stdin(), QueueSelector::IFlush);
+        }
+        // Shown by this thread, and only now: what is typed from here on is an answer to it.
+        self.screen.print(question);
         let mut line = Vec::new();
         while !line.contains(&b'\n') {
             match self.look() {

@@ -41,7 +41,7 @@ pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use display::{Display, title};
 pub use human::Human;
-pub use input::{Input, Typed};
+pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
 
@@ -189,7 +189,8 @@ async fn run<X, A: Into<App>>(
     }
     screen.styled_line(DIM, ":help lists the commands, q leaves");
     let prompt = format!("{} >> ", lesson.short());
-    Ok(Repl { app, input, screen, signals, prompt, play: prompts.into_iter() }.run().await)
+    let hears = input.is_terminal() || (app.steering.is_some() && !args.human);
+    Ok(Repl { hears, app, input, screen, signals, prompt, play: prompts.into_iter() }.run().await)
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.

@@ -56,6 +56,9 @@ pub(crate) struct Repl {
     pub(crate) screen: Screen,
     pub(crate) signals: Signals,
     pub(crate) prompt: String,
+    /// Whether lines are taken while a turn runs: always from a terminal; from a pipe only for steering,
+    /// since its lines wait by themselves.
+    pub(crate) hears: bool,
     /// The play's prompts, one for each empty line; nothing in a session with a model.
     pub(crate) play: std::vec::IntoIter<String>,
 }
@@ -154,7 +157,7 @@ impl Repl {
         let cancel = CancellationToken::new();
         let mut work = turns.turn(prompt.as_deref(), chat, &cancel);
         let mut tick = tokio::time::interval(Duration::from_millis(100));
-        let mut hears = self.input.is_terminal() || steering.is_some();
+        let mut hears = self.hears;
         let ended = loop {
             tokio::select! {
                 ended = &mut work => break ended,
@@ -175,7 +178,9 @@ impl Repl {
                             None => Some(line),
                         };
                         if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
-                            self.screen.styled_line(DIM, &format!("waits as a next prompt: {line}"));
+                            if self.input.is_terminal() {
+                                self.screen.styled_line(DIM, &format!("waits as a next prompt: {line}"));
+                            }
                             self.input.keep_ahead(line);
                         }
                     }

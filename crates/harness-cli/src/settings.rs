@@ -26,10 +26,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads `.env` of the start directory, else this repository's.
+    /// Reads the file that `$HARNESS_ENV` names, else `.env` of the start directory, else this
+    /// repository's.
     pub(crate) fn load(start: &Path) -> Result<Self> {
-        for folder in [start.to_owned(), repository()] {
-            let path = folder.join(".env");
+        let named = std::env::var_os("HARNESS_ENV").map(|path| vec![PathBuf::from(path)]);
+        let usual = || vec![start.join(".env"), repository().join(".env")];
+        for path in named.unwrap_or_else(usual) {
             match std::fs::read(&path) {
                 Ok(bytes) => return Self::read(&bytes, path),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

@@ -21,7 +21,7 @@ pub struct HttpError(#[from] reqwest::Error);
 ///
 /// It follows no redirect: the key would go where the answer points. The system's certificates are
 /// trusted, so a company's own authority works; where the system has none (a bare container), the
-/// bundled ones are. For `http://` none of this is loaded, and building takes no time.
+/// bundled ones are. For `http://` the system is not asked, so building takes no time.
 ///
 /// # Errors
 /// The proxy settings make no sense, or no certificates could be loaded.
@@ -30,13 +30,10 @@ pub fn client(url: &Url) -> Result<Client, HttpError> {
         // Err means that another thread was faster.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    if is_loopback(url) {
-        let client = builder().no_proxy();
-        return Ok(match url.scheme() {
-            "https" => client.build(),
-            _ => client.tls_certs_only([]).build(),
-        }?);
-    }
+    let builder = || match is_loopback(url) {
+        true => builder().no_proxy(),
+        false => builder(),
+    };
     if url.scheme() == "https"
         && let Ok(client) = builder().build()
     {

@@ -78,14 +78,15 @@ impl Agent {
                             return Ok(Some(reply)); // the whole calls before the cut one can run
                         }
                     }
+                    conversation.reply(&reply.message);
                     continued += 1;
                     if continued > CONTINUATIONS {
+                        self.keep(conversation, cancel).await?;
                         return Err(AgentError::CutOff(max_tokens));
                     }
                     if reply.stop == StopReason::WindowExceeded {
                         why = Why::Overflow;
                     }
-                    conversation.reply(&reply.message);
                     conversation.note(if cut_call { CUT_CALL } else { CUT_TEXT });
                 }
                 StopReason::PauseTurn if paused < PAUSES => {
@@ -93,6 +94,8 @@ impl Agent {
                     conversation.reply(&reply.message);
                 }
                 StopReason::Other(word) if reply.message.calls().next().is_none() => {
+                    conversation.reply(&reply.message); // it was shown, so it is kept
+                    self.keep(conversation, cancel).await?;
                     return Err(AgentError::UnknownStop(word.clone()));
                 }
                 StopReason::EndTurn if !asked_again && is_empty(&reply.message) => {

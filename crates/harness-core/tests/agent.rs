@@ -171,7 +171,7 @@ async fn a_text_cut_at_the_token_limit_is_continued_three_times_at_most() {
     let (agent, _) = watched(replies);
     let (stop, conversation) = run(&agent).await;
     assert!(matches!(stop, Err(AgentError::CutOff(_))), "{stop:?}");
-    assert_eq!(conversation.messages().iter().filter(|m| m.role == Role::Assistant).count(), 3);
+    assert_eq!(conversation.messages().iter().filter(|m| m.role == Role::Assistant).count(), 4);
 }
 
 #[tokio::test]

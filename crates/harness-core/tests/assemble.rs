@@ -1,4 +1,5 @@
 //! Events to deltas and one reply.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use harness_core::anthropic::assemble::{Assembler, Fault};
 use harness_core::anthropic::sse::Event;

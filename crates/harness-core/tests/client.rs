@@ -1,4 +1,5 @@
 //! The client against a server that sends exactly the bytes it is told to, over a real socket.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -475,6 +476,20 @@ async fn nobody_there_is_said_with_the_address() {
 }
 
 #[tokio::test]
+async fn a_server_that_speaks_no_tls_is_not_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    });
+    let deltas = ask(&Client::new(Config::new(url, Key::None)).unwrap()).await;
+    serving.await.unwrap();
+    assert!(matches!(deltas[..], [Err(ModelError::Unreachable { .. })]), "{deltas:?}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let thief = Server::send([stream(&said("thanks"))]).await;
     let to = format!("location: {}/v1/messages?x=1\r\n", thief.url);
@@ -494,7 +509,7 @@ async fn a_key_that_the_server_repeats_is_masked() {
     let cases = [
         error(401, "", &format!("no such key: {KEY}")),
         error(401, "", &long),
-        error(401, "", &KEY.replace('-', "\u{2d}")),
+        http(401, "", br#"{"error":{"message":"no: sk\u002dant\u002dvery-secret-0123456789"}}"#),
         http(403, "", format!("<p>{KEY}</p>").as_bytes()),
         http(307, &format!("location: /{KEY}\r\n"), b""),
         stream(&told),
@@ -707,6 +722,29 @@ async fn thinking_of_a_local_server_goes_back_to_it() {
     messages.extend(history());
     server.client().stream(&request_of(&messages)).collect::<Vec<_>>().await;
     assert_eq!(server.seen(0).1["messages"][1]["content"], json!([thought]));
+}
+
+#[tokio::test]
+async fn the_next_request_finds_the_connection_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        for _ in 0..3 {
+            request(&mut socket).await.unwrap();
+            let body = said("Hi");
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let chunked = format!("{head}{:x}\r\n{body}\r\n", body.len());
+            socket.write_all(chunked.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+            socket.write_all(b"0\r\n\r\n").await.unwrap();
+        }
+    });
+    let client = Client::new(Config::new(url, Key::None)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(reply(&client).await.0.text(), "Hi");
+    }
+    serving.await.unwrap();
 }
 
 // ---------------------------------------------------------------- counting

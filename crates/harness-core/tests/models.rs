@@ -1,4 +1,5 @@
 //! The table of models.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use harness_core::{Usage, models};
 

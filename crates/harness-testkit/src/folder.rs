@@ -113,6 +113,8 @@ pub fn scrub(command: &mut Command, home: &Path) {
         }
     }
     command.env("HOME", home).env("LANG", "C.UTF-8").env("TZ", "UTC");
+    // Else a session would find the `.env` of whoever works on this repository.
+    command.env("HARNESS_ENV", "/dev/null");
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
 }
 

@@ -268,3 +268,24 @@ fn signed(messages: &[Message]) -> Option<Vec<Message>> {
     }
     Some(kept)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_thinking_that_no_one_signed_is_left_out() {
+        let message = |signature: &str| {
+            serde_json::from_value::<Message>(json!({"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "Hm", "signature": signature},
+                {"type": "text", "text": "Hi"}]}))
+            .unwrap()
+        };
+        assert_eq!(signed(&[message("Eo")]), None);
+        let kept = signed(&[message("Eo"), message("")]).unwrap();
+        assert_eq!(kept[0], message("Eo"));
+        assert_eq!(kept[1].content, [Block::text("Hi")]);
+    }
+}

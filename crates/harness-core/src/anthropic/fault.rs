@@ -3,6 +3,7 @@
 //! Servers say it in many shapes: Anthropic's envelope, OpenAI's, a bare string, a proxy's HTML page.
 //! All end as one line. The table of what is tried again is the one Anthropic's SDKs use.
 
+use std::error::Error;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -138,15 +139,15 @@ impl Failure {
         Self::new(Cause::Refused(status), why.into(), false)
     }
 
-    /// The request did not get through. A bad certificate stays bad; all else is worth another attempt.
+    /// The request did not get through. A bad certificate stays bad; all else is
+    /// worth another attempt.
     pub(super) fn network(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        let certificate = chain(&error).any(|e| {
-            let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            e.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-        });
-        let retry = !certificate && !error.is_builder();
-        let told = chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let tls = chain(&error).any(|cause| cause.is::<rustls::Error>());
+        let retry = !tls && !error.is_builder();
+        let mut told: Vec<String> = chain(&error).map(ToString::to_string).collect();
+        told.dedup();
+        let told = told.join(": ");
         Self::new(Cause::Unreachable, clip(&told), retry)
     }
 
@@ -242,10 +243,17 @@ pub(super) enum Shown {
     Something,
 }
 
-fn chain<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+/// An error and what caused it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+/// What caused an error. An I/O error hides one level: its `source` skips what it wraps.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    }
 }
 
 /// A page without its tags, scripts and styles.

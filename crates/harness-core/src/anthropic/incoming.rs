@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Response;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,6 +18,8 @@ use crate::model::Delta;
 const WHOLE_BODY: usize = 64 * 1024 * 1024;
 /// An unfinished event of this size is something on its way; a smaller one may be a ping in pieces.
 const UNDER_WAY: usize = 1024;
+/// How long the end of a stream is waited for once the reply is complete.
+const LAST: Duration = Duration::from_millis(200);
 
 /// Reads a body to its end, or to `most` bytes.
 pub(super) async fn read(response: &mut Response, most: usize) -> Result<String, reqwest::Error> {
@@ -72,6 +75,10 @@ impl Incoming {
                     delta.map_err(|fault| failure(fault, &self.id, &self.model, &self.client))?;
                 // A server that only pings is alive, but its reply is not.
                 match delta {
+                    Some(Delta::Done(reply)) => {
+                        self.read_out().await;
+                        return Ok(Delta::Done(reply));
+                    }
                     Some(delta) => return Ok(delta),
                     None if is_ping(&event.name, &event.data) => {}
                     None => deadline = Instant::now() + self.client.idle,
@@ -93,6 +100,13 @@ impl Incoming {
                 Err(_) => return Err(Failure::stalled(self.client.idle)),
             }
         }
+    }
+
+    /// Reads what comes after the reply, which is the end. Only then is the connection free for the next
+    /// request; without this every turn pays for a new one, TLS and all.
+    async fn read_out(&mut self) {
+        let ended = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        let _ = timeout(LAST, ended).await;
     }
 
     /// Reads an answer that is no stream.
