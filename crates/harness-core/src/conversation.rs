@@ -119,6 +119,16 @@ impl Conversation {
             .map(|at| Cut { at })
     }
 
+    /// How many messages at the end fit into so many bytes; at least one. For [`Conversation::cut`].
+    pub fn fitting(&self, bytes: usize) -> usize {
+        let mut sum = 0;
+        let fits = |message: &&Message| {
+            sum += message.size();
+            sum <= bytes
+        };
+        self.messages.iter().rev().take_while(fits).count().max(1)
+    }
+
     /// What a fold at this cut would replace.
     pub fn before(&self, cut: &Cut) -> &[Message] {
         &self.messages[..cut.at.min(self.messages.len())]
@@ -163,15 +173,21 @@ impl Conversation {
 
     /// Replaces what the human said where it is longer than `longest` bytes: a whole log, say, that no
     /// window holds. `stub` makes the shorter text. Thinking after it is dropped, as in a fold.
-    pub fn shorten_words(&mut self, longest: usize, mut stub: impl FnMut(&str) -> String) {
-        let mut first = None;
+    ///
+    /// # Errors
+    /// The first of `stub`; that text and what follows stays.
+    pub fn shorten_words<E>(
+        &mut self,
+        longest: usize,
+        mut stub: impl FnMut(&str) -> Result<String, E>,
+    ) -> Result<(), E> {
+        let (mut first, mut done) = (None, Ok(()));
         let of_user = |(_, m): &(usize, &mut Message)| m.role == Role::User;
         for (at, message) in self.messages.iter_mut().enumerate().filter(of_user) {
             for block in &mut message.content {
-                if let Block::Text(text) = block
-                    && text.text.len() > longest
-                {
-                    text.text = stub(&text.text);
+                let Block::Text(text) = block else { continue };
+                if text.text.len() > longest && done.is_ok() {
+                    done = stub(&text.text).map(|shorter| text.text = shorter);
                     first.get_or_insert(at);
                 }
             }
@@ -180,6 +196,7 @@ impl Conversation {
             let later = self.messages.split_off(first + 1);
             self.append_thoughtless(later);
         }
+        done
     }
 
     /// Puts messages back that stood here before, without their thinking.

@@ -7,7 +7,7 @@
 //! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
-//! 6. [`agent`]: the loop. It is shorter than this page.
+//! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`journal`]
 //! (append-only logs), [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`], [`http`],
@@ -62,6 +62,8 @@ pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub mod gauge;
+pub use gauge::Gauge;
 
 pub mod http;
 pub mod journal;

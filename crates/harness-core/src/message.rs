@@ -42,6 +42,11 @@ impl Message {
         texts.collect::<Vec<_>>().join("\n")
     }
 
+    /// About how many bytes a model reads in it: see [`Block::size`].
+    pub fn size(&self) -> usize {
+        self.content.iter().map(Block::size).sum()
+    }
+
     /// The tool calls in this message, in order.
     pub fn calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.content.iter().filter_map(|block| match block {
