@@ -16,6 +16,7 @@
 mod app;
 mod approve;
 mod args;
+mod bars;
 mod display;
 mod human;
 mod input;
@@ -40,6 +41,7 @@ use harness_core::{Agent, text, tools};
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
+pub use bars::bars;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
