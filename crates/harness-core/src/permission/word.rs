@@ -179,9 +179,8 @@ impl Lexer {
                     let plain = |c: char| c.is_ascii_digit() || " ()+-*/%<>=&|^~!,?:".contains(c);
                     if !script.chars().all(plain) {
                         self.trouble = self.trouble.or(Some("arithmetic that is not only numbers"));
-                        self.inner.push(script.clone());
+                        self.inner.push(script);
                     }
-                    self.nested(&script);
                 } else {
                     self.inner.push(script);
                 }
@@ -229,7 +228,8 @@ impl Lexer {
         self.nested(body);
         let default = rest.strip_prefix(':').unwrap_or(rest).strip_prefix(['-', '=']);
         match default {
-            Some(default) if !name.is_empty() => {
+            // One way down only: a default with expansions of its own is not read as words too.
+            Some(default) if !name.is_empty() && !default.contains(['$', '`']) => {
                 let mut inner = Lexer { depth: self.depth + 1, ..Lexer::new(default) };
                 units.push(Unit::Maybe(inner.word()));
                 units.push(Unit::Hole(String::new()));
