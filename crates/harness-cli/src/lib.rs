@@ -16,6 +16,7 @@
 mod app;
 mod approve;
 mod args;
+mod bars;
 mod display;
 mod human;
 mod input;
@@ -34,12 +35,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
+pub use bars::bars;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
@@ -64,6 +66,14 @@ struct Cli<X: Args> {
 /// No flags of its own.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NoFlags {}
+
+/// Subcommands and no flags of its own, for [`main_with`].
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
+}
 
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,
 /// and runs the prompt line, or the one prompt of `-p`.

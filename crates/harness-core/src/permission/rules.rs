@@ -67,8 +67,8 @@ pub(super) struct Source {
     pub(super) rules: Vec<Rule>,
     /// For each rule, what it must match and must not.
     examples: Vec<Vec<(String, bool)>>,
-    commands: RegexSet,
-    command_of: Vec<usize>,
+    /// The patterns of what is denied, then all others, each with the rules they belong to.
+    commands: [(RegexSet, Vec<usize>); 2],
     pub(super) paths: GlobSet,
     pub(super) path_of: Vec<usize>,
 }
@@ -285,14 +285,15 @@ impl Source {
         entries.retain(|(tier, _, _)| whole || *tier == Tier::Deny);
 
         let (mut rules, mut examples) = (Vec::new(), Vec::new());
-        let (mut patterns, mut command_of) = (Vec::new(), Vec::new());
+        let mut patterns: [(Vec<String>, Vec<usize>); 2] = Default::default();
         let (mut globs, mut glob_of) = (Vec::new(), Vec::new());
         for (at, (tier, line, entry)) in entries.into_iter().enumerate() {
             let error = |what: String| error(line, 1, what);
             let (rule, raw) = Rule::compile(tier, line, name, &entry).map_err(error)?;
             if let Some(pattern) = raw {
+                let (patterns, of) = &mut patterns[usize::from(tier != Tier::Deny)];
                 patterns.push(pattern);
-                command_of.push(at);
+                of.push(at);
             }
             if let Some(paths) = entry.path {
                 let paths = match paths {
@@ -307,18 +308,25 @@ impl Source {
                 .push(good.chain(entry.not_match.into_iter().map(|text| (text, false))).collect());
             rules.push(rule);
         }
-        let commands = RegexSet::new(&patterns).map_err(|e| error(1, 1, e.to_string()))?;
+        let [denied, other] = patterns;
+        let set = |(patterns, of): (Vec<String>, Vec<usize>)| {
+            RegexSet::new(patterns).map(|set| (set, of)).map_err(|e| error(1, 1, e.to_string()))
+        };
+        let commands = [set(denied)?, set(other)?];
         let (paths, of) = paths::globs(globs.iter().map(String::as_str))
             .map_err(|e| error(1, 1, e.to_string()))?;
         let path_of = of.into_iter().filter_map(|at| glob_of.get(at).copied()).collect();
-        let source = Self { rules, examples, commands, command_of, paths, path_of };
+        let source = Self { rules, examples, commands, paths, path_of };
         Ok((source, file.default == Some(Rest::Deny)))
     }
 
-    /// The rules whose `pattern` matches this normalised command.
-    pub(super) fn on_command(&self, text: &str) -> impl Iterator<Item = usize> {
-        let hits: Vec<usize> = self.commands.matches(text).into_iter().collect();
-        hits.into_iter().filter_map(|at| self.command_of.get(at).copied())
+    /// The rules whose `pattern` matches this normalised command; all, or only what denies.
+    pub(super) fn on_command(&self, text: &str, denies: bool) -> Vec<usize> {
+        let mut found: Vec<usize> = Vec::new();
+        for (set, of) in self.commands.iter().take(if denies { 1 } else { 2 }) {
+            found.extend(set.matches(text).into_iter().filter_map(|at| of.get(at)));
+        }
+        found
     }
 }
 
