@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::message::{Block, Content, Message, NOTE_OPEN, Role, ToolCall, ToolResult};
 
@@ -49,16 +50,48 @@ impl fmt::Display for Repair {
 }
 
 /// The history of one agent. It is data: cloning it forks the conversation.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Conversation {
     messages: Vec<Message>,
     ids: HashSet<String>,
+    identity: Identity,
+}
+
+/// Which conversation it is: the same through all that happens to it, another one for a clone. An agent's
+/// clones take its hooks along, so a hook that belongs to one conversation asks for this.
+#[derive(Clone, Default)]
+pub struct Identity(Arc<()>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({:p})", self.0)
+    }
+}
+
+impl Clone for Conversation {
+    fn clone(&self) -> Self {
+        let (messages, ids) = (self.messages.clone(), self.ids.clone());
+        Self { messages, ids, identity: Identity::default() }
+    }
 }
 
 impl Conversation {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Which one it is.
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
     /// The human says something. Blank text is nothing said.

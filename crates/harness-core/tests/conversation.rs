@@ -43,6 +43,21 @@ fn judge(mut conversation: Conversation) -> Result<(), String> {
 }
 
 #[test]
+fn a_conversation_stays_itself_whatever_happens_to_it_and_a_clone_is_another() {
+    let mut c = Conversation::new();
+    let identity = c.identity();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("two")]));
+    c.say("three");
+    let cut = c.cut(1).unwrap();
+    c.fold(cut, "what happened");
+    let moved = c;
+    assert_eq!(moved.identity(), identity);
+    assert_ne!(moved.clone().identity(), identity);
+    assert_ne!(Conversation::new().identity(), Conversation::new().identity());
+}
+
+#[test]
 fn a_missing_answer_becomes_interrupted() {
     let mut c = Conversation::new();
     c.say("go");

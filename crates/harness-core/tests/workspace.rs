@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use harness_core::workspace::{Workspace, WorkspaceError, read, replace, update};
+use harness_core::workspace::{Workspace, WorkspaceError, hold, read, replace, update};
 use tempfile::TempDir;
 
 /// A folder `ws` with some files, beside a file `secret` that must not be reached.
@@ -330,4 +330,20 @@ fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
     let big = File::create(root.join("big")).unwrap();
     big.set_len(65 << 20).unwrap();
     assert!(matches!(read(root.join("big")), Err(WorkspaceError::TooLarge { .. })));
+}
+
+#[test]
+fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("it.lock");
+    let held = hold(&path).unwrap();
+    let error = hold(&path).unwrap_err();
+    assert!(
+        matches!(error, WorkspaceError::InUse { by: Some(by), .. } if by == std::process::id())
+    );
+    assert!(error.to_string().ends_with("; leave it there first"), "{error}");
+    drop(held);
+    hold(&path).unwrap();
+    symlink(&path, folder.path().join("link.lock")).unwrap();
+    assert!(hold(folder.path().join("link.lock")).is_err(), "a link leads to somebody's file");
 }

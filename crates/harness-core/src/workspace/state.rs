@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -53,8 +53,14 @@ impl Workspace {
 
 /// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic). For the
 /// harness's own files; paths that a model names go through a `Workspace`.
+///
+/// # Errors
+/// [`WorkspaceError::TooLarge`] for more than [`read`] would read again; else the system's.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let (path, folder, name) = place(path.as_ref())?;
+    if bytes.len() as u64 > STATE_LIMIT {
+        return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
+    }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes)
 }
@@ -106,6 +112,43 @@ pub fn update<E: From<WorkspaceError>>(
         replace(&path, &new)?;
     }
     Ok(())
+}
+
+/// A lock that is held until this is dropped, or until its process has ended, however it ended.
+#[derive(Debug)]
+pub struct Held {
+    _file: File,
+}
+
+/// Takes the lock that this file stands for, without waiting: for what one process keeps open as long
+/// as it runs. The file stays when the lock is given back (see [`update`]) and holds the number of the
+/// process that had it last.
+///
+/// # Errors
+/// [`WorkspaceError::InUse`] when another process, or another holder in this one, has it.
+pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
+    let path = path.as_ref();
+    let failed = |source| error("lock", path, source);
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW).bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags).open(path);
+    let mut file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut by = String::new();
+            let _ = file.take(20).read_to_string(&mut by);
+            return Err(WorkspaceError::InUse {
+                path: path.to_owned(),
+                by: by.trim().parse().ok(),
+            });
+        }
+    }
+    let number = format!("{}\n", std::process::id());
+    file.set_len(0).and_then(|()| file.write_all(number.as_bytes())).map_err(failed)?;
+    Ok(Held { _file: file })
 }
 
 /// Whether others may hold a lock too.

@@ -1,0 +1,176 @@
+//! Paths: resolved twice, by their text and by the links on the disk, and both are judged.
+
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+/// Files through which somebody else's program would run, or these rules be changed, or the
+/// harness's own memory: never written without a question, whatever a rule allows.
+const PROTECTED: &[&str] = &[
+    ".git/**",
+    ".gitconfig",
+    ".config/git/**",
+    ".gitmodules",
+    ".husky/**",
+    ".githooks/**",
+    "permissions.yaml",
+    "permissions.yml",
+    "mcp_config.yaml",
+    "hooks.yaml",
+    ".mcp.json",
+    ".env",
+    ".envrc",
+    ".harness/**",
+    ".config/harness/**",
+    ".agent_*",
+    ".mailboxes/**",
+    ".sessions/**",
+];
+
+/// One path under all the names that a rule may know it by.
+#[derive(Clone, Debug)]
+pub(crate) struct Located {
+    /// By its text, then, where they differ, behind its links: for each, the absolute name and, if
+    /// it is inside the workspace, the one that begins with `./`.
+    views: Vec<Vec<String>>,
+}
+
+impl Located {
+    /// Finds a path. `~` and `$HOME` stay as `~`: the core does not read the environment.
+    pub(crate) fn new(cwd: &Path, text: &str) -> Self {
+        let mut place = Self::by_text(cwd, text);
+        let Some(path) = place.views.first().and_then(|names| names.first()).map(PathBuf::from)
+        else {
+            return place;
+        };
+        let real = if path.is_absolute() { real(&path) } else { path.clone() };
+        if real != path {
+            let cwd = std::fs::canonicalize(cwd).unwrap_or_else(|_| lexical(cwd));
+            place.views.push(names(&cwd, &real));
+        }
+        place
+    }
+
+    /// The same by its text alone; the disk is not looked at.
+    pub(crate) fn by_text(cwd: &Path, text: &str) -> Self {
+        for home in ["~", "$HOME"] {
+            if let Some(rest) =
+                text.strip_prefix(home).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            {
+                let path = lexical(Path::new(&format!("/{rest}")));
+                let rest = path.to_string_lossy();
+                let name = format!("~{}", if rest == "/" { "" } else { &rest });
+                return Self { views: vec![vec![name]] };
+            }
+        }
+        let path = lexical(&cwd.join(text));
+        Self { views: vec![names(&lexical(cwd), &path)] }
+    }
+
+    /// Some name of it, on some way, matches.
+    pub(crate) fn any(&self, globs: &GlobSet) -> Vec<usize> {
+        let mut found: Vec<usize> =
+            self.views.iter().flatten().flat_map(|name| globs.matches(name)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The globs that match it on every way: a link into the workspace does not make a file one of it.
+    pub(crate) fn all(&self, globs: &GlobSet) -> Vec<usize> {
+        let found = self.any(globs);
+        let on = |view: &Vec<String>, at: usize| {
+            view.iter().any(|name| globs.matches(name).contains(&at))
+        };
+        found.into_iter().filter(|at| self.views.iter().all(|view| on(view, *at))).collect()
+    }
+}
+
+fn names(cwd: &Path, path: &Path) -> Vec<String> {
+    let mut names = vec![path.to_string_lossy().into_owned()];
+    if let Ok(inside) = path.strip_prefix(cwd) {
+        names.push(format!("./{}", inside.display()));
+    }
+    names
+}
+
+/// Takes `.` and `..` out by the text alone.
+fn lexical(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
+/// Behind all links, as far as the path exists.
+fn real(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    let mut at = path;
+    // A path has few parts; one with very many is no path.
+    for _ in 0..64 {
+        if let Ok(found) = std::fs::canonicalize(at) {
+            return rest.iter().rev().fold(found, |path, part| path.join(part));
+        }
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { break };
+        rest.push(name);
+        at = parent;
+    }
+    path.to_path_buf()
+}
+
+/// Globs as rules write them: `/…` from the root, `~/…` from home, `./…` from the workspace, and
+/// anything else in any folder. `x/**` means `x` too. Case does not matter: on some disks it does not.
+pub(crate) fn globs<'a>(
+    globs: impl IntoIterator<Item = &'a str>,
+) -> Result<(GlobSet, Vec<usize>), globset::Error> {
+    let (mut set, mut of) = (GlobSetBuilder::new(), Vec::new());
+    for (at, glob) in globs.into_iter().enumerate() {
+        let rooted = glob.starts_with(['/', '~']) || glob.starts_with("./");
+        let place = if rooted { glob.to_owned() } else { format!("**/{glob}") };
+        let stem = place.strip_suffix("/**").filter(|stem| !matches!(*stem, "." | ""));
+        for glob in stem.into_iter().chain([place.as_str()]) {
+            let mut glob = GlobBuilder::new(glob);
+            set.add(glob.literal_separator(true).case_insensitive(true).build()?);
+            of.push(at);
+        }
+    }
+    Ok((set.build()?, of))
+}
+
+/// The paths that are never written silently.
+pub(crate) fn protected() -> Result<GlobSet, globset::Error> {
+    Ok(globs(PROTECTED.iter().copied())?.0)
+}
+
+/// What in a word of a command may be a path: the whole of it, what stands behind `=`, `:`, `@`
+/// and `,`, and what is joined to a short option.
+pub(crate) fn in_word(text: &str) -> Vec<&str> {
+    let mut found = vec![text];
+    for (at, _) in text.match_indices(['=', ':', '@', ',']).take(8) {
+        found.push(&text[at + 1..]);
+    }
+    if text.starts_with('-') && !text.starts_with("--") {
+        found.extend(text.char_indices().nth(2).map(|(at, _)| &text[at..]));
+    }
+    found.retain(|text| !text.is_empty());
+    found
+}
+
+/// Could this word with wildcards become a file of that name? Only asked of the last part.
+pub(crate) fn could_be(wild: &str, name: &str) -> bool {
+    let last = wild.rsplit('/').next().unwrap_or(wild);
+    let literal = last.find(['*', '?', '[']).unwrap_or(last.len());
+    // `*` does not match hidden files, and a word that says next to nothing names nothing.
+    if !(last.starts_with(['.', '[']) || literal >= 3) {
+        return false;
+    }
+    let name = name.rsplit('/').next().unwrap_or(name);
+    GlobBuilder::new(last).build().map_or(true, |glob| glob.compile_matcher().is_match(name))
+}
