@@ -35,7 +35,11 @@ mod tests {
             assert!(table.lines().all(|line| line.chars().count() <= columns), "{table}");
             assert_eq!(table.lines().count(), 3);
         }
-        expect_test::expect![[r#""#]].assert_eq(&bars(&rows, 1_000_000, 40));
+        expect_test::expect![[r#"
+            tools             1,200   0 %
+            tool results    640,000  64 % ██████
+            free            358,800  36 % ░░░"#]]
+        .assert_eq(&bars(&rows, 1_000_000, 40));
         assert_eq!(bars(&rows, 0, 80).lines().count(), 3, "a whole of nothing breaks nothing");
     }
 }
