@@ -43,7 +43,7 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, cut, size, width};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
