@@ -133,7 +133,8 @@ impl App {
         self
     }
 
-    /// A command `:name`. What it returns is printed; `about` is its line in `:help`.
+    /// A command `:name`. What it returns is printed; `about` is its line in `:help`. Dropped half-way
+    /// when the user interrupts, so change the conversation last and at once.
     pub fn command<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
     where
         F: for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>>

@@ -16,6 +16,7 @@
 mod app;
 mod approve;
 mod args;
+mod bars;
 mod display;
 mod human;
 mod input;
@@ -27,23 +28,26 @@ mod rules;
 mod screen;
 mod settings;
 mod start;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
+pub use bars::bars;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, cut, size, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width, age, size};
+pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
@@ -63,6 +67,14 @@ struct Cli<X: Args> {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NoFlags {}
 
+/// Subcommands and no flags of its own, for [`main_with`].
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
+}
+
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,
 /// and runs the prompt line, or the one prompt of `-p`.
 pub fn main<A: Into<App>>(lesson: Lesson, setup: impl AsyncFnOnce(Agent) -> Result<A>) -> ExitCode {
@@ -78,7 +90,11 @@ pub fn main_with<X: Args, A: Into<App>>(
         .name(lesson.name)
         .about(lesson.motto)
         .version(env!("CARGO_PKG_VERSION"));
-    let parsed = command.try_get_matches().and_then(|matches| Cli::<X>::from_arg_matches(&matches));
+    let parsed = command.try_get_matches().and_then(|matches| {
+        let mut cli = Cli::<X>::from_arg_matches(&matches)?;
+        cli.shared.subcommand = matches.subcommand_name().is_some();
+        Ok(cli)
+    });
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -121,12 +137,13 @@ async fn run<X, A: Into<App>>(
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
     let signals = Signals::new()?;
-    let input = match args.prompt.is_none() || args.human {
+    let input = match args.prompt.is_none() && !args.subcommand || args.human {
         true => Some(Input::start(screen.clone(), history())?),
         false => None,
     };
     let speaker = start::speaker(&lesson, &args, &settings, input.as_ref(), &screen)?;
-    let (cwd, fresh) = start::workspace(&lesson, &args, speaker.play.as_ref()).await?;
+    let play = speaker.play.as_ref().filter(|_| !args.subcommand);
+    let (cwd, fresh) = start::workspace(&lesson, &args, play).await?;
 
     let mut agent = Agent::new(speaker.model, cwd.clone());
     agent.model_id = speaker.model_id;
@@ -194,7 +211,8 @@ async fn run<X, A: Into<App>>(
 /// What a session has to tell may hold a path or a fault: it is shown whole, however long.
 fn tell(screen: &Screen, line: &str) {
     screen.end_line();
-    screen.styled(DIM, &format!("{}\n", text::strip(line)));
+    screen.styled(DIM, &text::strip(line));
+    screen.end_line();
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.

@@ -1,11 +1,11 @@
 //! The gate of a session: which rules are in force, and who is asked.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::{Context, Result, bail};
 use harness_core::permission::{Remember, Rules};
-use harness_core::{Approver, Gate, Headless, Policy};
+use harness_core::{Approver, Effect, Gate, Headless, Policy, ToolCall, Verdict};
 
 use crate::approve::AskPerson;
 use crate::args::Shared;
@@ -20,22 +20,46 @@ pub(crate) fn gate(
     person: Option<&Input>,
     screen: &Screen,
 ) -> Result<Gate> {
-    let chosen = match config_file(args, settings)? {
+    let wider = if args.ask { for_this_run(args)? } else { None };
+    let whole = args.ask;
+    let in_force = move |rules: Rules| -> Arc<dyn Policy> {
+        match (whole, wider) {
+            (false, _) => Arc::new(rules.deny_only()),
+            (true, None) => Arc::new(rules),
+            (true, Some(wider)) => Arc::new(rules.and(wider)),
+        }
+    };
+    let policy: Arc<dyn Policy> = match config_file(args, settings)? {
         Some(path) => {
             let text = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            Rules::parse(&text, &path.display().to_string())?
+            in_force(Rules::parse(&text, &path.display().to_string())?)
         }
-        None => Rules::built_in()?,
-    };
-    let policy: Arc<dyn Policy> = match args.ask {
-        true => match for_this_run(args)? {
-            Some(wider) => Arc::new(chosen.and(wider)),
-            None => Arc::new(chosen),
-        },
-        false => Arc::new(chosen.deny_only()),
+        None => Arc::new(Late(LazyLock::new(Box::new(move || match Rules::built_in() {
+            Ok(rules) => in_force(rules),
+            Err(broken) => Arc::new(Broken(broken.to_string())),
+        })))),
     };
     Ok(Gate { policy, approver: approver(person, screen)? })
+}
+
+/// A policy that is compiled when the first call is judged: a start should not wait for it. Only for
+/// the built-in rules, which are known to be whole; a file of the user's is read at the start.
+struct Late(LazyLock<Arc<dyn Policy>, Box<dyn FnOnce() -> Arc<dyn Policy> + Send>>);
+
+impl Policy for Late {
+    fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict {
+        self.0.rule_on(call, effect, cwd)
+    }
+}
+
+/// No rules are no permission.
+struct Broken(String);
+
+impl Policy for Broken {
+    fn rule_on(&self, _: &ToolCall, _: &Effect, _: &Path) -> Verdict {
+        Verdict::Deny(format!("the built-in rules are broken: {}", self.0))
+    }
 }
 
 /// Who is asked, behind the answers that were given for always.

@@ -79,12 +79,14 @@ pub enum WorkspaceError {
         /// What it is: directory, named pipe, socket, device …
         kind: &'static str,
     },
-    /// A state file that is too large to be one.
-    #[error("{path:?} has more than {limit} bytes; move it away if it is not needed")]
+    /// A state file that is, or would be, too large to be one.
+    #[error(
+        "{path:?} is larger than a state file may be ({limit} bytes); move it away or shorten it"
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most bytes that are read.
+        /// The most bytes that are read, and so written.
         limit: u64,
     },
     /// Another process holds the lock.

@@ -77,7 +77,7 @@ fn row(store: &SessionStore, listed: &Listed, word: &str) -> Option<String> {
     let (turns, title) = match Past::read(&store.path(id), None) {
         Ok(past) => {
             let has = |text: &str| text.to_lowercase().contains(word);
-            if !has(&past.title) && !past.messages.iter().any(|(_, message)| has(&message.text())) {
+            if !has(&past.title) && !past.messages.iter().any(|message| has(&message.text())) {
                 return None;
             }
             let parent = past.header.and_then(|header| header.parent);

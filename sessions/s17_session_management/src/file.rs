@@ -1,15 +1,15 @@
 //! A session's file: what its lines are, how they are written, and how they are read back.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use harness_core::journal::{self, BadLine, Journal, JournalError, LINE_LIMIT};
+use harness_core::journal::{self, BadLine, Journal, JournalError, LINE_LIMIT, Torn};
 use harness_core::workspace::{Held, WorkspaceError, hold};
 use harness_core::{Block, Conversation, Message, Role, Secrets, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Result, SessionError};
+use crate::{Result, refusal, refused};
 
 /// The form of the file. A newer one is refused: to guess at it would be to lose it.
 pub(crate) const VERSION: u64 = 1;
@@ -17,6 +17,9 @@ pub(crate) const VERSION: u64 = 1;
 /// So many bytes of history are held. No server takes more in one request, and one line of the file must
 /// be able to hold it all.
 const MOST: u64 = LINE_LIMIT as u64 - 1024 * 1024;
+
+/// So many faults of a file are told.
+const FAULTS: usize = 5;
 
 /// What a line says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,9 +83,9 @@ struct Line {
 pub(crate) struct Open {
     pub(crate) id: String,
     pub(crate) turns: u64,
-    /// The history that the file leads to; `None` when a write failed and nobody knows.
-    pub(crate) written: Option<Vec<Message>>,
     journal: Journal<Value>,
+    /// The history that the file leads to; `None` when a write failed and nobody knows.
+    written: Option<Vec<Message>>,
     last: u64,
     _lock: Held,
 }
@@ -91,26 +94,21 @@ impl Open {
     /// Takes the session's lock, for as long as the session is open. The file need not be there yet.
     pub(crate) fn take(folder: &Path, id: String) -> Result<Self> {
         let lock = hold(folder.join(format!("{id}.lock"))).map_err(|why| match why {
-            WorkspaceError::InUse { by, .. } => SessionError::InUse(id.clone(), by),
+            WorkspaceError::InUse { by, .. } => {
+                let by = by.map_or(String::new(), |by| format!(" in process {by}"));
+                refusal(format!("session {id} is open{by}; leave it there first, or :fork {id}"))
+            }
             why => why.into(),
         })?;
         let journal = Journal::new(folder.join(format!("{id}.jsonl")));
-        Ok(Self { id, turns: 0, written: Some(Vec::new()), journal, last: 0, _lock: lock })
+        Ok(Self { id, turns: 0, journal, written: Some(Vec::new()), last: 0, _lock: lock })
     }
 
     /// Appends what the history grew by, or all of it if it is not a continuation of what was written.
     pub(crate) fn keep(&mut self, c: &Conversation, secrets: &Secrets) -> Result<()> {
-        let mut turn = self.turns;
-        let grown = self.written.as_ref().and_then(|written| c.since(written));
-        let records: Vec<_> = match grown {
-            None => vec![(turn, Record::Replaced { messages: c.messages().to_vec() })],
-            Some(more) => more
-                .into_iter()
-                .map(|message| {
-                    turn += prompts(&message);
-                    (turn, Record::Message(message))
-                })
-                .collect(),
+        let records = match self.written.as_ref().and_then(|written| c.since(written)) {
+            Some(more) => more.into_iter().map(Record::Message).collect(),
+            None => vec![Record::Replaced { messages: c.messages().to_vec() }],
         };
         if !records.is_empty() {
             self.append(records, secrets)?;
@@ -120,24 +118,25 @@ impl Open {
     }
 
     /// One write and one sync for all of them. Known secrets go no further than here.
-    pub(crate) fn append(&mut self, records: Vec<(u64, Record)>, secrets: &Secrets) -> Result<()> {
+    pub(crate) fn append(&mut self, records: Vec<Record>, secrets: &Secrets) -> Result<()> {
         let mut lines = Vec::with_capacity(records.len());
-        for (turn, record) in records {
-            (self.last, self.turns) = (self.last + 1, turn);
-            let line = Line { n: self.last, turn, masked: false, record };
+        for record in records {
+            self.last += 1;
+            self.turns += if let Record::Message(message) = &record { prompts(message) } else { 0 };
+            let line = Line { n: self.last, turn: self.turns, masked: false, record };
             let path = || self.journal.path().to_owned();
-            let mut line = serde_json::to_value(line)
-                .map_err(|source| JournalError::Record { path: path(), source })?;
+            let line = serde_json::to_value(line);
+            let mut line = line.map_err(|source| JournalError::Record { path: path(), source })?;
             if secrets.mask_json(&mut line) {
                 line["masked"] = true.into();
             }
             lines.push(line);
         }
-        let appended = self.journal.append_all(&lines);
-        if appended.is_err() {
+        if let Err(why) = self.journal.append_all(&lines) {
             self.written = None;
+            return Err(why.into());
         }
-        appended.map(|_| ()).map_err(SessionError::from)
+        Ok(())
     }
 
     /// Reads the session and goes on where it ends. What had to be mended is written behind it: a file is
@@ -149,7 +148,7 @@ impl Open {
         let messages = conversation.messages().to_vec();
         self.written = Some(messages.clone());
         if past.mended {
-            self.append(vec![(self.turns, Record::Replaced { messages })], secrets)?;
+            self.append(vec![Record::Replaced { messages }], secrets)?;
         }
         Ok((past, conversation))
     }
@@ -164,8 +163,8 @@ pub struct Past {
     pub title: String,
     /// How many turns it has.
     pub turns: u64,
-    /// The messages, each with its turn, as they were written: nothing is mended yet.
-    pub messages: Vec<(u64, Message)>,
+    /// The messages as they were written: nothing is mended yet.
+    pub messages: Vec<Message>,
     /// What was lost or mended, a sentence each.
     pub told: Vec<String>,
     last: u64,
@@ -181,16 +180,16 @@ impl Past {
     pub fn read(path: &Path, until: Option<u64>) -> Result<Self> {
         let mut reader = Reader { until: until.unwrap_or(u64::MAX), ..Reader::default() };
         let tail = Journal::new(path).visit(0, |line| reader.see(line))?;
-        match reader.newer {
-            Some(version) => Err(SessionError::Newer(path.to_owned(), version)),
-            None => Ok(reader.finish(tail.torn.map_or(0, |torn| torn.len))),
+        if let Some(version) = reader.newer {
+            let known = format!("newer than {VERSION}, the newest known here");
+            return refused(format!("{path:?} has form {version}, {known}; it is left as it is"));
         }
+        Ok(reader.finish(tail.torn.filter(|_| until.is_none())))
     }
 
     /// The conversation, mended so that it can be sent.
     pub fn recover(&mut self) -> Conversation {
-        let messages = std::mem::take(&mut self.messages).into_iter().map(|(_, message)| message);
-        let (conversation, repairs) = Conversation::recover(messages.collect());
+        let (conversation, repairs) = Conversation::recover(std::mem::take(&mut self.messages));
         self.mended |= !repairs.is_empty();
         self.told.extend(repairs.iter().map(ToString::to_string));
         conversation
@@ -204,134 +203,106 @@ struct Reader {
     until: u64,
     newer: Option<u64>,
     seen: HashSet<u64>,
-    /// Turn, bytes in the file, message.
-    messages: VecDeque<(u64, u64, Message)>,
+    /// The messages, and how many bytes of the file each takes.
+    messages: VecDeque<(u64, Message)>,
     bytes: u64,
-    /// What was left out, and how much of it.
-    left_out: BTreeMap<&'static str, u64>,
-    fault: Option<String>,
+    faults: usize,
     /// Something before is not as it was said; what the model thought after it is bound to what was.
     moved: bool,
-    /// The last turn that is wanted is over.
-    over: bool,
 }
 
 impl Reader {
     fn see(&mut self, line: Result<journal::Record<Value>, BadLine>) {
-        if self.over {
-            return;
-        }
         let (begin, end, value) = match line {
             Ok(journal::Record { begin, end, value }) => (begin, end, value),
-            Err(line) => return self.damaged(line.offset, line.why),
+            Err(line) => {
+                return self.fault(format!("a damaged line at byte {}: {}", line.offset, line.why));
+            }
         };
         let version = value["version"].as_u64().filter(|_| value["type"] == "session");
         self.newer = self.newer.or(version.filter(|&version| version > VERSION));
         let Line { n, turn, masked, record } = match serde_json::from_value(value) {
             Ok(line) => line,
-            Err(why) => return self.damaged(begin, why.to_string()),
+            Err(why) => return self.fault(format!("a damaged line at byte {begin}: {why}")),
         };
-        self.over = turn > self.until;
-        if self.over {
+        if turn > self.until {
             return;
         }
         if !self.seen.insert(n) {
-            return self.leave_out("lines that are there twice", 1);
+            return self.fault(format!("line {n} for a second time"));
         }
-        let gap = n.wrapping_sub(self.past.last + 1);
-        if gap > 0 {
+        if n != self.past.last + 1 {
             self.moved = true;
-            self.leave_out(MISSING, n.saturating_sub(self.past.last + 1));
+            self.fault(format!("what stood between lines {} and {n}", self.past.last));
         }
         (self.past.last, self.past.turns) = (n, turn);
-        self.take(turn, end - begin, masked, record);
-    }
-
-    fn take(&mut self, turn: u64, bytes: u64, masked: bool, record: Record) {
         match record {
             Record::Session(header) => {
                 self.past.title.clone_from(&header.title);
                 self.past.header = Some(header);
             }
             Record::Title { title } => self.past.title = title,
-            Record::Unknown => self.leave_out("lines of an unknown kind", 1),
-            Record::Message(message) => self.add(turn, bytes, masked, message),
+            Record::Unknown => self.fault(format!("line {n}, of an unknown kind")),
+            Record::Message(message) => self.add(end - begin, masked, message),
             Record::Replaced { messages } => {
                 // Whatever went wrong before is over: this is the history, whole.
                 self.messages.clear();
-                self.left_out.clear();
-                (self.bytes, self.moved, self.fault) = (0, false, None);
-                let share = bytes / messages.len().max(1) as u64;
-                messages.into_iter().for_each(|message| self.add(turn, share, masked, message));
+                self.past.told.clear();
+                (self.bytes, self.moved, self.faults) = (0, false, 0);
+                let share = (end - begin) / messages.len().max(1) as u64;
+                messages.into_iter().for_each(|message| self.add(share, masked, message));
             }
         }
     }
 
-    fn add(&mut self, turn: u64, bytes: u64, masked: bool, mut message: Message) {
+    fn add(&mut self, bytes: u64, masked: bool, mut message: Message) {
         self.moved |= masked;
         if self.moved {
             message.content.retain(|block| !block.is_thinking());
         }
-        self.messages.push_back((turn, bytes, message));
+        self.messages.push_back((bytes, message));
         self.bytes += bytes;
         while self.bytes > MOST && self.messages.len() > 1 {
-            self.bytes -= self.messages.pop_front().map_or(0, |(_, bytes, _)| bytes);
+            self.bytes -= self.messages.pop_front().map_or(0, |(bytes, _)| bytes);
             self.moved = true;
-            self.leave_out("messages, the oldest of too many", 1);
+            self.fault("the oldest messages: more than can be held".to_owned());
         }
     }
 
-    fn damaged(&mut self, begin: u64, why: String) {
-        self.fault.get_or_insert(format!("at byte {begin}: {why}"));
-        self.leave_out(DAMAGED, 1);
+    fn fault(&mut self, what: String) {
+        self.faults += 1;
+        let told = &mut self.past.told;
+        if told.len() < FAULTS && told.last().is_none_or(|last| !last.ends_with(&what)) {
+            told.push(format!("left out: {what}"));
+        }
     }
 
-    fn leave_out(&mut self, what: &'static str, count: u64) {
-        *self.left_out.entry(what).or_default() += count;
-    }
-
-    fn finish(mut self, torn: u64) -> Past {
-        // A damaged line leaves a gap in the numbers too.
-        let damaged = self.left_out.get(DAMAGED).copied().unwrap_or_default();
-        self.left_out
-            .entry(MISSING)
-            .and_modify(|missing| *missing = missing.saturating_sub(damaged));
-        let mut past = self.past;
-        if torn > 0 && !self.over {
-            self.leave_out("bytes of a last line that was cut short", torn);
+    fn finish(mut self, torn: Option<Torn>) -> Past {
+        if let Some(torn) = torn {
+            self.fault(format!("a last line that was cut short after {} bytes", torn.len));
             // The next append ends that line, and it may turn out to be whole: its number is taken.
-            past.last += 1;
+            self.past.last += 1;
         }
-        self.left_out.retain(|_, count| *count > 0);
-        past.mended = self.moved || !self.left_out.is_empty();
-        past.told = self
-            .left_out
-            .iter()
-            .map(|(what, count)| format!("left out: {what} ({count})"))
-            .collect();
-        past.told.extend(self.fault.map(|fault| format!("the first fault is {fault}")));
-        past.messages =
-            self.messages.into_iter().map(|(turn, _, message)| (turn, message)).collect();
+        let mut past = self.past;
+        past.mended = self.moved || self.faults > 0;
+        past.messages = self.messages.into_iter().map(|(_, message)| message).collect();
         if past.title.is_empty() {
-            past.title = first_words(past.messages.iter().map(|(_, message)| message));
+            past.title = first_words(&past.messages);
         }
         past
     }
 }
 
-const DAMAGED: &str = "damaged lines";
-const MISSING: &str = "lines that are missing";
-
 /// How often the human speaks in a message.
-fn prompts(message: &Message) -> u64 {
+pub(crate) fn prompts(message: &Message) -> u64 {
     let said = message.content.iter().filter(|block| matches!(block, Block::Text(_)));
     if message.role == Role::User { said.count() as u64 } else { 0 }
 }
 
 /// What the human said first, as a title.
-pub(crate) fn first_words<'a>(messages: impl IntoIterator<Item = &'a Message>) -> String {
-    let said = messages.into_iter().filter(|message| message.role == Role::User).map(Message::text);
-    plain(&said.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default())
+pub(crate) fn first_words(messages: &[Message]) -> String {
+    let mut said = messages.iter().filter(|message| message.role == Role::User).map(Message::text);
+    plain(&said.find(|text| !text.trim().is_empty()).unwrap_or_default())
 }
 
 /// One short line without control sequences.

@@ -3,9 +3,7 @@
 mod commands;
 mod file;
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -13,12 +11,14 @@ use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::journal::JournalError;
 use harness_core::workspace::{Workspace, WorkspaceError};
-use harness_core::{Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn};
+use harness_core::{
+    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids,
+};
 
 pub use commands::{Flags, sessions};
 pub use file::{Header, Parent, Past};
 
-use file::{Open, Record, VERSION, first_words, plain};
+use file::{Open, Record, VERSION, first_words, plain, prompts};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -63,12 +63,6 @@ pub enum SessionError {
     /// It cannot be done like this; the text says why.
     #[error("{0}")]
     Refused(String),
-    /// Somebody else has it open: the process of this number, if it is known.
-    #[error("session {0} is open{}; leave it there first, or :fork {0}", .1.map_or(String::new(), |by| format!(" in process {by}")))]
-    InUse(String, Option<u32>),
-    /// A newer version wrote it.
-    #[error("{0:?} has form {1}, newer than {VERSION}, the newest known here; it is left as it is")]
-    Newer(PathBuf, u64),
     /// The file could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -145,8 +139,9 @@ impl SessionStore {
             return refused(format!("session {id} holds no turn {turn}{hint}"));
         }
         let mut copy = self.create(past.title, Some(Parent { id, turn }))?;
-        let messages = past.messages.into_iter().map(|(turn, it)| (turn, Record::Message(it)));
-        copy.append(messages.collect(), &self.secrets)?;
+        // Turns keep their numbers, also where the first ones were folded into a summary.
+        copy.turns = turn.saturating_sub(past.messages.iter().map(prompts).sum());
+        copy.append(past.messages.into_iter().map(Record::Message).collect(), &self.secrets)?;
         let (mut forked, conversation) = self.enter(copy)?;
         forked.told.extend(past.told);
         Ok((forked, conversation))
@@ -159,10 +154,7 @@ impl SessionStore {
     pub fn title(&self, title: &str) -> Result<()> {
         match &mut self.lock().open {
             None => refused("there is no session yet; it begins with the first prompt".to_owned()),
-            Some(open) => {
-                let title = Record::Title { title: plain(title) };
-                open.append(vec![(open.turns, title)], &self.secrets)
-            }
+            Some(open) => open.append(vec![Record::Title { title: plain(title) }], &self.secrets),
         }
     }
 
@@ -187,7 +179,7 @@ impl SessionStore {
     /// # Errors
     /// The folder cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
-        let failed = |why| SessionError::Refused(format!("cannot list {:?}: {why}", self.folder));
+        let failed = |why| refusal(format!("cannot list {:?}: {why}", self.folder));
         match self.folder.symlink_metadata() {
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Ok(found) if !found.is_dir() => {
@@ -198,8 +190,10 @@ impl SessionStore {
         let mut list = Vec::new();
         for entry in self.folder.read_dir().map_err(failed)?.flatten() {
             let (name, Ok(file)) = (entry.file_name(), entry.metadata()) else { continue };
-            let id =
-                name.to_str().and_then(|name| name.strip_suffix(".jsonl")).filter(|id| is_id(id));
+            let id = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".jsonl"))
+                .filter(|id| ids::is_id(id));
             if let (Some(id), true) = (id, file.is_file()) {
                 let changed = file.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 list.push(Listed { id: id.to_owned(), changed, bytes: file.len() });
@@ -214,18 +208,11 @@ impl SessionStore {
     /// # Errors
     /// There is none, or there are several.
     pub fn find(&self, id: &str) -> Result<String> {
-        if !is_id(id) {
-            return refused(format!("`{id}` is no session id: it has letters, digits, - and _"));
-        }
-        let mut like: Vec<String> = self.list()?.into_iter().map(|listed| listed.id).collect();
-        like.retain(|known| known.starts_with(id));
-        like.sort();
-        match &like[..] {
-            [] => refused(format!("there is no session `{id}`; :sessions lists them")),
-            // The whole id of one may be the beginning of another.
-            [first, rest @ ..] if rest.is_empty() || first == id => Ok(first.clone()),
-            _ => refused(format!("`{id}` may be {}; type more of it", like.join(" or "))),
-        }
+        let mut list = self.list()?;
+        let found = ids::find(id, list.iter().map(|listed| listed.id.as_str()));
+        Ok(list
+            .swap_remove(found.map_err(|why| refusal(format!("{why}; :sessions lists them")))?)
+            .id)
     }
 
     /// Where a session is kept.
@@ -244,17 +231,10 @@ impl SessionStore {
     /// A new session, with its first line.
     fn create(&self, title: String, parent: Option<Parent>) -> Result<Open> {
         let folder = Workspace::open(&self.cwd)?.own_dir(".sessions")?;
-        let mut open = loop {
-            let id = format!("{:08x}", RandomState::new().hash_one(&title) >> 32);
-            match Open::take(&folder, id.clone()) {
-                Err(SessionError::InUse(..)) => {} // somebody else is about to begin it
-                Ok(_) if self.path(&id).exists() => {}
-                taken => break taken?,
-            }
-        };
+        let mut open = Open::take(&folder, ids::fresh(|id| self.path(id).exists()))?;
         let (id, created) = (open.id.clone(), jiff::Timestamp::now().to_string());
         let header = Header { version: VERSION, id, title, created, cwd: self.cwd.clone(), parent };
-        open.append(vec![(0, Record::Session(header))], &self.secrets)?;
+        open.append(vec![Record::Session(header)], &self.secrets)?;
         Ok(open)
     }
 
@@ -275,12 +255,10 @@ impl SessionStore {
     }
 }
 
-/// What an id is made of. No dot and no slash: it becomes the name of a file.
-fn is_id(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+fn refusal(why: String) -> SessionError {
+    SessionError::Refused(why)
 }
 
 fn refused<T>(why: String) -> Result<T> {
-    Err(SessionError::Refused(why))
+    Err(refusal(why))
 }

@@ -33,20 +33,33 @@ pub struct Part {
     pub rule: Option<RuleRef>,
 }
 
+/// A command with more words than this is asked about; no more of them are held against paths.
+const MOST_WORDS: usize = 500;
+
 const NO_RULE: &str = "no rule allows this";
 
 impl Rules {
     /// What the rules say of this call, part by part.
     pub fn explain(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Ruling {
-        let judge =
-            Judge { rules: self, tool: &call.name, cwd: cwd.to_path_buf(), parts: Vec::new() };
+        let judge = Judge {
+            rules: self,
+            tool: &call.name,
+            cwd: cwd.to_path_buf(),
+            parts: Vec::new(),
+            guessing: false,
+        };
         judge.call(call, effect)
     }
 
     /// What the rules say of a shell line.
     pub fn explain_line(&self, line: &str, cwd: &Path) -> Ruling {
-        let mut judge =
-            Judge { rules: self, tool: "bash", cwd: cwd.to_path_buf(), parts: Vec::new() };
+        let mut judge = Judge {
+            rules: self,
+            tool: "bash",
+            cwd: cwd.to_path_buf(),
+            parts: Vec::new(),
+            guessing: false,
+        };
         judge.line(line);
         judge.ruling()
     }
@@ -78,7 +91,7 @@ pub(super) fn example(rules: &Rules, source: &Source, at: usize, text: &str) -> 
         return rule.is_for(text);
     }
     let cwd = PathBuf::from("/workspace");
-    let judge = Judge { rules, tool: "bash", cwd: cwd.clone(), parts: Vec::new() };
+    let judge = Judge { rules, tool: "bash", cwd: cwd.clone(), parts: Vec::new(), guessing: false };
     let has_path = |place: &Located| {
         place.any(&source.paths).iter().any(|hit| source.path_of.get(*hit) == Some(&at))
             && place.any(&rule.except).is_empty()
@@ -89,12 +102,11 @@ pub(super) fn example(rules: &Rules, source: &Source, at: usize, text: &str) -> 
     let reading = read(text);
     let layers = || reading.commands.iter().flatten();
     let allows = |layer: &Layer| !rule.read_only || judge.rules.known.programs.only_looks(layer);
-    let flows = |(from, into): &(usize, usize)| judge.flows(rule, &reading, *from, *into);
     rule.fork_bomb && reading.fork_bomb
-        || rule.pipe.is_some() && reading.flows.iter().any(flows)
+        || flow(rule, &reading).is_some()
         || rule.on_command
             && layers().any(|layer| {
-                source.on_command(&normal(layer)).any(|hit| hit == at)
+                source.on_command(&normal(layer), false).contains(&at)
                     && allows(layer)
                     && (!rule.on_path
                         || layer
@@ -110,6 +122,8 @@ struct Judge<'r> {
     tool: &'r str,
     cwd: PathBuf,
     parts: Vec<Part>,
+    /// What is judged was only guessed at, and is asked about anyway: only what is denied counts.
+    guessing: bool,
 }
 
 type Hit<'r> = Option<&'r Rule>;
@@ -184,6 +198,9 @@ impl<'r> Judge<'r> {
     }
 
     fn part(&mut self, text: String, rule: Hit<'r>, otherwise: &str) {
+        if self.guessing && rule.is_none_or(|rule| rule.tier != Tier::Deny) {
+            return;
+        }
         let why = |rule: &Rule| {
             format!("{} ({}:{})", rule.place.reason, rule.place.file, rule.place.line)
         };
@@ -210,10 +227,7 @@ impl<'r> Judge<'r> {
             return self.parts.push(part);
         }
         let reading = read(line);
-        self.reading(&reading, false);
-        for guess in &reading.guessed {
-            self.reading(guess, true);
-        }
+        self.reading(&reading);
         if self.parts.is_empty() && !line.trim().is_empty() && !line.trim_start().starts_with('#') {
             self.part(clip(line), None, NO_RULE);
         } else if self.parts.is_empty() {
@@ -221,15 +235,10 @@ impl<'r> Judge<'r> {
         }
     }
 
-    /// `guessed`: found by the forgiving reader in a line that is asked about anyway; only what is
-    /// denied counts.
-    fn reading(&mut self, reading: &Reading, guessed: bool) {
-        let start = self.parts.len();
+    fn reading(&mut self, reading: &Reading) {
         let home = self.cwd.clone();
-        for layers in &reading.commands {
-            for layer in layers {
-                self.layer(layer);
-            }
+        for layer in reading.commands.iter().flatten() {
+            self.layer(layer);
         }
         self.cwd = home;
         for redirect in &reading.redirects {
@@ -243,52 +252,23 @@ impl<'r> Judge<'r> {
                 self.part(format!("for {name}"), None, "sets a variable that programs may look at");
             }
         }
-        let of_shape: Vec<&Rule> =
-            self.all_rules().filter(|rule| rule.fork_bomb || rule.pipe.is_some()).collect();
-        for rule in of_shape {
+        for rule in self.all_rules() {
             if rule.fork_bomb && reading.fork_bomb {
                 self.part("a function that starts itself twice".to_owned(), Some(rule), NO_RULE);
             }
-            let flow =
-                reading.flows.iter().find(|(from, into)| self.flows(rule, reading, *from, *into));
-            if let Some((from, into)) = flow {
-                let last = |at: usize| {
-                    reading
-                        .commands
-                        .get(at)
-                        .and_then(|layers| layers.last())
-                        .map_or(String::new(), normal)
-                };
-                self.part(format!("{} | {}", last(*from), last(*into)), Some(rule), NO_RULE);
+            if let Some((from, into)) = flow(rule, reading) {
+                self.part(format!("{from} | {into}"), Some(rule), NO_RULE);
             }
         }
         for doubt in &reading.doubts {
-            let part = Part {
-                text: doubt.why.to_owned(),
-                verdict: Verdict::Ask("not fully understood".to_owned()),
-                rule: None,
-            };
-            self.parts.push(part);
+            let verdict = Verdict::Ask("not fully understood".to_owned());
+            self.parts.push(Part { text: doubt.why.to_owned(), verdict, rule: None });
         }
-        if guessed {
-            let found = self.parts.split_off(start);
-            self.parts.extend(
-                found
-                    .into_iter()
-                    .filter(|part| part.rule.is_some() && matches!(part.verdict, Verdict::Deny(_))),
-            );
+        let before = std::mem::replace(&mut self.guessing, true);
+        for guess in &reading.guessed {
+            self.reading(guess);
         }
-    }
-
-    fn flows(&self, rule: &Rule, reading: &Reading, from: usize, into: usize) -> bool {
-        let Some((source, sink)) = &rule.pipe else { return false };
-        let any = |at: usize, regex: &regex::Regex| {
-            reading
-                .commands
-                .get(at)
-                .is_some_and(|layers| layers.iter().any(|layer| regex.is_match(&normal(layer))))
-        };
-        any(into, sink) && any(from, source)
+        self.guessing = before;
     }
 
     fn layer(&mut self, layer: &Layer) {
@@ -297,11 +277,14 @@ impl<'r> Judge<'r> {
         }
         let Some(program) = layer.words.first() else { return };
         let text = normal(layer);
-        let looks = self.rules.known.programs.only_looks(layer);
+        if layer.words.len() > MOST_WORDS {
+            self.part(clip(&text), None, "has more words than are looked at");
+        }
+        let looks = !self.guessing && self.rules.known.programs.only_looks(layer);
         let all: Vec<&str> = layer.words.iter().skip(1).map(|word| word.text.as_str()).collect();
         let mut found: Hit<'r> = self.words(&path_words(layer));
         for source in &self.rules.sources {
-            for at in source.on_command(&text) {
+            for at in source.on_command(&text, self.guessing) {
                 let rule = &source.rules[at];
                 let holds = rule.is_for(self.tool)
                     && (!rule.on_path || self.touches(source, at, &all))
@@ -346,7 +329,14 @@ impl<'r> Judge<'r> {
         if !plain && !is_harmless_env(name) {
             self.part(text, None, "sets a variable that programs may look at");
         } else {
-            self.parts.push(Part { text, verdict: Verdict::Allow, rule: None });
+            self.allowed(text, None);
+        }
+    }
+
+    fn allowed(&mut self, text: String, rule: Hit<'r>) {
+        if !self.guessing {
+            let rule = rule.map(|rule| rule.place.clone());
+            self.parts.push(Part { text, verdict: Verdict::Allow, rule });
         }
     }
 
@@ -366,11 +356,7 @@ impl<'r> Judge<'r> {
         let device = target.text.starts_with("/dev/") || target.text.starts_with("/proc/");
         match access {
             Access::Read if known && !device && matches!(tier, None | Some(Tier::Allow)) => {
-                self.parts.push(Part {
-                    text,
-                    verdict: Verdict::Allow,
-                    rule: found.map(|rule| rule.place.clone()),
-                });
+                self.allowed(text, found);
             }
             Access::Write
                 if tier == Some(Tier::Allow)
@@ -406,7 +392,7 @@ impl<'r> Judge<'r> {
     /// The strictest rule on these paths alone. Allow rules need all names of the path to match.
     fn named(&self, texts: &[&str], access: Option<Access>) -> Hit<'r> {
         let mut found: Hit<'r> = None;
-        for place in texts.iter().map(|text| Located::new(&self.cwd, text)) {
+        for place in texts.iter().map(|text| self.place(text)) {
             for source in &self.rules.sources {
                 let all = place.all(&source.paths);
                 for hit in place.any(&source.paths) {
@@ -433,8 +419,10 @@ impl<'r> Judge<'r> {
     /// The strictest rule, allow rules aside, on what these words may name.
     fn words(&self, words: &[&Word]) -> Hit<'r> {
         let mut found: Hit<'r> = None;
-        // Enough for any honest line; longer ones are asked about anyway.
-        for word in words.iter().take(500) {
+        if self.guessing && !self.denies_paths() {
+            return None;
+        }
+        for word in words.iter().take(MOST_WORDS) {
             let hit = self.named(&in_word(&word.text), None);
             found = stricter(found, hit.filter(|rule| rule.tier > Tier::Allow));
             if word.wild {
@@ -449,10 +437,21 @@ impl<'r> Judge<'r> {
         found
     }
 
+    fn place(&self, text: &str) -> Located {
+        // Guesses are many and are asked about anyway; they are not worth looking at the disk.
+        let find = if self.guessing { Located::by_text } else { Located::new };
+        find(&self.cwd, text)
+    }
+
+    fn denies_paths(&self) -> bool {
+        let alone = |rule: &Rule| rule.on_path && !rule.on_command && rule.access.is_none();
+        self.all_rules().any(|rule| rule.tier == Tier::Deny && alone(rule))
+    }
+
     fn touches(&self, source: &Source, at: usize, texts: &[&str]) -> bool {
         let rule = &source.rules[at];
-        texts.iter().take(500).flat_map(|text| in_word(text)).any(|text| {
-            let place = Located::new(&self.cwd, text);
+        texts.iter().take(MOST_WORDS).flat_map(|text| in_word(text)).any(|text| {
+            let place = self.place(text);
             place.any(&source.paths).iter().any(|hit| source.path_of.get(*hit) == Some(&at))
                 && place.any(&rule.except).is_empty()
         })
@@ -460,9 +459,25 @@ impl<'r> Judge<'r> {
 
     fn is_protected(&self, texts: &[&str]) -> bool {
         let globs = &self.rules.known.protected;
-        let pieces = texts.iter().take(500).flat_map(|text| in_word(text));
-        pieces.into_iter().any(|text| !Located::new(&self.cwd, text).any(globs).is_empty())
+        let pieces = texts.iter().take(MOST_WORDS).flat_map(|text| in_word(text));
+        pieces.into_iter().any(|text| !self.place(text).any(globs).is_empty())
     }
+}
+
+/// The flow from one command into another that a rule means, if the line has it.
+fn flow(rule: &Rule, reading: &Reading) -> Option<(String, String)> {
+    let (source, sink) = rule.pipe.as_ref()?;
+    let find = |regex: &regex::Regex| -> Vec<Option<String>> {
+        let hit = |layers: &Vec<Layer>| layers.iter().map(normal).find(|text| regex.is_match(text));
+        reading.commands.iter().map(hit).collect()
+    };
+    let sinks = find(sink);
+    if sinks.iter().all(Option::is_none) {
+        return None;
+    }
+    let sources = find(source);
+    let end = |found: &[Option<String>], at: usize| found.get(at).cloned().flatten();
+    reading.flows.iter().find_map(|&(from, into)| end(&sources, from).zip(end(&sinks, into)))
 }
 
 /// Discards or joins streams; touches no file.

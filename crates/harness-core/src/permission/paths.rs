@@ -38,6 +38,21 @@ pub(crate) struct Located {
 impl Located {
     /// Finds a path. `~` and `$HOME` stay as `~`: the core does not read the environment.
     pub(crate) fn new(cwd: &Path, text: &str) -> Self {
+        let mut place = Self::by_text(cwd, text);
+        let Some(path) = place.views.first().and_then(|names| names.first()).map(PathBuf::from)
+        else {
+            return place;
+        };
+        let real = if path.is_absolute() { real(&path) } else { path.clone() };
+        if real != path {
+            let cwd = std::fs::canonicalize(cwd).unwrap_or_else(|_| lexical(cwd));
+            place.views.push(names(&cwd, &real));
+        }
+        place
+    }
+
+    /// The same by its text alone; the disk is not looked at.
+    pub(crate) fn by_text(cwd: &Path, text: &str) -> Self {
         for home in ["~", "$HOME"] {
             if let Some(rest) =
                 text.strip_prefix(home).filter(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -49,13 +64,7 @@ impl Located {
             }
         }
         let path = lexical(&cwd.join(text));
-        let mut views = vec![names(&lexical(cwd), &path)];
-        let real = real(&path);
-        if real != path {
-            let cwd = std::fs::canonicalize(cwd).unwrap_or_else(|_| lexical(cwd));
-            views.push(names(&cwd, &real));
-        }
-        Self { views }
+        Self { views: vec![names(&lexical(cwd), &path)] }
     }
 
     /// Some name of it, on some way, matches.

@@ -67,8 +67,8 @@ pub(super) struct Source {
     pub(super) rules: Vec<Rule>,
     /// For each rule, what it must match and must not.
     examples: Vec<Vec<(String, bool)>>,
-    commands: RegexSet,
-    command_of: Vec<usize>,
+    /// The patterns of what is denied, then all others, each with the rules they belong to.
+    commands: [(RegexSet, Vec<usize>); 2],
     pub(super) paths: GlobSet,
     pub(super) path_of: Vec<usize>,
 }
@@ -167,10 +167,11 @@ impl Rules {
     /// The text of the policy that comes with the program.
     pub const BUILT_IN: &str = BUILT_IN;
 
-    /// The policy that comes with the program: `config/permissions.yaml`, compiled in.
+    /// The policy that comes with the program: `config/permissions.yaml`, compiled in. Its examples
+    /// are tried by a test and not again at every start.
     ///
     /// # Errors
-    /// The compiled-in file is broken, which its test does not let happen.
+    /// The compiled-in file is broken, which that test does not let happen.
     pub fn built_in() -> Result<Self, RulesError> {
         Self::of(Source::read(BUILT_IN, BUILT_IN_NAME, true)?)
     }
@@ -183,6 +184,7 @@ impl Rules {
     /// file without rules. The error names file, line and column.
     pub fn parse(yaml: &str, source_name: &str) -> Result<Self, RulesError> {
         let rules = Self::of(Source::read(yaml, source_name, true)?)?;
+        rules.check_examples()?;
         Ok(rules.and(Self::of(Source::read(BUILT_IN, BUILT_IN_NAME, false)?)?))
     }
 
@@ -192,9 +194,7 @@ impl Rules {
         let programs = Programs::new().map_err(|e| broken(e.to_string()))?;
         let protected = paths::protected().map_err(|e| broken(e.to_string()))?;
         let known = Arc::new(Known { programs, protected });
-        let rules = Self { sources: vec![Arc::new(source)], known, denies_rest };
-        rules.check_examples()?;
-        Ok(rules)
+        Ok(Self { sources: vec![Arc::new(source)], known, denies_rest })
     }
 
     /// Both policies together: every rule of both holds, and the strictest that matches wins.
@@ -285,14 +285,15 @@ impl Source {
         entries.retain(|(tier, _, _)| whole || *tier == Tier::Deny);
 
         let (mut rules, mut examples) = (Vec::new(), Vec::new());
-        let (mut patterns, mut command_of) = (Vec::new(), Vec::new());
+        let mut patterns: [(Vec<String>, Vec<usize>); 2] = Default::default();
         let (mut globs, mut glob_of) = (Vec::new(), Vec::new());
         for (at, (tier, line, entry)) in entries.into_iter().enumerate() {
             let error = |what: String| error(line, 1, what);
             let (rule, raw) = Rule::compile(tier, line, name, &entry).map_err(error)?;
             if let Some(pattern) = raw {
+                let (patterns, of) = &mut patterns[usize::from(tier != Tier::Deny)];
                 patterns.push(pattern);
-                command_of.push(at);
+                of.push(at);
             }
             if let Some(paths) = entry.path {
                 let paths = match paths {
@@ -307,18 +308,25 @@ impl Source {
                 .push(good.chain(entry.not_match.into_iter().map(|text| (text, false))).collect());
             rules.push(rule);
         }
-        let commands = RegexSet::new(&patterns).map_err(|e| error(1, 1, e.to_string()))?;
+        let [denied, other] = patterns;
+        let set = |(patterns, of): (Vec<String>, Vec<usize>)| {
+            RegexSet::new(patterns).map(|set| (set, of)).map_err(|e| error(1, 1, e.to_string()))
+        };
+        let commands = [set(denied)?, set(other)?];
         let (paths, of) = paths::globs(globs.iter().map(String::as_str))
             .map_err(|e| error(1, 1, e.to_string()))?;
         let path_of = of.into_iter().filter_map(|at| glob_of.get(at).copied()).collect();
-        let source = Self { rules, examples, commands, command_of, paths, path_of };
+        let source = Self { rules, examples, commands, paths, path_of };
         Ok((source, file.default == Some(Rest::Deny)))
     }
 
-    /// The rules whose `pattern` matches this normalised command.
-    pub(super) fn on_command(&self, text: &str) -> impl Iterator<Item = usize> {
-        let hits: Vec<usize> = self.commands.matches(text).into_iter().collect();
-        hits.into_iter().filter_map(|at| self.command_of.get(at).copied())
+    /// The rules whose `pattern` matches this normalised command; all, or only what denies.
+    pub(super) fn on_command(&self, text: &str, denies: bool) -> Vec<usize> {
+        let mut found: Vec<usize> = Vec::new();
+        for (set, of) in self.commands.iter().take(if denies { 1 } else { 2 }) {
+            found.extend(set.matches(text).into_iter().filter_map(|at| of.get(at)));
+        }
+        found
     }
 }
 

@@ -179,6 +179,7 @@ impl Lexer {
                     let plain = |c: char| c.is_ascii_digit() || " ()+-*/%<>=&|^~!,?:".contains(c);
                     if !script.chars().all(plain) {
                         self.trouble = self.trouble.or(Some("arithmetic that is not only numbers"));
+                        self.inner.push(script.clone());
                     }
                     self.nested(&script);
                 } else {

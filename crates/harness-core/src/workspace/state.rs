@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     thread,
@@ -15,17 +15,52 @@ use cap_std::{
 };
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown};
 
-use super::{Result, WorkspaceError, bounded, error, regular};
+use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
 /// So long a lock is waited for. Who holds it for longer is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes of a small state file.
 const STATE_LIMIT: u64 = 64 * 1024 * 1024;
 
+impl Workspace {
+    /// Reads one small state file, as [`read`] does. A link that leads out is refused.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
+        read(self.absolute(self.resolve(path)?))
+    }
+
+    /// Changes one small state file, as [`update`] does. A link that leads out is refused.
+    ///
+    /// # Errors
+    /// Those of [`update`].
+    pub fn update<E: From<WorkspaceError>>(
+        &self,
+        path: impl AsRef<Path>,
+        change: impl FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        update(self.absolute(self.resolve(path)?), change)
+    }
+
+    /// Keeps a text in a folder under `.harness`, in a file that is named by its content, and returns
+    /// the path. The same text twice is one file.
+    pub fn keep(&self, folder: &str, text: &str) -> Result<PathBuf> {
+        self.state_dir()?;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let path = format!(".harness/{folder}/{:016x}.txt", hasher.finish());
+        self.write_atomic(path, text.as_bytes())
+    }
+}
+
 /// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic). For the
 /// harness's own files; paths that a model names go through a `Workspace`.
+///
+/// # Errors
+/// [`WorkspaceError::TooLarge`] for more than [`read`] would read again; else the system's.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let (path, folder, name) = place(path.as_ref())?;
+    if bytes.len() as u64 > STATE_LIMIT {
+        return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
+    }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes)
 }
