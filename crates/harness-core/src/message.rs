@@ -234,7 +234,8 @@ impl Block {
         }
     }
 
-    pub(crate) fn is_thinking(&self) -> bool {
+    /// Whether it is the model's reasoning, readable or not.
+    pub fn is_thinking(&self) -> bool {
         matches!(self, Block::Thinking(_) | Block::RedactedThinking(_))
     }
 
