@@ -471,8 +471,7 @@ mod answers {
         for call in calls {
             remember.approve(call, "why", &cx).await;
         }
-        let count = *count.lock().unwrap();
-        count
+        *count.lock().unwrap()
     }
 
     #[tokio::test]
