@@ -1,1 +1,230 @@
-//! x
+//! The terminal that every session shares: flags, prompt line, display, approver, plays.
+//!
+//! A session's `main.rs` is one call:
+//!
+//! ```no_run
+//! # struct Plan;
+//! # impl harness_core::Mechanism for Plan { fn install(self, _: &mut harness_core::Agent) {} }
+//! # const LESSON: harness_cli::Lesson = harness_cli::Lesson { name: "s00_x", motto: "", play: "" };
+//! fn main() -> std::process::ExitCode {
+//!     harness_cli::main(LESSON, async |agent| Ok(agent.with(Plan)))
+//! }
+//! ```
+//!
+//! What a session may add beside its agent (commands, flags, another display …) is in [`App`].
+
+mod app;
+mod approve;
+mod args;
+mod bars;
+mod display;
+mod human;
+mod input;
+mod lesson;
+mod oneshot;
+mod playground;
+mod repl;
+mod rules;
+mod screen;
+mod settings;
+mod start;
+mod tree;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use harness_core::{Agent, text, tools};
+
+pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
+pub use approve::AskPerson;
+pub use args::{OutputFormat, Shared};
+pub use bars::bars;
+pub use display::{Display, title};
+pub use human::Human;
+pub use input::{Ahead, Input, Typed};
+pub use lesson::Lesson;
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use tree::{Node, tree};
+
+use crate::repl::{Repl, Signals};
+use crate::settings::Settings;
+
+/// The exit code of a program that was called wrongly.
+const USAGE: u8 = 2;
+
+#[derive(Parser)]
+struct Cli<X: Args> {
+    #[command(flatten)]
+    own: X,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// No flags of its own.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NoFlags {}
+
+/// Subcommands and no flags of its own, for [`main_with`].
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
+}
+
+/// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,
+/// and runs the prompt line, or the one prompt of `-p`.
+pub fn main<A: Into<App>>(lesson: Lesson, setup: impl AsyncFnOnce(Agent) -> Result<A>) -> ExitCode {
+    main_with(lesson, async |agent, _: NoFlags| setup(agent).await)
+}
+
+/// The same for a session that has flags or subcommands of its own.
+pub fn main_with<X: Args, A: Into<App>>(
+    lesson: Lesson,
+    setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+) -> ExitCode {
+    let command = Cli::<X>::command()
+        .name(lesson.name)
+        .about(lesson.motto)
+        .version(env!("CARGO_PKG_VERSION"));
+    let parsed = command.try_get_matches().and_then(|matches| {
+        let mut cli = Cli::<X>::from_arg_matches(&matches)?;
+        cli.shared.subcommand = matches.subcommand_name().is_some();
+        Ok(cli)
+    });
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime.context("cannot start").and_then(|runtime| {
+        let outcome = runtime.block_on(run(lesson, cli.shared, cli.own, setup));
+        runtime.shutdown_background(); // whatever still blocks in a thread is not waited for
+        outcome
+    });
+    outcome.unwrap_or_else(|error| {
+        Screen::stderr().error(format!("{error:#}"));
+        ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
+    })
+}
+
+/// The program was called with something it cannot use.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+async fn run<X, A: Into<App>>(
+    lesson: Lesson,
+    args: Shared,
+    own: X,
+    setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+) -> Result<ExitCode> {
+    let start = std::env::current_dir().context("the current directory is gone")?;
+    let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
+    let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
+    let signals = Signals::new()?;
+    let input = match args.prompt.is_none() && !args.subcommand || args.human {
+        true => Some(Input::start(screen.clone(), history())?),
+        false => None,
+    };
+    let speaker = start::speaker(&lesson, &args, &settings, input.as_ref(), &screen)?;
+    let play = speaker.play.as_ref().filter(|_| !args.subcommand);
+    let (cwd, fresh) = start::workspace(&lesson, &args, play).await?;
+
+    let mut agent = Agent::new(speaker.model, cwd.clone());
+    agent.model_id = speaker.model_id;
+    agent.max_steps = args.max_steps as usize;
+    agent.secrets = settings.secrets();
+    agent.system.push(SYSTEM.to_owned());
+    agent.tools = tools::all();
+    let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
+    agent.gate = rules::gate(&args, &settings, person, &screen)?;
+
+    let mut app: App = setup(agent, own).await?.into();
+    if let Some(code) = app.exit {
+        return Ok(code);
+    }
+    if let [clash, ..] = app.chat.agent.tools.clashes() {
+        bail!("two tools are called `{clash}`; rename one of them");
+    }
+    let quiet = args.prompt.is_some() && args.output_format != OutputFormat::Text;
+    match app.display.take() {
+        _ if quiet => {}
+        Some(make) => app.chat.agent.observers.add(make(screen.clone())),
+        None => {
+            let lead = app.chat.agent.name.clone();
+            app.chat.agent.observers.add(Arc::new(Display::new(screen.clone(), lead)));
+        }
+    }
+    let prompts = speaker.play.map(|play| play.prompt).unwrap_or_default();
+    let mut told = speaker.told;
+    let place = if fresh { " (a playground; it is kept)" } else { "" };
+    told.push(format!("working in {}{place}", cwd.display()));
+    told.push(rules::told(&args).to_owned());
+    app.chat.note_surroundings();
+    if let Some(given) = &args.prompt {
+        let mut prompt = oneshot::prompt(given)?;
+        if prompt.trim().is_empty() {
+            prompt = prompts.first().cloned().unwrap_or_default();
+        }
+        if prompt.is_empty() {
+            return Err(UsageError(
+                "-p needs a prompt: a text after it, or standard input".to_owned(),
+            )
+            .into());
+        }
+        if !quiet {
+            told.iter().for_each(|line| screen.styled_line(DIM, line));
+            app.told.iter().for_each(|line| tell(&screen, line));
+        }
+        return oneshot::run(app, prompt, args.output_format, screen, signals).await;
+    }
+    let Some(input) = input else { bail!("there is no input to read prompts from") };
+    screen.styled_line(BOLD, &format!("{} · {}", lesson.short(), lesson.motto));
+    told.iter().for_each(|line| screen.styled_line(DIM, line));
+    app.told.iter().for_each(|line| tell(&screen, line));
+    if let Some(prompt) = prompts.first() {
+        // Not cut to the width: this is the line a newcomer needs.
+        screen.styled(DIM, &format!("press Enter to send: {prompt}"));
+        screen.end_line();
+    }
+    screen.styled_line(DIM, ":help lists the commands, q leaves");
+    let prompt = format!("{} >> ", lesson.short());
+    let hears = input.is_terminal() || (app.steering.is_some() && !args.human);
+    Ok(Repl { hears, app, input, screen, signals, prompt, play: prompts.into_iter() }.run().await)
+}
+
+/// What a session has to tell may hold a path or a fault: it is shown whole, however long.
+fn tell(screen: &Screen, line: &str) {
+    screen.end_line();
+    screen.styled(DIM, &text::strip(line));
+    screen.end_line();
+}
+
+/// Stable for every session and every day, so that a prompt cache can hold it.
+const SYSTEM: &str = "You are a coding agent. You work in the user's workspace, with the tools you have: \
+    look before you change something, make small changes, and check what you did by running it. Paths are \
+    relative to the workspace. A refusal or an error of a tool is an answer: find another way or say what is \
+    missing. Text inside <system-reminder> comes from the program you run in, not from the user. When the \
+    work is done, say in a few plain sentences what you did.";
+
+/// Where the prompt line keeps what was typed.
+fn history() -> Option<PathBuf> {
+    let folder = settings::home()?;
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("history"))
+}

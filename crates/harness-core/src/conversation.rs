@@ -1,4 +1,4 @@
-//! The history as data: messages, blocks, calls and results, and the one type that keeps them valid.
+//! The history as data, and the one type that keeps it valid.
 //!
 //! The Messages API refuses a history in which a tool call is not answered in the very next message,
 //! and a client that lets one arise has lost its session for good. So nobody edits a
@@ -6,291 +6,18 @@
 //! be sent: a missing answer becomes "interrupted", an answer to nothing is dropped, neighbours of
 //! one role are merged.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::{Map, Value};
+use crate::message::{Block, Content, Message, NOTE_OPEN, Role, ToolCall, ToolResult};
 
 /// What a call is answered with when its answer never came.
 pub const INTERRUPTED: &str = "interrupted: this call did not finish";
 
-const NOTE_OPEN: &str = "<system-reminder>\n";
-const NOTE_CLOSE: &str = "\n</system-reminder>";
-
-/// Who speaks. Tool results and the harness's notes travel as the user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The human, the tools and the harness.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// One message: who speaks, and what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// The blocks, in order. A bare string, as the API also allows, is read as one text block.
-    #[serde(deserialize_with = "text_or_blocks")]
-    pub content: Vec<Block>,
-}
-
-impl Message {
-    /// All text blocks joined by a new line; notes, calls and thinking left out.
-    pub fn text(&self) -> String {
-        let texts = self.content.iter().filter_map(|block| match block {
-            Block::Text(text) => Some(text.text.as_str()),
-            _ => None,
-        });
-        texts.collect::<Vec<_>>().join("\n")
-    }
-
-    /// The tool calls in this message, in order.
-    pub fn calls(&self) -> impl Iterator<Item = &ToolCall> {
-        self.content.iter().filter_map(|block| match block {
-            Block::ToolUse(call) => Some(call),
-            _ => None,
-        })
-    }
-
-    /// The tool results in this message, in order.
-    pub fn results(&self) -> impl Iterator<Item = &ToolResult> {
-        self.content.iter().filter_map(|block| match block {
-            Block::ToolResult(result) => Some(result),
-            _ => None,
-        })
-    }
-}
-
-/// One piece of a message. Known kinds are strict; what we do not know is kept as it came and sent
-/// back unchanged, because the API adds kinds all the time and refuses a history with a block cut out.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Block {
-    /// What the human or the model says.
-    Text(Text),
-    /// What the harness tells the model (news, mail, nudges): text inside `<system-reminder>`.
-    Note(String),
-    /// The model wants a tool run.
-    ToolUse(ToolCall),
-    /// The answer to a call.
-    ToolResult(ToolResult),
-    /// The model's reasoning, signed by the server; must go back unchanged.
-    Thinking(Thinking),
-    /// Reasoning that is not ours to read; must go back unchanged.
-    RedactedThinking(RedactedThinking),
-    /// A kind this version does not know.
-    Other(Value),
-}
-
-/// Words.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Text {
-    /// The words themselves.
-    pub text: String,
-    /// Fields we do not know, kept.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-/// A call the model asks for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ToolCall {
-    /// The server's name for this call; opaque, unique in a conversation.
-    pub id: String,
-    /// Which tool.
-    pub name: String,
-    /// The input, in the model's own key order (prompt caching depends on it).
-    #[serde(default)]
-    pub input: Map<String, Value>,
-    /// Fields we do not know, kept.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-/// What came of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ToolResult {
-    /// The id of the call that this answers.
-    pub tool_use_id: String,
-    /// What the model gets to read.
-    #[serde(default)]
-    pub content: Content,
-    /// Set when the tool failed, was refused or was interrupted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_error: bool,
-    /// Fields we do not know, kept.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-impl ToolResult {
-    /// The result of a call that worked.
-    pub fn done(call_id: impl Into<String>, content: impl Into<Content>) -> Self {
-        let (tool_use_id, content) = (call_id.into(), content.into());
-        Self { tool_use_id, content, is_error: false, rest: Map::new() }
-    }
-
-    /// The result of a call that did not: a sentence that says why.
-    pub fn failed(call_id: impl Into<String>, why: impl Into<Content>) -> Self {
-        Self { is_error: true, ..Self::done(call_id, why) }
-    }
-}
-
-/// What a tool returns: mostly text; blocks (images, documents) where a tool has more to show.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Content {
-    /// Plain text.
-    Text(String),
-    /// Content blocks as the API knows them.
-    Blocks(Vec<Value>),
-}
-
-impl Content {
-    /// The text in it; other blocks are named in brackets.
-    pub fn text(&self) -> Cow<'_, str> {
-        match self {
-            Content::Text(text) => Cow::Borrowed(text),
-            Content::Blocks(blocks) => Cow::Owned(
-                blocks
-                    .iter()
-                    .map(|block| match block["text"].as_str() {
-                        Some(text) => text.to_owned(),
-                        None => format!("[{}]", block["type"].as_str().unwrap_or("unknown block")),
-                    })
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            ),
-        }
-    }
-}
-
-impl Default for Content {
-    fn default() -> Self {
-        Content::Text(String::new())
-    }
-}
-
-impl From<String> for Content {
-    fn from(text: String) -> Self {
-        Content::Text(text)
-    }
-}
-
-impl From<&str> for Content {
-    fn from(text: &str) -> Self {
-        Content::Text(text.to_owned())
-    }
-}
-
-/// The model's reasoning. The text may be empty while the signature is not.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Thinking {
-    /// The reasoning, or "" where the server keeps it to itself.
-    #[serde(default)]
-    pub thinking: String,
-    /// The server's seal over it; "" from servers that do not sign.
-    #[serde(default)]
-    pub signature: String,
-    /// Fields we do not know, kept.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-/// Reasoning that only the server can read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RedactedThinking {
-    /// Opaque.
-    pub data: String,
-    /// Fields we do not know, kept.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-impl Block {
-    /// A text block.
-    pub fn text(text: impl Into<String>) -> Self {
-        Block::Text(Text { text: text.into(), rest: Map::new() })
-    }
-
-    fn is_thinking(&self) -> bool {
-        matches!(self, Block::Thinking(_) | Block::RedactedThinking(_))
-    }
-
-    fn is_blank(&self) -> bool {
-        matches!(self, Block::Text(text) if text.text.trim().is_empty())
-    }
-}
-
-impl Serialize for Block {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(tag = "type", rename_all = "snake_case")]
-        enum Wire<'a> {
-            Text(&'a Text),
-            ToolUse(&'a ToolCall),
-            ToolResult(&'a ToolResult),
-            Thinking(&'a Thinking),
-            RedactedThinking(&'a RedactedThinking),
-        }
-        match self {
-            Block::Text(text) => Wire::Text(text).serialize(serializer),
-            Block::Note(note) => {
-                let text = format!("{NOTE_OPEN}{note}{NOTE_CLOSE}");
-                Wire::Text(&Text { text, rest: Map::new() }).serialize(serializer)
-            }
-            Block::ToolUse(call) => Wire::ToolUse(call).serialize(serializer),
-            Block::ToolResult(result) => Wire::ToolResult(result).serialize(serializer),
-            Block::Thinking(thinking) => Wire::Thinking(thinking).serialize(serializer),
-            Block::RedactedThinking(data) => Wire::RedactedThinking(data).serialize(serializer),
-            Block::Other(value) => value.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Block {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        fn known<T: de::DeserializeOwned, E: de::Error>(
-            fields: Map<String, Value>,
-        ) -> Result<T, E> {
-            T::deserialize(Value::Object(fields)).map_err(E::custom)
-        }
-        let mut fields = Map::deserialize(deserializer)?;
-        // shift_remove keeps the order of what stays.
-        let kind = match fields.shift_remove("type") {
-            Some(Value::String(kind)) => kind,
-            _ => return Err(de::Error::custom("a content block without a `type`")),
-        };
-        Ok(match kind.as_str() {
-            "text" => {
-                let text: Text = known(fields)?;
-                match text.text.strip_prefix(NOTE_OPEN).and_then(|t| t.strip_suffix(NOTE_CLOSE)) {
-                    Some(note) => Block::Note(note.to_owned()),
-                    None => Block::Text(text),
-                }
-            }
-            "tool_use" => Block::ToolUse(known(fields)?),
-            "tool_result" => Block::ToolResult(known(fields)?),
-            "thinking" => Block::Thinking(known(fields)?),
-            "redacted_thinking" => Block::RedactedThinking(known(fields)?),
-            _ => {
-                fields.shift_insert(0, "type".to_owned(), Value::String(kind));
-                Block::Other(Value::Object(fields))
-            }
-        })
-    }
-}
-
-fn text_or_blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Block>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) => Ok(vec![Block::text(text)]),
-        blocks => Vec::deserialize(blocks).map_err(de::Error::custom),
-    }
-}
+/// What follows this note continues the reply before it.
+pub(crate) const CUT_TEXT: &str =
+    "Your last reply was cut at the token limit. Continue exactly where you stopped.";
 
 /// A place where the history may be cut: never between a call and its answer.
 #[derive(Debug)]
@@ -323,16 +50,48 @@ impl fmt::Display for Repair {
 }
 
 /// The history of one agent. It is data: cloning it forks the conversation.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Conversation {
     messages: Vec<Message>,
     ids: HashSet<String>,
+    identity: Identity,
+}
+
+/// Which conversation it is: the same through all that happens to it, another one for a clone. An agent's
+/// clones take its hooks along, so a hook that belongs to one conversation asks for this.
+#[derive(Clone, Default)]
+pub struct Identity(Arc<()>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({:p})", self.0)
+    }
+}
+
+impl Clone for Conversation {
+    fn clone(&self) -> Self {
+        let (messages, ids) = (self.messages.clone(), self.ids.clone());
+        Self { messages, ids, identity: Identity::default() }
+    }
 }
 
 impl Conversation {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Which one it is.
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
     /// The human says something. Blank text is nothing said.
@@ -366,13 +125,15 @@ impl Conversation {
         self.append(Role::User, results, &mut Vec::new());
     }
 
-    /// What the model has answered: its words since the human last spoke or a tool last answered.
+    /// What the model has answered: the words of its last reply, and of those before it that were cut at
+    /// the token limit and went on in the next.
     pub fn answered(&self) -> String {
-        let since = |m: &&Message| {
-            m.role == Role::Assistant || m.content.iter().all(|b| matches!(b, Block::Note(_)))
+        let goes_on = |m: &Message| match &m.content[..] {
+            [Block::Note(note)] => note == CUT_TEXT,
+            _ => m.role == Role::Assistant,
         };
-        let replies = self.messages.iter().rev().take_while(since);
-        let mut texts: Vec<String> = replies.map(Message::text).collect();
+        let mut texts: Vec<String> =
+            self.messages.iter().rev().take_while(|m| goes_on(m)).map(Message::text).collect();
         texts.reverse();
         texts.concat()
     }
@@ -391,22 +152,39 @@ impl Conversation {
             .map(|at| Cut { at })
     }
 
+    /// How many messages at the end fit into so many bytes; at least one. For [`Conversation::cut`].
+    pub fn fitting(&self, bytes: usize) -> usize {
+        let mut sum = 0;
+        let fits = |message: &&Message| {
+            sum += message.size();
+            sum <= bytes
+        };
+        self.messages.iter().rev().take_while(fits).count().max(1)
+    }
+
     /// What a fold at this cut would replace.
     pub fn before(&self, cut: &Cut) -> &[Message] {
         &self.messages[..cut.at.min(self.messages.len())]
     }
 
-    /// Replaces everything before the cut by a summary, told as a note. Thinking that came after it is
-    /// dropped, since the server binds it to the very text that is now gone.
+    /// Replaces everything before the cut by a summary, told as a note. What the human said last is never
+    /// left to a summary: where the cut takes it, it follows the note word for word. Thinking that came
+    /// after the cut is dropped, since the server binds it to the very text that is now gone.
     pub fn fold(&mut self, cut: Cut, summary: impl Into<String>) {
         let kept = self.messages.split_off(cut.at.min(self.messages.len()));
+        let said = |m: &Message| m.role == Role::User && !m.text().is_empty();
+        let mut words = match kept.iter().any(said) {
+            true => Vec::new(),
+            false => {
+                self.messages.iter().rfind(|m| said(m)).map_or(Vec::new(), |m| m.content.clone())
+            }
+        };
+        words.retain(|block| matches!(block, Block::Text(_)));
         self.messages.clear();
         self.ids.clear();
         self.note(summary);
-        for mut message in kept {
-            message.content.retain(|block| !block.is_thinking());
-            self.append(message.role, message.content, &mut Vec::new());
-        }
+        self.append(Role::User, words, &mut Vec::new());
+        self.append_thoughtless(kept);
     }
 
     /// Replaces an old result by a short stub; thinking after it is dropped, as in a fold.
@@ -423,7 +201,40 @@ impl Conversation {
             }
         }
         let later = self.messages.split_off(at + 1);
-        for mut message in later {
+        self.append_thoughtless(later);
+    }
+
+    /// Replaces what the human said where it is longer than `longest` bytes: a whole log, say, that no
+    /// window holds. `stub` makes the shorter text. Thinking after it is dropped, as in a fold.
+    ///
+    /// # Errors
+    /// The first of `stub`; that text and what follows stays.
+    pub fn shorten_words<E>(
+        &mut self,
+        longest: usize,
+        mut stub: impl FnMut(&str) -> Result<String, E>,
+    ) -> Result<(), E> {
+        let (mut first, mut done) = (None, Ok(()));
+        let of_user = |(_, m): &(usize, &mut Message)| m.role == Role::User;
+        for (at, message) in self.messages.iter_mut().enumerate().filter(of_user) {
+            for block in &mut message.content {
+                let Block::Text(text) = block else { continue };
+                if text.text.len() > longest && done.is_ok() {
+                    done = stub(&text.text).map(|shorter| text.text = shorter);
+                    first.get_or_insert(at);
+                }
+            }
+        }
+        if let Some(first) = first {
+            let later = self.messages.split_off(first + 1);
+            self.append_thoughtless(later);
+        }
+        done
+    }
+
+    /// Puts messages back that stood here before, without their thinking.
+    fn append_thoughtless(&mut self, messages: Vec<Message>) {
+        for mut message in messages {
             message.content.retain(|block| !block.is_thinking());
             for call in message.calls() {
                 self.ids.remove(&call.id);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conversation::{ToolCall, ToolResult};
+use crate::message::{ToolCall, ToolResult};
 use crate::model::{Delta, Reply};
 
 /// Something worth telling. New kinds come with new sessions, so a match needs a `_` arm.

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentError};
-use crate::conversation::{Conversation, ToolCall, ToolResult};
+use crate::conversation::Conversation;
+use crate::message::{ToolCall, ToolResult};
 use crate::model::Request;
 use crate::permission::Verdict;
 use crate::tool::{Effect, ToolContext};

@@ -1,32 +1,85 @@
-//! The core of the harness.
+//! The core of the harness: one loop, six seams.
+//!
+//! Read it in this order; each module stands only on those before it.
+//!
+//! 1. [`message`] and [`conversation`]: the history as data, always valid.
+//! 2. [`model`]: what a model is; then the two that live here, [`script`] and [`anthropic`].
+//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
+//! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
+//! 5. [`schedule`]: what a call goes through, and in which order calls run.
+//! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
+//!
+//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
+//! value in a file), [`journal`] (append-only logs), [`front_matter`] (files that people write), [`order`]
+//! (what depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read),
+//! [`secrets`], [`http`], [`models`] (what is known of each model).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use harness_core::{Agent, Conversation, Play, Script, Stop, tools};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let play = Play::from_yaml("prompt: hello\nscenes: [{lines: [{text: Good day.}]}]")?;
+//! let mut agent = Agent::new(Arc::new(Script::new(play)), std::env::temp_dir());
+//! agent.tools = tools::all();
+//!
+//! let mut conversation = Conversation::new();
+//! conversation.say("hello");
+//! let stop = agent.run(&mut conversation, &CancellationToken::new()).await?;
+//! assert_eq!(stop, Stop::Answered("Good day.".to_owned()));
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-pub mod agent;
+pub mod message;
+pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub mod conversation;
-pub mod event;
-pub mod hook;
-pub mod journal;
+pub use conversation::{Conversation, Cut, INTERRUPTED, Identity, Repair};
+
 pub mod model;
-pub mod models;
-pub mod permission;
-pub mod process;
-pub mod schedule;
-pub mod script;
-pub mod secrets;
-pub mod text;
-pub mod tool;
-pub mod workspace;
-pub use agent::{Acted, Agent, AgentError, Mechanism};
-pub use conversation::{
-    Block, Content, Conversation, Cut, Message, Repair, Role, ToolCall, ToolResult,
-};
-pub use event::{Decision, Event, Observer, Observers, Stop};
-pub use hook::{Hook, Turn, Why};
 pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
-pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
-pub use schedule::{Admitted, InOrder, Runner, Schedule};
+pub mod models;
+pub mod script;
 pub use script::{Play, Script};
+pub mod anthropic;
+
+pub mod tool;
+pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub mod tools;
+
+pub mod event;
+pub use event::{Decision, Event, Observer, Observers, Stop};
+pub mod hook;
+pub use hook::{Hook, Turn, Why};
+pub mod permission;
+pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
+
+pub mod schedule;
+pub use schedule::{Admitted, InOrder, Runner, Schedule};
+pub mod agent;
+mod think;
+pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub mod gauge;
+pub use gauge::Gauge;
+
+pub mod front_matter;
+pub use front_matter::{Fault, FrontMatter};
+pub mod http;
+pub mod ids;
+pub mod journal;
+pub mod order;
+pub mod process;
+pub mod record;
+pub use record::Record;
+pub mod secrets;
 pub use secrets::Secrets;
-pub use tool::{DynTool, Effect, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub mod state;
+pub mod text;
+pub mod transcript;
+pub use transcript::transcript;
+pub mod workspace;
+pub use state::{StateError, StateFile};

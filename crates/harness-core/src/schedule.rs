@@ -1,18 +1,22 @@
 //! The sixth seam: in which order the calls of one reply run, and what each of them goes through.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
-use crate::conversation::{INTERRUPTED, ToolCall, ToolResult};
+use crate::conversation::INTERRUPTED;
 use crate::event::{Decision, Event};
+use crate::message::{Content, ToolCall, ToolResult};
 use crate::model::invalid_input;
 use crate::permission::Verdict;
+use crate::secrets::Secrets;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
 /// How long a tool may go on after a cancel, to return what it has.
@@ -149,6 +153,7 @@ impl<'a> Runner<'a> {
             Ok(content) => ToolResult::done(call.id.as_str(), content),
             Err(why) => ToolResult::failed(call.id.as_str(), why),
         };
+        mask(&mut result.content, &cx.secrets);
         for hook in &self.agent.hooks {
             hook.after_tool(&call, &mut result, &cx).await;
         }
@@ -188,5 +193,24 @@ impl<'a> Runner<'a> {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A known secret that a tool came upon (it may have read `.env`) goes no further than here.
+fn mask(content: &mut Content, secrets: &Secrets) {
+    fn text(text: &mut String, secrets: &Secrets) {
+        if let Cow::Owned(masked) = secrets.mask(text) {
+            *text = masked;
+        }
+    }
+    match content {
+        Content::Text(words) => text(words, secrets),
+        Content::Blocks(blocks) => {
+            for block in blocks {
+                if let Some(Value::String(words)) = block.get_mut("text") {
+                    text(words, secrets);
+                }
+            }
+        }
     }
 }

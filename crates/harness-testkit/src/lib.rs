@@ -1,1 +1,65 @@
-//! x
+#![doc = "What the tests of this workspace stand on: never a dependency of a shipped binary."]
+//!
+//! A test double that accepts everything proves nothing. So the two doubles here check what they are
+//! sent, on every request: [`StrictServer`] over real HTTP, [`Witness`] in process. Both use the same
+//! two judges: [`rules`] (what the Messages API refuses in one request) and [`history`] (how this
+//! request must follow from the one before). Both fail the test when something was wrong.
+//!
+//! | module | one job |
+//! |---|---|
+//! | [`rules`] | refuses a request body that the API would refuse, in the API's words |
+//! | [`history`] | a conversation's next request must continue the one before |
+//! | [`usage`] | counts tokens by estimate and simulates the prompt cache |
+//! | [`sse`] | writes a reply as the API streams it |
+//! | [`faults`] | everything that can go wrong on the way, on demand |
+//! | [`gates`] | holds streams at named points, so that tests need no sleeps |
+//! | [`answers`] | where the server's replies come from: a play, or a list |
+//! | [`server`] | the server itself |
+//! | [`witness`] | the same checks around any `Model`, without a network |
+//! | [`stage`] | an agent in a folder of its own, for a lesson's test |
+//! | [`program`] | a session's binary, started as its user starts it |
+//! | [`transcript`] | a conversation as a readable play, for snapshots |
+//! | [`folder`] | temporary folders, real git repositories, clean environments |
+//! | [`pty`] | a program in a real terminal of a given size |
+//! | [`raw`] | a tiny HTTP/1.1 client that shows every byte |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test double fails loudly"
+)]
+
+pub mod answers;
+pub mod faults;
+pub mod folder;
+pub mod gates;
+pub mod history;
+pub mod program;
+pub mod pty;
+pub mod raw;
+mod routes;
+pub mod rules;
+pub mod server;
+pub mod sse;
+pub mod stage;
+pub mod usage;
+pub mod witness;
+
+pub use answers::{Answer, Answers};
+pub use faults::{Fault, When};
+pub use folder::{Folder, scrubbed, skip};
+pub use history::History;
+pub use program::Program;
+pub use pty::{Key, Terminal};
+pub use rules::{Endpoint, Refusal, Rules};
+pub use server::{Recorded, StrictServer};
+pub use stage::Stage;
+pub use usage::{Clock, PromptCache};
+pub use witness::Witness;
+
+/// The whole of a conversation as a play that a person can read: [`harness_core::transcript`].
+pub fn transcript(messages: &[harness_core::Message]) -> String {
+    harness_core::transcript(messages, usize::MAX)
+}

@@ -11,7 +11,7 @@ use super::rules::{RuleRef, Rules};
 use super::shell::{Redirect, TOO_LONG};
 use super::source::{Access, Rule, Tier};
 use super::unwrap::Layer;
-use crate::conversation::ToolCall;
+use crate::message::ToolCall;
 use crate::tool::Effect;
 
 /// What the rules say of a call, and why.

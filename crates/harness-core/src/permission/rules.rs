@@ -13,9 +13,10 @@ use super::gate::{Policy, Verdict};
 use super::paths;
 use super::programs::Programs;
 use super::source::Source;
-use crate::conversation::ToolCall;
+use crate::message::ToolCall;
 use crate::tool::Effect;
 
+/// The policy that comes with the program, as it is written.
 const BUILT_IN: &str = include_str!("../../../../config/permissions.yaml");
 const BUILT_IN_NAME: &str = "config/permissions.yaml";
 
@@ -60,10 +61,14 @@ pub(super) struct Known {
 }
 
 impl Rules {
-    /// The policy that comes with the program: `config/permissions.yaml`, compiled in.
+    /// The text of the policy that comes with the program.
+    pub const BUILT_IN: &str = BUILT_IN;
+
+    /// The policy that comes with the program: `config/permissions.yaml`, compiled in. Its examples
+    /// are tried by a test and not again at every start.
     ///
     /// # Errors
-    /// The compiled-in file is broken, which its test does not let happen.
+    /// The compiled-in file is broken, which that test does not let happen.
     pub fn built_in() -> Result<Self, RulesError> {
         Self::of(Source::read(BUILT_IN, BUILT_IN_NAME, true)?)
     }
@@ -76,6 +81,7 @@ impl Rules {
     /// file without rules. The error names file, line and column.
     pub fn parse(yaml: &str, source_name: &str) -> Result<Self, RulesError> {
         let rules = Self::of(Source::read(yaml, source_name, true)?)?;
+        rules.check_examples()?;
         Ok(rules.and(Self::of(Source::read(BUILT_IN, BUILT_IN_NAME, false)?)?))
     }
 
@@ -85,9 +91,7 @@ impl Rules {
         let programs = Programs::new().map_err(|e| broken(e.to_string()))?;
         let protected = paths::protected().map_err(|e| broken(e.to_string()))?;
         let known = Arc::new(Known { programs, protected });
-        let rules = Self { sources: vec![Arc::new(source)], known, denies_rest };
-        rules.check_examples()?;
-        Ok(rules)
+        Ok(Self { sources: vec![Arc::new(source)], known, denies_rest })
     }
 
     /// Both policies together: every rule of both holds, and the strictest that matches wins.

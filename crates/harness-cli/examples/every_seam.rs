@@ -1,0 +1,200 @@
+//! A session with a stub on every seam and on everything an `App` can add. The terminal's tests drive
+//! it in a pseudo-terminal; it also shows, in one file, what a session may install.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use harness_cli::{App, Lesson, Steering};
+use harness_core::{
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Observer, Policy,
+    Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError, ToolResult, Turn, Verdict,
+};
+use tokio::sync::Notify;
+
+const LESSON: Lesson = Lesson {
+    name: "s00_every_seam",
+    motto: "A stub on every seam.",
+    play: "
+prompt: go
+scenes:
+- said: '^go$'
+  lines:
+  - {text: I wait., calls: [{tool: wait, input: {name: one}}]}
+  - {text: Done.}
+- said: 'steered'
+  lines: [{text: I was steered.}]
+- said: '^ahead$'
+  lines: [{text: I heard what was typed ahead.}]
+",
+};
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    /// What to wait for.
+    name: String,
+}
+
+/// Waits until the file of that name is in the workspace.
+struct Wait;
+
+impl Tool for Wait {
+    const NAME: &'static str = "wait";
+    const ABOUT: &'static str = "Waits until a file is there.";
+    type Input = Waiting;
+
+    fn effect(&self, input: &Waiting) -> Effect {
+        Effect::Reads(vec![input.name.clone().into()])
+    }
+
+    async fn call(&self, input: Waiting, cx: &ToolContext) -> Result<Content, ToolError> {
+        let file = cx.cwd.join(&input.name);
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
+        while !file.exists() {
+            tokio::select! {
+                () = cx.cancel.cancelled() => return Err(ToolError::Tell("interrupted while waiting".to_owned())),
+                _ = look.tick() => {}
+            }
+        }
+        Ok(format!("{} is there", input.name).into())
+    }
+}
+
+/// Every hook point, an observer, a schedule: each leaves a word in the log.
+#[derive(Clone, Default)]
+struct Stub {
+    log: Arc<Mutex<Vec<&'static str>>>,
+    news: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stub {
+    fn saw(&self, what: &'static str) {
+        let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !log.contains(&what) {
+            log.push(what);
+        }
+    }
+}
+
+impl Mechanism for Stub {
+    fn install(self, agent: &mut Agent) {
+        agent.tools.add(Wait);
+        agent.schedule = Arc::new(self.clone());
+        agent.gate.policy = Arc::new(self.clone());
+        agent.observers.add(Arc::new(self.clone()));
+        agent.hooks.push(Arc::new(self));
+    }
+}
+
+#[async_trait]
+impl Hook for Stub {
+    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        self.saw("before_model");
+        for news in self.news.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+            c.say(news); // a session would note it; a script only answers what is said
+        }
+        Ok(())
+    }
+
+    fn shape_request(&self, _: &mut Request<'_>, _: &Turn<'_>) {
+        self.saw("shape_request");
+    }
+
+    async fn before_tool(&self, _: &mut ToolCall, _: &Effect, _: &ToolContext) -> Verdict {
+        self.saw("before_tool");
+        Verdict::Allow
+    }
+
+    async fn after_tool(&self, _: &ToolCall, _: &mut ToolResult, _: &ToolContext) {
+        self.saw("after_tool");
+    }
+
+    async fn keep(&self, _: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        self.saw("keep");
+        Ok(())
+    }
+
+    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+        self.saw("before_stop");
+        None
+    }
+}
+
+impl Observer for Stub {
+    fn on(&self, _: &str, _: &Event) {
+        self.saw("observer");
+    }
+}
+
+#[async_trait]
+impl Schedule for Stub {
+    async fn run(&self, calls: &[ToolCall], runner: &Runner<'_>) -> Vec<ToolResult> {
+        self.saw("schedule");
+        let mut results = Vec::new();
+        for call in calls {
+            results.push(runner.run(call).await);
+        }
+        results
+    }
+}
+
+impl Policy for Stub {
+    fn rule_on(&self, call: &ToolCall, _: &Effect, _: &std::path::Path) -> Verdict {
+        self.saw("policy");
+        match call.name.as_str() {
+            "wait" if call.input["name"] == "one" => {
+                Verdict::Ask("the stub asks for everything".to_owned())
+            }
+            _ => Verdict::Allow,
+        }
+    }
+}
+
+struct Steer(Stub);
+
+impl Steering for Steer {
+    fn typed(&self, line: String) -> Option<String> {
+        let Some(steer) = line.strip_prefix('!') else { return Some(line) };
+        self.0
+            .news
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(steer.to_owned());
+        None
+    }
+}
+
+fn main() -> ExitCode {
+    harness_cli::main(LESSON, async |agent| {
+        let stub = Stub::default();
+        let (seen, woken, news) = (stub.log.clone(), Arc::new(Notify::new()), stub.news.clone());
+        let (wake, steer) = (woken.clone(), stub.clone());
+        Ok(App::from(agent.with(stub))
+            .command("seen", "what the stubs have seen", move |_, _| {
+                let seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).join(" ");
+                Box::pin(async move { Ok(seen) })
+            })
+            .command(
+                "later",
+                "wakes the idle prompt when the file `wake` is there",
+                move |chat, _| {
+                    let (wake, news) = (wake.clone(), news.clone());
+                    let file = chat.agent.cwd.join("wake");
+                    tokio::spawn(async move {
+                        while !file.exists() {
+                            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                        }
+                        news.lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .push("steered".to_owned());
+                        wake.notify_one();
+                    });
+                    Box::pin(async { Ok("I will.".to_owned()) })
+                },
+            )
+            .steering(Arc::new(Steer(steer)))
+            .wake(woken)
+            .at_exit(|| async { eprintln!("at exit") }))
+    })
+}

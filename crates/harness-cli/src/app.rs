@@ -1,0 +1,196 @@
+//! What a session gives to the terminal: its agent, and what it adds beside it.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use harness_core::{Agent, AgentError, Block, Conversation, Observer, Stop};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::screen::Screen;
+
+/// An agent and the conversation it is in: what commands see and may change.
+#[derive(Debug)]
+pub struct Chat {
+    /// The agent.
+    pub agent: Agent,
+    /// Its conversation.
+    pub conversation: Conversation,
+}
+
+impl Chat {
+    /// Notes where and when the work goes on, unless the conversation says so already: a resumed one may
+    /// come from another day or folder. Not in the system prompt: that would empty the prompt cache.
+    pub fn note_surroundings(&mut self) {
+        const BEGIN: &str = "The workspace is ";
+        let (cwd, today) = (self.agent.cwd.display(), jiff::Zoned::now().date());
+        let now = format!("{BEGIN}{cwd}. Today is {today}.");
+        let blocks = self.conversation.messages().iter().flat_map(|message| &message.content);
+        let said = blocks.rev().find_map(|block| match block {
+            Block::Note(note) if note.starts_with(BEGIN) => Some(note),
+            _ => None,
+        });
+        if said != Some(&now) {
+            self.conversation.note(now);
+        }
+    }
+}
+
+/// One turn. The default is the core's loop; s01 brings its own.
+#[async_trait]
+pub trait TurnLoop: Send + Sync {
+    /// Answers what the human said. Without a prompt, news woke the agent.
+    ///
+    /// # Errors
+    /// The turn could not be finished; the conversation is valid all the same.
+    async fn turn(
+        &self,
+        prompt: Option<&str>,
+        chat: &mut Chat,
+        cancel: &CancellationToken,
+    ) -> Result<Stop, AgentError>;
+}
+
+/// The core's loop.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreLoop;
+
+#[async_trait]
+impl TurnLoop for CoreLoop {
+    async fn turn(
+        &self,
+        prompt: Option<&str>,
+        chat: &mut Chat,
+        cancel: &CancellationToken,
+    ) -> Result<Stop, AgentError> {
+        if let Some(prompt) = prompt {
+            chat.conversation.say(prompt);
+        }
+        chat.agent.run(&mut chat.conversation, cancel).await
+    }
+}
+
+/// What happens to a line that is typed while a turn runs.
+pub trait Steering: Send + Sync {
+    /// Takes the line, or gives it back to wait as a next prompt.
+    fn typed(&self, line: String) -> Option<String>;
+}
+
+type Run =
+    Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
+type AtExit = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+type MakeDisplay = Box<dyn FnOnce(Screen) -> Arc<dyn Observer> + Send>;
+
+/// A command of the prompt line: `:name args`.
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: Run,
+}
+
+/// A session as the terminal runs it. Made from an agent; each method adds one thing.
+pub struct App {
+    pub(crate) chat: Chat,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) turns: Arc<dyn TurnLoop>,
+    pub(crate) display: Option<MakeDisplay>,
+    pub(crate) steering: Option<Arc<dyn Steering>>,
+    pub(crate) wake: Option<Arc<Notify>>,
+    pub(crate) told: Vec<String>,
+    pub(crate) at_exit: Vec<AtExit>,
+    pub(crate) exit: Option<ExitCode>,
+}
+
+impl From<Agent> for App {
+    fn from(agent: Agent) -> Self {
+        Self {
+            chat: Chat { agent, conversation: Conversation::new() },
+            commands: Vec::new(),
+            turns: Arc::new(CoreLoop),
+            display: None,
+            steering: None,
+            wake: None,
+            told: Vec::new(),
+            at_exit: Vec::new(),
+            exit: None,
+        }
+    }
+}
+
+impl App {
+    /// A session that has done what its subcommand asked: there is nothing to run.
+    pub fn done(agent: Agent, code: ExitCode) -> Self {
+        Self { exit: Some(code), ..Self::from(agent) }
+    }
+
+    /// The conversation to begin with, a resumed one.
+    pub fn conversation(mut self, conversation: Conversation) -> Self {
+        self.chat.conversation = conversation;
+        self
+    }
+
+    /// A command `:name`. What it returns is printed; `about` is its line in `:help`. Dropped half-way
+    /// when the user interrupts, so change the conversation last and at once.
+    pub fn command<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
+    where
+        F: for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.commands.push(Command { name, about, run: Box::new(run) });
+        self
+    }
+
+    /// Another way to take a turn.
+    pub fn turns(mut self, turns: impl TurnLoop + 'static) -> Self {
+        self.turns = Arc::new(turns);
+        self
+    }
+
+    /// Another display in place of the default one.
+    pub fn display(
+        mut self,
+        make: impl FnOnce(Screen) -> Arc<dyn Observer> + Send + 'static,
+    ) -> Self {
+        self.display = Some(Box::new(make));
+        self
+    }
+
+    /// Who gets the lines that are typed while a turn runs.
+    pub fn steering(mut self, steering: Arc<dyn Steering>) -> Self {
+        self.steering = Some(steering);
+        self
+    }
+
+    /// Notified when there is news for an idle agent; a `before_model` hook tells what.
+    pub fn wake(mut self, wake: Arc<Notify>) -> Self {
+        self.wake = Some(wake);
+        self
+    }
+
+    /// What the user is told before the first prompt, a line each.
+    pub fn tell(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.told.extend(lines);
+        self
+    }
+
+    /// What is done before the program leaves.
+    pub fn at_exit<F>(mut self, last: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.at_exit.push(Box::new(move || Box::pin(last())));
+        self
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("chat", &self.chat).finish_non_exhaustive()
+    }
+}

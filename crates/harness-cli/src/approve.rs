@@ -1,0 +1,51 @@
+//! Asking the person at the terminal whether a call may run.
+
+use async_trait::async_trait;
+use harness_core::{Answer, Approver, ToolCall, ToolContext, text};
+use tokio::sync::Mutex;
+
+use crate::input::{Ahead, Input};
+use crate::screen::{BOLD, Screen};
+
+const ASKED: &str = "  [y]es, for this [s]ession, [a]lways, or say why not: ";
+
+/// Asks, one question at a time. Anything but a clear yes is a no.
+#[derive(Debug)]
+pub struct AskPerson {
+    input: Input,
+    screen: Screen,
+    turn: Mutex<()>,
+}
+
+impl AskPerson {
+    /// Asks through this reader and this screen.
+    pub fn new(input: Input, screen: Screen) -> Self {
+        Self { input, screen, turn: Mutex::new(()) }
+    }
+}
+
+#[async_trait]
+impl Approver for AskPerson {
+    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer {
+        let _one_at_a_time = self.turn.lock().await;
+        self.screen.rest();
+        self.screen.styled_line(BOLD, &format!("{} wants to run {} ({why})", cx.agent, call.name));
+        for (name, value) in &call.input {
+            // The whole input, hidden characters made visible: what is not shown cannot be agreed to.
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            for (at, line) in value.lines().enumerate() {
+                let name = if at == 0 { format!("{name}: ") } else { "  ".to_owned() };
+                self.screen.line(format!("  {name}{}", text::visible(line)));
+            }
+        }
+        let answer = self.input.question(ASKED, Ahead::Refused).await;
+        match answer.as_deref().map(str::trim) {
+            Some("y" | "yes") => Answer::Once,
+            Some("s" | "session") => Answer::Session,
+            Some("a" | "always") => Answer::Always,
+            Some("" | "n" | "no") => Answer::No("the user said no".to_owned()),
+            Some(why) => Answer::No(format!("the user said no: {why}")),
+            None => Answer::No("the user gave no answer".to_owned()),
+        }
+    }
+}

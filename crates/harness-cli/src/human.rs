@@ -1,0 +1,150 @@
+//! `--human`: the learner plays the model, and sees exactly what a model would see.
+
+use futures_util::stream;
+use futures_util::{FutureExt, StreamExt};
+use harness_core::{
+    Block, Delta, Message, Model, ModelError, ModelStream, Reply, Request, Role, StopReason,
+    ToolCall, Usage, text,
+};
+use serde_json::{Map, Value};
+
+use crate::input::{Ahead, Input, Typed};
+use crate::screen::{BOLD, DIM, Screen};
+
+/// A model that is a person.
+#[derive(Debug)]
+pub struct Human {
+    input: Input,
+    screen: Screen,
+}
+
+impl Human {
+    /// Reads from this input, shows on this screen.
+    pub fn new(input: Input, screen: Screen) -> Self {
+        Self { input, screen }
+    }
+
+    fn show(&self, request: &Request<'_>) {
+        self.screen.rest();
+        self.screen.styled_line(BOLD, "--- what the model sees ---");
+        if request.messages.len() == 1 {
+            for block in request.system.iter() {
+                self.screen.line(format!("system: {}", text::strip(block)));
+            }
+            for tool in request.tools.iter() {
+                let schema = &tool.input_schema["properties"];
+                self.screen.line(format!("tool {}: {} {schema}", tool.name, tool.description));
+            }
+        }
+        let last_reply = request.messages.iter().rposition(|m| m.role == Role::Assistant);
+        for message in &request.messages[last_reply.map_or(0, |at| at + 1)..] {
+            for block in &message.content {
+                self.screen.line(text::strip(&seen(block)));
+            }
+        }
+        self.screen.styled_line(
+            DIM,
+            "--- you are the model: text, or a call such as bash {\"command\":\"ls\"}; an empty line sends ---",
+        );
+    }
+}
+
+fn seen(block: &Block) -> String {
+    match block {
+        Block::Text(text) => format!("user: {}", text.text),
+        Block::Note(note) => format!("note: {note}"),
+        Block::ToolResult(result) => {
+            let failed = if result.is_error { " (error)" } else { "" };
+            format!("result of {}{failed}: {}", result.tool_use_id, result.content.text())
+        }
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+impl Model for Human {
+    fn stream(&self, request: &Request<'_>) -> ModelStream {
+        self.show(request);
+        let tools: Vec<String> = request.tools.iter().map(|tool| tool.name.clone()).collect();
+        let turn = request.messages.len();
+        let (input, screen) = (self.input.clone(), self.screen.clone());
+        let reply = async move {
+            let mut content: Vec<Block> = Vec::new();
+            loop {
+                let line = match read(&input, &screen).await {
+                    Typed::Line(line) => line,
+                    _ => {
+                        return Err(ModelError::Other(
+                            "the person who plays the model left".to_owned(),
+                        ));
+                    }
+                };
+                if line.trim().is_empty() && !content.is_empty() {
+                    break;
+                }
+                match parse(&line, &tools) {
+                    Ok(Said::Text(text)) => content.push(Block::text(text)),
+                    Ok(Said::Call(name, arguments)) => content.push(Block::ToolUse(ToolCall {
+                        id: format!("human_{turn}_{}", content.len()),
+                        name,
+                        input: arguments,
+                        rest: Map::new(),
+                    })),
+                    Err(why) => screen.error(why),
+                }
+            }
+            Ok(Delta::Done(finished(content)))
+        };
+        stream::once(reply.boxed()).boxed()
+    }
+}
+
+async fn read(input: &Input, screen: &Screen) -> Typed {
+    const ASKED: &str = "model> ";
+    if !input.is_terminal() {
+        let typed = input.next().await;
+        if let Typed::Line(line) = &typed {
+            screen.line(format!("{ASKED}{line}")); // a pipe has no echo
+        }
+        return typed;
+    }
+    match input.question(ASKED, Ahead::Counts).await {
+        Some(line) => Typed::Line(line),
+        None => Typed::End,
+    }
+}
+
+/// What a line means.
+enum Said {
+    Text(String),
+    Call(String, Map<String, Value>),
+}
+
+/// `tool {…}` is a call when there is such a tool; everything else is text.
+fn parse(line: &str, tools: &[String]) -> Result<Said, String> {
+    let (name, arguments) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+    if !tools.iter().any(|tool| tool == name) || !arguments.trim_start().starts_with('{') {
+        return Ok(Said::Text(line.to_owned()));
+    }
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(arguments)) => Ok(Said::Call(name.to_owned(), arguments)),
+        Ok(_) => Err(format!("the input of {name} must be a JSON object")),
+        Err(e) => Err(format!("the input of {name} is not JSON ({e}); type the line again")),
+    }
+}
+
+/// Texts first, then calls, as a model's replies are.
+fn finished(content: Vec<Block>) -> Reply {
+    let (calls, words): (Vec<_>, Vec<_>) =
+        content.into_iter().partition(|block| matches!(block, Block::ToolUse(_)));
+    let stop = if calls.is_empty() { StopReason::EndTurn } else { StopReason::ToolUse };
+    let lines: Vec<String> = words
+        .iter()
+        .filter_map(|block| match block {
+            Block::Text(text) => Some(text.text.clone()),
+            _ => None,
+        })
+        .collect();
+    let text = (!lines.is_empty()).then(|| Block::text(lines.join("\n")));
+    let content = text.into_iter().chain(calls).collect();
+    Reply { message: Message { role: Role::Assistant, content }, stop, usage: Usage::default() }
+}

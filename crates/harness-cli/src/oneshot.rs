@@ -1,0 +1,178 @@
+//! `-p`: one prompt, one answer, an exit code. Standard output is for the answer alone.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use harness_core::{
+    AgentError, Decision, Event, Message, Observer, Role, Secrets, Stop, Usage, models, text,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::args::OutputFormat;
+use crate::repl::{Asked, INTERRUPTED, Signals};
+use crate::screen::Screen;
+
+/// The prompt of `-p`: the text itself, or all of standard input.
+pub(crate) fn prompt(given: &str) -> Result<String> {
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .context("cannot read the prompt from standard input")?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// Runs one turn and prints what the format asks for.
+pub(crate) async fn run(
+    mut app: App,
+    prompt: String,
+    format: OutputFormat,
+    screen: Screen,
+    mut signals: Signals,
+) -> Result<ExitCode> {
+    let start = Instant::now();
+    let report = Arc::new(Report {
+        stream: format == OutputFormat::StreamJson,
+        model_id: app.chat.agent.model_id.clone(),
+        secrets: app.chat.agent.secrets.clone(),
+        sums: Mutex::default(),
+    });
+    app.chat.agent.observers.add(report.clone());
+    app.chat.agent.tell(&Event::SessionStarted);
+    if report.stream {
+        let tools: Vec<String> =
+            app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
+        let (model, cwd) = (&app.chat.agent.model_id, &app.chat.agent.cwd);
+        report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
+    }
+    app.chat.agent.tell(&Event::Prompt(prompt.clone()));
+    let cancel = CancellationToken::new();
+    let mut work = app.turns.turn(Some(&prompt), &mut app.chat, &cancel);
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
+    let ended = loop {
+        tokio::select! {
+            ended = &mut work => break ended,
+            _ = tick.tick() => screen.tick(),
+            asked = signals.next() => match asked {
+                Asked::Interrupt if cancel.is_cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+                Asked::Interrupt => cancel.cancel(),
+                Asked::Leave(code) => {
+                    cancel.cancel();
+                    let _ = work.await;
+                    return Ok(ExitCode::from(code));
+                }
+            },
+        }
+    };
+    drop(work);
+    screen.rest();
+    app.chat.agent.tell(&Event::SessionEnded);
+    let (code, subtype, said) = match ended {
+        Ok(Stop::Answered(answer)) => (0, "success", answer),
+        Ok(Stop::Refused(why)) => (4, "refused", why),
+        Ok(Stop::Interrupted) => (INTERRUPTED, "interrupted", "interrupted".to_owned()),
+        Err(e @ AgentError::TooManySteps(_)) => (3, "error_max_turns", e.to_string()),
+        Err(e) => (1, "error_during_execution", e.to_string()),
+    };
+    match format {
+        OutputFormat::Text if code == 0 => {
+            let answer = text::strip(&said).into_owned();
+            let mut stdout = std::io::stdout().lock();
+            let _ = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
+        }
+        OutputFormat::Text => screen.error(match code {
+            4 => format!("the model declined {}", text::strip(&said)),
+            _ => text::strip(&said).into_owned(),
+        }),
+        _ => report.print(&report.result(code, subtype, &said, start)),
+    }
+    for last in std::mem::take(&mut app.at_exit) {
+        last().await;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Adds up a turn, and with stream-json tells it as it goes.
+struct Report {
+    stream: bool,
+    model_id: String,
+    secrets: Secrets,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    replies: u32,
+    usage: Usage,
+    cost: f64,
+    denials: Vec<Value>,
+}
+
+impl Report {
+    fn print(&self, value: &Value) {
+        let line = value.to_string();
+        let mut stdout = std::io::stdout().lock();
+        let _ = writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush());
+    }
+
+    fn result(&self, code: u8, subtype: &str, said: &str, start: Instant) -> Value {
+        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = models::known(&self.model_id).map(|_| sums.cost);
+        json!({
+            "type": "result",
+            "subtype": subtype,
+            "is_error": code != 0,
+            "result": said,
+            "num_turns": sums.replies,
+            "duration_ms": start.elapsed().as_millis() as u64,
+            "model": self.model_id,
+            "usage": sums.usage,
+            "total_cost_usd": cost,
+            "permission_denials": sums.denials,
+        })
+    }
+}
+
+impl Observer for Report {
+    fn on(&self, agent: &str, event: &Event) {
+        match event {
+            Event::Replied(reply) => {
+                {
+                    let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    sums.replies += 1;
+                    sums.usage += reply.usage;
+                    sums.cost += models::cost(&self.model_id, &reply.usage).unwrap_or_default();
+                }
+                if self.stream {
+                    let line = json!({"type": "assistant", "agent": agent, "message": reply.message,
+                        "stop_reason": reply.stop.as_wire(), "usage": reply.usage});
+                    self.print(&line);
+                }
+            }
+            Event::ToolFinished { result, took, .. } if self.stream => {
+                let content = vec![harness_core::Block::ToolResult(result.clone())];
+                let message = Message { role: Role::User, content };
+                let ms = took.as_millis() as u64;
+                self.print(
+                    &json!({"type": "user", "agent": agent, "message": message, "duration_ms": ms}),
+                );
+            }
+            Event::Decided { call, decision: Decision::Denied(why) } => {
+                let denial = json!({"tool_name": call.name, "tool_use_id": call.id,
+                    "tool_input": call.input, "reason": why});
+                self.sums.lock().unwrap_or_else(PoisonError::into_inner).denials.push(denial);
+            }
+            Event::Notice(text) if self.stream => {
+                self.print(&json!({"type": "system", "subtype": "notice", "text": text}));
+            }
+            _ => {}
+        }
+    }
+}

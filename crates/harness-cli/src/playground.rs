@@ -1,0 +1,47 @@
+//! The folder a play happens in: fresh, filled as the play asks, kept, and named to the user.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use harness_core::Secrets;
+use harness_core::process::{End, Limits, Prepared};
+use harness_core::script::Setup;
+use harness_core::workspace::Workspace;
+use tokio_util::sync::CancellationToken;
+
+/// A fresh folder under the system's temporary one.
+pub(crate) fn fresh(name: &str) -> Result<PathBuf> {
+    let mut builder = tempfile::Builder::new();
+    let folder =
+        builder.prefix(&format!("{name}-")).tempdir().context("cannot make a playground")?;
+    Ok(folder.keep().canonicalize()?)
+}
+
+/// Makes what the play needs. A file that is there already is left alone: it may be somebody's.
+pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
+    let workspace = Workspace::open(folder)?;
+    for (path, content) in &setup.files {
+        if workspace.metadata(path).is_err() {
+            workspace.write_atomic(path, content.as_bytes())?;
+        }
+    }
+    if setup.git && !folder.join(".git").exists() {
+        let identity = ["-c", "user.name=Player", "-c", "user.email=player@example.invalid"];
+        for step in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-qm", "Start"]]
+        {
+            let args = identity.iter().chain(step).map(|arg| (*arg).to_owned());
+            git(folder, args.collect()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn git(folder: &Path, args: Vec<String>) -> Result<()> {
+    let git = Prepared::program("git", args, folder, &Secrets::default())?;
+    let done = git.run(Limits::default(), &CancellationToken::new(), |_| {}).await;
+    let done = done.context("this play needs git")?;
+    if done.end != End::Exited(0) {
+        bail!("git could not prepare the playground: {}", done.output.trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! The prompt line: read, run a turn, and again.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use harness_core::{Event, Stop, text};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::input::{Input, Typed};
+use crate::screen::{DIM, Screen};
+
+/// The exit code of a program that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The signals that end a turn or the program.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Ctrl-C: stop the turn.
+    Interrupt,
+    /// The system wants the program to leave; the number is the exit code.
+    Leave(u8),
+}
+
+impl Signals {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Safe to drop half-way.
+    pub(crate) async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => Asked::Leave(143),
+            _ = self.hangup.recv() => Asked::Leave(129),
+        }
+    }
+}
+
+/// The prompt line of one session.
+pub(crate) struct Repl {
+    pub(crate) app: App,
+    pub(crate) input: Input,
+    pub(crate) screen: Screen,
+    pub(crate) signals: Signals,
+    pub(crate) prompt: String,
+    /// Whether lines are taken while a turn runs: always from a terminal; from a pipe only for steering,
+    /// since its lines wait by themselves.
+    pub(crate) hears: bool,
+    /// The play's prompts, one for each empty line; nothing in a session with a model.
+    pub(crate) play: std::vec::IntoIter<String>,
+}
+
+impl Repl {
+    /// Runs until the user leaves. A session that is left is a success, whatever its turns met.
+    pub(crate) async fn run(mut self) -> ExitCode {
+        self.app.chat.agent.tell(&Event::SessionStarted);
+        let code = self.lines().await;
+        self.app.chat.agent.tell(&Event::SessionEnded);
+        self.input.restore();
+        for last in std::mem::take(&mut self.app.at_exit) {
+            last().await;
+        }
+        ExitCode::from(code)
+    }
+
+    async fn lines(&mut self) -> u8 {
+        let (mut open, mut interrupted_before) = (false, false);
+        loop {
+            let ahead = if open { None } else { self.input.take_ahead() };
+            let typed = if let Some(line) = ahead {
+                self.screen.line(format!("{}{line}", self.prompt));
+                Typed::Line(line)
+            } else {
+                if !open {
+                    self.input.prompt(&self.prompt);
+                    open = true;
+                }
+                tokio::select! {
+                    typed = self.input.next() => self.echoed(typed),
+                    () = woken(&self.app) => {
+                        if let Some(code) = self.turn(None).await {
+                            return code;
+                        }
+                        continue; // the prompt stayed open all the while
+                    }
+                    asked = self.signals.next() => match asked {
+                        Asked::Interrupt => Typed::Interrupted,
+                        Asked::Leave(code) => return code,
+                    },
+                }
+            };
+            open = false;
+            let interrupted =
+                std::mem::replace(&mut interrupted_before, typed == Typed::Interrupted);
+            match typed {
+                Typed::End => {
+                    self.screen.line("");
+                    return 0;
+                }
+                Typed::Interrupted if interrupted || !self.input.is_terminal() => {
+                    return INTERRUPTED;
+                }
+                Typed::Interrupted => self.screen.styled_line(DIM, "Ctrl-C again leaves"),
+                Typed::Line(line) => match line.trim() {
+                    "q" | "exit" | "quit" => return 0,
+                    "" => {
+                        if let Some(prompt) = self.play.next() {
+                            self.screen.line(format!("{}{prompt}", self.prompt));
+                            if let Some(code) = self.turn(Some(prompt)).await {
+                                return code;
+                            }
+                        }
+                    }
+                    command if command.starts_with(':') => {
+                        if let Some(code) = self.command(command).await {
+                            return code;
+                        }
+                    }
+                    prompt => {
+                        if let Some(code) = self.turn(Some(prompt.to_owned())).await {
+                            return code;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// A pipe has no echo: without this a log would show answers to nothing.
+    fn echoed(&self, typed: Typed) -> Typed {
+        if let (Typed::Line(line), false) = (&typed, self.input.is_terminal()) {
+            self.screen.print(&format!("{line}\n"));
+        }
+        typed
+    }
+
+    /// One turn. `Some`: the program is to leave with this code.
+    async fn turn(&mut self, prompt: Option<String>) -> Option<u8> {
+        let App { chat, turns, steering, .. } = &mut self.app;
+        if let Some(prompt) = &prompt {
+            chat.agent.tell(&Event::Prompt(prompt.clone()));
+        }
+        self.input.watch();
+        let cancel = CancellationToken::new();
+        let mut work = turns.turn(prompt.as_deref(), chat, &cancel);
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        let mut hears = self.hears;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                _ = tick.tick() => self.screen.tick(),
+                asked = self.signals.next() => match asked {
+                    Asked::Interrupt if cancel.is_cancelled() => return Some(INTERRUPTED),
+                    Asked::Interrupt => cancel.cancel(),
+                    Asked::Leave(code) => {
+                        cancel.cancel();
+                        let _ = work.await;
+                        return Some(code);
+                    }
+                },
+                typed = self.input.next(), if hears => match typed {
+                    Typed::Line(line) => {
+                        let line = match steering {
+                            Some(steering) => steering.typed(line),
+                            None => Some(line),
+                        };
+                        if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
+                            if self.input.is_terminal() {
+                                self.screen.styled_line(DIM, &format!("waits as a next prompt: {line}"));
+                            }
+                            self.input.keep_ahead(line);
+                        }
+                    }
+                    Typed::Interrupted if cancel.is_cancelled() => return Some(INTERRUPTED),
+                    Typed::Interrupted => cancel.cancel(),
+                    Typed::End => hears = false,
+                },
+            }
+        };
+        match ended {
+            Ok(Stop::Answered(_)) => {}
+            Ok(Stop::Refused(why)) => {
+                self.screen.error(format!("the model declined {}", text::strip(&why)))
+            }
+            Ok(Stop::Interrupted) => {
+                self.screen.styled_line(DIM, "interrupted; the conversation goes on")
+            }
+            Err(error) => self.screen.error(text::strip(&error.to_string())),
+        }
+        self.screen.rest();
+        None
+    }
+
+    /// A command. `Some`: the program is to leave with this code.
+    async fn command(&mut self, line: &str) -> Option<u8> {
+        let (name, args) = line[1..].split_once(char::is_whitespace).unwrap_or((&line[1..], ""));
+        if name == "help" {
+            self.help();
+            return None;
+        }
+        let App { chat, commands, .. } = &mut self.app;
+        let Some(command) = commands.iter().find(|command| command.name == name) else {
+            let names = commands.iter().map(|command| command.name).chain(["help"]);
+            let near = text::nearest(name, names);
+            let near = match near.first() {
+                Some(near) => format!("did you mean :{near}? "),
+                None => String::new(),
+            };
+            self.screen.error(format!("there is no command :{name}; {near}:help lists them"));
+            return None;
+        };
+        // It may ask a model, and that can take a while: it shows, and Ctrl-C drops it.
+        let mut work = (command.run)(chat, args.trim());
+        let moment = Duration::from_millis(100);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + moment, moment);
+        self.screen.spin(name);
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                _ = tick.tick() => self.screen.tick(),
+                asked = self.signals.next() => match asked {
+                    Asked::Interrupt => break Err(anyhow::anyhow!("interrupted; nothing was changed")),
+                    Asked::Leave(code) => return Some(code),
+                },
+            }
+        };
+        drop(work);
+        self.screen.rest();
+        match done {
+            Ok(text) if text.is_empty() => {}
+            Ok(text) => self.screen.line(text.trim_end()),
+            Err(error) => self.screen.error(format!("{error:#}")),
+        }
+        None
+    }
+
+    fn help(&self) {
+        self.screen.line("Type a prompt, or one of:");
+        for command in &self.app.commands {
+            self.screen.line(format!("  :{:<12} {}", command.name, command.about));
+        }
+        self.screen.line("  :help        this list");
+        self.screen.line("  q            leave (so do exit, quit and Ctrl-D)");
+        self.screen.line("Ctrl-C stops a turn; a second one leaves.");
+    }
+}
+
+async fn woken(app: &App) {
+    match &app.wake {
+        Some(wake) => wake.notified().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,276 @@
+//! The one writer to the terminal: words, lines, a spinner, and printing above an open prompt.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use rustyline::ExternalPrinter;
+
+/// Faint: what is there for those who want to look.
+pub const DIM: Style = Style::new().dimmed();
+/// Names and headings.
+pub const BOLD: Style = Style::new().bold();
+/// What went wrong.
+pub const RED: Style = AnsiColor::Red.on_default();
+/// What was done.
+pub const CYAN: Style = AnsiColor::Cyan.on_default();
+
+const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// Where text goes. Cheap to clone.
+#[derive(Clone)]
+pub struct Screen(Arc<Mutex<Inner>>);
+
+struct Inner {
+    out: Out,
+    terminal: bool,
+    color: bool,
+    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    prompt_open: bool,
+    /// Text that waits for the end of its line, while a prompt is open.
+    held: String,
+    at_line_start: bool,
+    spinner: Option<Spinner>,
+}
+
+/// Where a screen's text ends up.
+enum Out {
+    Stdout,
+    Stderr,
+    Memory(String),
+}
+
+struct Spinner {
+    label: String,
+    since: Instant,
+    frame: usize,
+    drawn: bool,
+}
+
+impl Screen {
+    /// Writes to standard output.
+    pub fn stdout() -> Self {
+        let stdout = io::stdout();
+        let color = AutoStream::choice(&stdout) != ColorChoice::Never;
+        Self::new(Out::Stdout, stdout.is_terminal(), color)
+    }
+
+    /// Writes to standard error: with `-p`, standard output is for the answer alone.
+    pub fn stderr() -> Self {
+        let stderr = io::stderr();
+        let color = AutoStream::choice(&stderr) != ColorChoice::Never;
+        Self::new(Out::Stderr, stderr.is_terminal(), color)
+    }
+
+    /// Keeps what is written, plain and uncut as for a pipe. For the test of a display.
+    pub fn memory() -> Self {
+        Self::new(Out::Memory(String::new()), false, false)
+    }
+
+    /// What was written so far to a screen made by [`Screen::memory`]; nothing for the others.
+    pub fn written(&self) -> String {
+        match &self.lock().out {
+            Out::Memory(written) => written.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn new(out: Out, terminal: bool, color: bool) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            out,
+            terminal,
+            color,
+            printer: None,
+            prompt_open: false,
+            held: String::new(),
+            at_line_start: true,
+            spinner: None,
+        })))
+    }
+
+    /// Text as it comes; it must be stripped of control sequences already.
+    pub fn print(&self, text: &str) {
+        self.lock().write(text);
+    }
+
+    /// Styled text as it comes.
+    pub fn styled(&self, style: Style, text: &str) {
+        let mut inner = self.lock();
+        let styled = inner.paint(style, text);
+        inner.write(&styled);
+    }
+
+    /// A line of its own.
+    pub fn line(&self, text: impl Display) {
+        let mut inner = self.lock();
+        inner.fresh_line();
+        inner.write(&format!("{text}\n"));
+    }
+
+    /// A styled line of its own, cut to the terminal's width.
+    pub fn styled_line(&self, style: Style, text: &str) {
+        let mut inner = self.lock();
+        inner.fresh_line();
+        let shown = match inner.terminal {
+            true => cut(text, width()),
+            false => text.to_owned(),
+        };
+        let styled = inner.paint(style, &shown);
+        inner.write(&format!("{styled}\n"));
+    }
+
+    /// What went wrong, in a line.
+    pub fn error(&self, text: impl Display) {
+        let mut inner = self.lock();
+        inner.fresh_line();
+        let styled = inner.paint(RED, &format!("error: {text}"));
+        inner.write(&format!("{styled}\n"));
+    }
+
+    /// Ends the line, if one is begun.
+    pub fn end_line(&self) {
+        self.lock().fresh_line();
+    }
+
+    /// Shows that something is going on. Only on a terminal without an open prompt.
+    pub fn spin(&self, label: impl Into<String>) {
+        let mut inner = self.lock();
+        let label = label.into();
+        match &mut inner.spinner {
+            Some(spinner) => spinner.label = label,
+            None => {
+                let since = Instant::now();
+                inner.spinner = Some(Spinner { label, since, frame: 0, drawn: false });
+            }
+        }
+    }
+
+    /// It no longer goes on.
+    pub fn rest(&self) {
+        let mut inner = self.lock();
+        inner.erase();
+        inner.spinner = None;
+    }
+
+    /// The next frame of the spinner. Called ten times a second while a turn runs.
+    pub fn tick(&self) {
+        let mut inner = self.lock();
+        if !inner.terminal || inner.prompt_open || !inner.at_line_start {
+            return;
+        }
+        inner.erase();
+        let Some(spinner) = &mut inner.spinner else { return };
+        spinner.frame += 1;
+        spinner.drawn = true;
+        let (frame, label) = (FRAMES[spinner.frame % FRAMES.len()], spinner.label.clone());
+        let seconds = spinner.since.elapsed().as_secs();
+        let line = cut(&format!("{frame} {label} {seconds} s"), width());
+        let line = inner.paint(DIM, &line);
+        inner.put(&line);
+    }
+
+    pub(crate) fn set_printer(&self, printer: Box<dyn ExternalPrinter + Send>) {
+        self.lock().printer = Some(printer);
+    }
+
+    pub(crate) fn prompt_open(&self, open: bool) {
+        let mut inner = self.lock();
+        if open {
+            inner.fresh_line();
+            inner.erase();
+            inner.spinner = None;
+        } else if !inner.held.is_empty() {
+            let held = std::mem::take(&mut inner.held);
+            inner.put(&held);
+        }
+        inner.prompt_open = open;
+        inner.at_line_start = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Screen")
+    }
+}
+
+impl Inner {
+    fn write(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if self.prompt_open && self.printer.is_some() {
+            self.held.push_str(text);
+            if let Some(end) = self.held.rfind('\n') {
+                let whole: String = self.held.drain(..=end).collect();
+                let _ = self.printer.as_mut().map(|printer| printer.print(whole));
+            }
+            self.at_line_start = self.held.is_empty();
+            return;
+        }
+        self.erase();
+        self.put(text);
+        self.at_line_start = text.ends_with('\n');
+    }
+
+    /// A reader that has gone away (`| head -1`) is not our failure: the error is let go.
+    fn put(&mut self, text: &str) {
+        let _ = match &mut self.out {
+            Out::Stderr => io::stderr().write_all(text.as_bytes()),
+            Out::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+            }
+            Out::Memory(written) => {
+                written.push_str(text);
+                Ok(())
+            }
+        };
+    }
+
+    fn fresh_line(&mut self) {
+        if !self.at_line_start {
+            self.write("\n");
+        }
+    }
+
+    fn erase(&mut self) {
+        if self.spinner.as_mut().is_some_and(|spinner| std::mem::take(&mut spinner.drawn)) {
+            self.put("\r\x1b[K");
+        }
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        match self.color {
+            true => format!("{style}{text}{style:#}"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+/// The terminal's width in columns; 80 where nobody knows.
+pub fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(80)
+}
+
+/// How wide what is printed may be: the terminal's width; a pipe has no end.
+pub fn columns() -> usize {
+    if io::stdout().is_terminal() { width() } else { usize::MAX }
+}
+
+/// The beginning of a text, on one line of at most `columns` characters.
+pub fn cut(text: &str, columns: usize) -> String {
+    let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();
+    match text.chars().count() > columns {
+        true => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
+        false => text,
+    }
+}

@@ -1,0 +1,128 @@
+//! Where the key, the address and the model come from: `.env` first, then the environment.
+//!
+//! The file wins, as people who keep one expect. Nothing is put into this process's environment, so
+//! no child can inherit it from there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use harness_core::Secrets;
+
+/// The placeholder of `.env.example`: a copied file is not a key.
+const PLACEHOLDER: &str = "your-key-here";
+
+/// This repository, as it stood when the program was built. It may be gone by now.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The user's own folder: remembered answers, prompt history. `None` without a home.
+pub(crate) fn home() -> Option<PathBuf> {
+    Some(PathBuf::from(std::env::var_os("HOME")?).join(".config/harness"))
+}
+
+/// What was found, and where.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    file: BTreeMap<String, String>,
+    /// The `.env` that was read.
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads the file that `$HARNESS_ENV` names, else `.env` of the start directory, else this
+    /// repository's.
+    pub(crate) fn load(start: &Path) -> Result<Self> {
+        let named = std::env::var_os("HARNESS_ENV").map(|path| vec![PathBuf::from(path)]);
+        let usual = || vec![start.join(".env"), repository().join(".env")];
+        for path in named.unwrap_or_else(usual) {
+            match std::fs::read(&path) {
+                Ok(bytes) => return Self::read(&bytes, path),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => bail!("cannot read {}: {e}", path.display()),
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn read(bytes: &[u8], path: PathBuf) -> Result<Self> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = std::str::from_utf8(bytes)
+            .with_context(|| format!("{} is not UTF-8 text", path.display()))?;
+        let mut file = BTreeMap::new();
+        for pair in dotenvy::Iter::new(text.as_bytes()) {
+            // The error holds the line, which may hold a key: name its number and nothing of it.
+            let (name, value) = pair.map_err(|e| match e {
+                dotenvy::Error::LineParse(line, _) => {
+                    let at = text.lines().position(|l| l.contains(line.trim()));
+                    let at = at.map_or(String::new(), |at| format!(":{}", at + 1));
+                    anyhow::anyhow!(
+                        "{}{at}: not of the form NAME=value; mend it or remove it",
+                        path.display()
+                    )
+                }
+                other => anyhow::anyhow!("{}: {other}", path.display()),
+            })?;
+            file.insert(name, value);
+        }
+        Ok(Self { file, path: Some(path) })
+    }
+
+    /// A value; an empty one and the example's placeholder count as not set.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        let value = self.file.get(name).cloned().or_else(|| std::env::var(name).ok())?;
+        let value = value.trim();
+        (!value.is_empty() && value != PLACEHOLDER).then(|| value.to_owned())
+    }
+
+    /// Whether the value comes from the file.
+    pub(crate) fn from_file(&self, name: &str) -> bool {
+        self.file.get(name).is_some_and(|value| !value.trim().is_empty())
+    }
+
+    /// What children never get, and what is never shown.
+    pub(crate) fn secrets(&self) -> Secrets {
+        let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let private = environment.filter(|name| name.starts_with("ANTHROPIC_"));
+        let names = private.chain(self.file.keys().cloned());
+        let values = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+        let keys = values.into_iter().filter_map(|name| self.get(name));
+        let looks_secret = |name: &str| {
+            ["KEY", "TOKEN", "SECRET", "PASSWORD"]
+                .iter()
+                .any(|word| name.to_uppercase().contains(word))
+        };
+        let filed = self.file.iter().filter(|(name, _)| looks_secret(name)).map(|(_, v)| v.clone());
+        Secrets::new(names, keys.chain(filed))
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings> {
+        Settings::read(text.as_bytes(), PathBuf::from("here/.env"))
+    }
+
+    #[test]
+    fn an_empty_value_and_the_placeholder_are_not_set() {
+        let settings = read("HARNESS_A=\nHARNESS_B=your-key-here\nHARNESS_C=yes\n").unwrap();
+        assert_eq!(settings.get("HARNESS_A"), None);
+        assert_eq!(settings.get("HARNESS_B"), None);
+        assert_eq!(settings.get("HARNESS_C"), Some("yes".to_owned()));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number_and_never_shown() {
+        let error = read("A=1\nsk-ant-secret oops\n").unwrap_err().to_string();
+        assert_eq!(error, "here/.env:2: not of the form NAME=value; mend it or remove it");
+    }
+}

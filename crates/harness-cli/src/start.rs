@@ -1,0 +1,118 @@
+//! Before the first prompt: which model speaks, where it works, what it may do.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use harness_core::anthropic::{BASE_URL, Client, Config, Key};
+use harness_core::{Model, Play, Script, models};
+
+use crate::args::Shared;
+use crate::human::Human;
+use crate::input::Input;
+use crate::lesson::Lesson;
+use crate::playground;
+use crate::screen::Screen;
+use crate::settings::Settings;
+
+/// Who speaks.
+pub(crate) struct Speaker {
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) model_id: String,
+    /// The play, if it is a script that speaks.
+    pub(crate) play: Option<Play>,
+    /// What the user is told of it: a line, or two.
+    pub(crate) told: Vec<String>,
+}
+
+/// Chooses between the person, the script and a server.
+pub(crate) fn speaker(
+    lesson: &Lesson,
+    args: &Shared,
+    settings: &Settings,
+    input: Option<&Input>,
+    screen: &Screen,
+) -> Result<Speaker> {
+    let model_id = args.model.clone().or_else(|| settings.get("MODEL_ID"));
+    let model_id = model_id.unwrap_or_else(|| models::DEFAULT.to_owned());
+    if let (true, Some(input)) = (args.human, input) {
+        let told = vec!["you are the model; Enter alone sends what you typed".to_owned()];
+        let model = Arc::new(Human::new(input.clone(), screen.clone()));
+        return Ok(Speaker { model, model_id: "human".to_owned(), play: None, told });
+    }
+    let key = key(settings);
+    let base_url = settings.get("ANTHROPIC_BASE_URL");
+    if args.demo || (matches!(key, Key::None) && base_url.is_none()) {
+        let play = Play::from_yaml(lesson.play)
+            .with_context(|| format!("the play of {} (demo.yaml) cannot be read", lesson.name))?;
+        let why = if args.demo { "--demo" } else { "no key is set" };
+        let told =
+            vec![format!("{why}: a script speaks here, not a model; the tools it calls are real")];
+        let model = Arc::new(Script::new(play.clone()));
+        return Ok(Speaker { model, model_id: "script".to_owned(), play: Some(play), told });
+    }
+    let mut told: Vec<String> = models::notice(&model_id).into_iter().collect();
+    let mut config = Config::new(base_url.as_deref().unwrap_or(BASE_URL), key);
+    if let Some(lines) = settings.get("ANTHROPIC_CUSTOM_HEADERS") {
+        config.headers = headers(&lines)?;
+    }
+    let from = match (&settings.path, settings.from_file("ANTHROPIC_BASE_URL")) {
+        (Some(path), true) => format!(" (from {})", path.display()),
+        _ => String::new(),
+    };
+    // Always said when it is not the usual one: the key goes there.
+    let at = base_url.map(|_| format!(" at {}{from}", config.shown_url())).unwrap_or_default();
+    told.insert(0, format!("{model_id}{at}"));
+    Ok(Speaker { model: Arc::new(Client::new(config)?), model_id, play: None, told })
+}
+
+/// The key wins over the token, as in the official clients.
+fn key(settings: &Settings) -> Key {
+    match (settings.get("ANTHROPIC_API_KEY"), settings.get("ANTHROPIC_AUTH_TOKEN")) {
+        (Some(key), _) => Key::ApiKey(key),
+        (None, Some(token)) => Key::Token(token),
+        (None, None) => Key::None,
+    }
+}
+
+/// `Name: value`, one a line.
+fn headers(lines: &str) -> Result<Vec<(String, String)>> {
+    let lines = lines.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| {
+            let (name, value) = line
+                .split_once(':')
+                .context("ANTHROPIC_CUSTOM_HEADERS must hold `Name: value`, one a line")?;
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect()
+}
+
+/// Where the agent works, and whether that is a playground of ours.
+pub(crate) async fn workspace(
+    lesson: &Lesson,
+    args: &Shared,
+    play: Option<&Play>,
+) -> Result<(PathBuf, bool)> {
+    let (folder, fresh) = match (&args.workspace, play) {
+        (Some(folder), _) => (existing(folder)?, false),
+        (None, Some(_)) => (playground::fresh(lesson.name)?, true),
+        (None, None) => (existing(Path::new("."))?, false),
+    };
+    if let Some(play) = play {
+        playground::prepare(&folder, &play.setup)
+            .await
+            .with_context(|| format!("cannot prepare {}", folder.display()))?;
+    }
+    Ok((folder, fresh))
+}
+
+fn existing(folder: &Path) -> Result<PathBuf> {
+    let found = folder
+        .canonicalize()
+        .with_context(|| format!("cannot work in {}: make it first", folder.display()))?;
+    if !found.is_dir() {
+        bail!("cannot work in {}: it is not a folder", folder.display());
+    }
+    Ok(found)
+}

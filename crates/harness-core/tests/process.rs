@@ -1,0 +1,283 @@
+//! Real children: how they end, what is kept, who is killed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use harness_core::{
+    process::{End, Finished, Limits, Prepared, ProcessError},
+    secrets::Secrets,
+};
+use rustix::process::{Pid, test_kill_process};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+fn shell(line: &str) -> Prepared {
+    Prepared::shell(line, Path::new("/"), &Secrets::default()).unwrap()
+}
+
+fn within(timeout: Duration) -> Limits {
+    Limits { timeout, ..Limits::default() }
+}
+
+async fn run(prepared: Prepared) -> Finished {
+    prepared.run(Limits::default(), &CancellationToken::new(), |_| {}).await.unwrap()
+}
+
+/// Waits, by an event of the kernel, until a process is no more (or only a zombie is left).
+fn wait_until_gone(pid: &str) {
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    for _ in 0..100_000 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        let zombie = stat.is_ok_and(|stat| stat.contains(") Z "));
+        if zombie || test_kill_process(pid).is_err() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("process {pid:?} is still alive");
+}
+
+/// Runs until the child has said `ready`, then cancels.
+async fn cancel_when_ready(prepared: Prepared) -> Finished {
+    let cancel = CancellationToken::new();
+    let mut said = Vec::new();
+    let ready = |bytes: &[u8]| {
+        said.extend_from_slice(bytes);
+        if said.windows(5).any(|part| part == b"ready") {
+            cancel.cancel();
+        }
+    };
+    prepared.run(Limits::default(), &cancel, ready).await.unwrap()
+}
+
+#[tokio::test]
+async fn exit_code_and_both_streams_come_back_in_order() {
+    let done = run(shell("echo one; echo two >&2; echo three; exit 3")).await;
+    assert_eq!(done.end, End::Exited(3));
+    assert_eq!(done.output, "one\ntwo\nthree\n");
+    assert_eq!((done.total, done.stderr.as_str(), done.spilled), (14, "", None));
+}
+
+#[tokio::test]
+async fn the_streams_come_apart_where_asked() {
+    let done = run(shell("echo out; echo err >&2").apart()).await;
+    assert_eq!((done.output.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
+}
+
+#[tokio::test]
+async fn a_signal_is_told() {
+    assert_eq!(run(shell("kill -SEGV $$")).await.end, End::Signalled(11));
+}
+
+#[tokio::test]
+async fn standard_input_is_empty_unless_given() {
+    assert_eq!(run(shell("cat; echo end")).await.output, "end\n");
+    let long = "x".repeat(300_000);
+    assert_eq!(run(shell("wc -c").stdin(long.clone())).await.output.trim(), "300000");
+    let done = run(shell("head -c 1").stdin(long)).await;
+    assert_eq!((done.end, done.output.as_str()), (End::Exited(0), "x"));
+}
+
+#[tokio::test]
+async fn hidden_variables_do_not_reach_the_child_and_extra_ones_do() {
+    let secrets = Secrets::new(["PATH".to_owned()], []);
+    let line = "/usr/bin/env | /bin/grep -c -E '^(PATH|EXTRA)=' ; echo $EXTRA";
+    let prepared = Prepared::program("/bin/sh", ["-c", line], Path::new("/"), &secrets).unwrap();
+    let done = run(prepared.env("EXTRA", "here")).await;
+    assert_eq!(done.output.lines().last(), Some("here"));
+    let prepared = Prepared::program("/usr/bin/env", [""; 0], Path::new("/"), &secrets).unwrap();
+    assert!(run(prepared).await.output.lines().all(|line| !line.starts_with("PATH=")));
+}
+
+#[tokio::test]
+async fn a_line_that_begins_with_a_dash_is_no_option() {
+    assert_eq!(run(shell("-x; echo went on")).await.output.lines().last(), Some("went on"));
+}
+
+#[tokio::test]
+async fn what_cannot_start_is_named() {
+    let secrets = Secrets::default();
+    let missing = Prepared::shell("true", Path::new("/no/such"), &secrets).unwrap_err();
+    assert!(matches!(&missing, ProcessError::Directory { path, .. } if path.ends_with("such")));
+    assert!(Prepared::shell("true", Path::new("/etc/passwd"), &secrets).is_err());
+    for (program, said) in [("no-such-program", "installed"), ("nul\0", "NUL")] {
+        let prepared = Prepared::program(program, [""; 0], Path::new("/"), &secrets).unwrap();
+        let error = prepared.run(Limits::default(), &CancellationToken::new(), |_| {}).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let long = shell(&"x".repeat(3_000_000));
+    let error = long.run(Limits::default(), &CancellationToken::new(), |_| {}).await;
+    assert!(error.unwrap_err().to_string().contains("into a file"));
+}
+
+#[tokio::test]
+async fn nul_and_invalid_utf_8_lose_nothing_else() {
+    let done = run(shell(r"printf 'a\0b\377c\303\251\n'")).await;
+    assert_eq!(done.output, "a\0b\u{fffd}cé\n");
+}
+
+#[tokio::test]
+async fn fifty_megabytes_stay_bounded_and_are_spilled_whole() {
+    let folder = TempDir::new().unwrap();
+    let spill = folder.path().join("new/out.txt");
+    let limits = Limits { head: 10, tail: 8, spill: Some(spill.clone()), ..Limits::default() };
+    let line = "echo first; yes 123456789 | head -c 50000000; echo; echo last";
+    let done = shell(line).run(limits, &CancellationToken::new(), |_| {}).await.unwrap();
+    assert!(done.output.starts_with("first\n1234\n[… 49999994 bytes ("), "{}", done.output);
+    assert!(done.output.ends_with("left out …]\n\n\nlast\n") || done.output.ends_with("last\n"));
+    assert_eq!((done.total, done.spilled.as_ref()), (50_000_012, Some(&spill)));
+    assert_eq!((done.spill_fault, fs::metadata(&spill).unwrap().len()), (None, 50_000_012));
+    assert!(fs::read(&spill).unwrap().starts_with(b"first\n1234"));
+}
+
+#[tokio::test]
+async fn a_spill_file_is_bounded_and_says_so() {
+    let folder = TempDir::new().unwrap();
+    let spill = folder.path().join("out");
+    let limits = Limits { spill: Some(spill.clone()), ..Limits::default() };
+    let line = "head -c 70000000 /dev/zero";
+    let done = shell(line).run(limits, &CancellationToken::new(), |_| {}).await.unwrap();
+    assert!(done.spill_fault.unwrap().contains("cut after"));
+    assert!(fs::metadata(&spill).unwrap().len() < harness_core::process::SPILL_LIMIT + 100);
+    assert!(fs::read(&spill).unwrap().ends_with("…]\n".as_bytes()));
+}
+
+#[tokio::test]
+async fn a_spill_file_is_made_only_when_needed_and_never_through_a_link() {
+    let folder = TempDir::new().unwrap();
+    let spill = folder.path().join("out");
+    let limits = |tail| Limits { head: 1, tail, spill: Some(spill.clone()), ..Limits::default() };
+    let cancel = CancellationToken::new();
+    let done = shell("echo hi").run(limits(2), &cancel, |_| {}).await.unwrap();
+    assert_eq!((done.output.as_str(), done.spilled), ("hi\n", None));
+    assert!(!spill.exists());
+
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &spill).unwrap();
+    let done = shell("echo hi").run(limits(1), &cancel, |_| {}).await.unwrap();
+    assert_eq!((done.end, done.spilled), (End::Exited(0), None));
+    assert!(done.spill_fault.unwrap().contains("exists"));
+    assert!(!folder.path().join("elsewhere").exists());
+}
+
+#[tokio::test]
+async fn a_time_out_ends_the_grandchildren_too_and_keeps_what_was_said() {
+    let folder = TempDir::new().unwrap();
+    let line = "sleep 1000 & echo $! > pid; (trap '' TERM; echo $BASHPID > deaf; echo said; \
+                while :; do sleep 1000; done)";
+    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let limits = within(Duration::from_secs(1));
+    let done = prepared.run(limits, &CancellationToken::new(), |_| {}).await.unwrap();
+    assert!(matches!(done.end, End::TimedOut(after) if after >= Duration::from_secs(1)));
+    assert_eq!(done.output.lines().next(), Some("said"));
+    for name in ["pid", "deaf"] {
+        wait_until_gone(&fs::read_to_string(folder.path().join(name)).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_lets_the_child_say_last_words() {
+    let line = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
+    let done = cancel_when_ready(shell(line)).await;
+    assert!(matches!(done.end, End::Cancelled(_)));
+    assert_eq!(done.output.replace("Terminated\n", ""), "ready\nbye\n");
+}
+
+#[tokio::test]
+async fn a_child_that_is_deaf_to_term_is_killed() {
+    let done = cancel_when_ready(shell("trap '' TERM; echo ready; while :; do :; done")).await;
+    assert!(matches!(done.end, End::Cancelled(_)));
+    assert_eq!(done.output, "ready\n");
+}
+
+#[tokio::test]
+async fn a_child_that_floods_can_be_cancelled() {
+    let done = cancel_when_ready(shell("trap '' TERM; yes ready")).await;
+    assert!(matches!(done.end, End::Cancelled(_)));
+    assert!(done.output.starts_with("ready\nready\n"));
+}
+
+#[tokio::test]
+async fn a_cancel_before_the_start_starts_nothing() {
+    let folder = TempDir::new().unwrap();
+    let prepared = Prepared::shell("touch here", folder.path(), &Secrets::default()).unwrap();
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let done = prepared.run(Limits::default(), &cancel, |_| {}).await.unwrap();
+    assert_eq!(done.end, End::Cancelled(Duration::ZERO));
+    assert!(!folder.path().join("here").exists());
+}
+
+#[tokio::test]
+async fn a_background_child_neither_holds_the_result_nor_dies_of_a_closed_pipe() {
+    let folder = TempDir::new().unwrap();
+    let fifo = |name: &str| -> PathBuf {
+        let path = folder.path().join(name);
+        assert!(std::process::Command::mkfifo(&path));
+        path
+    };
+    let (go, told) = (fifo("go"), fifo("told"));
+    // It waits for our word, then writes to the pipe that nobody has a use for, then reports.
+    let line = "(read x < go; echo later; echo alive > told) & echo hi";
+    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let done = run(prepared).await;
+    assert_eq!((done.end, done.output.as_str()), (End::Exited(0), "hi\n"));
+    let report = tokio::task::spawn_blocking(move || {
+        fs::write(go, "go\n").unwrap();
+        fs::read_to_string(told).unwrap()
+    });
+    assert_eq!(report.await.unwrap(), "alive\n");
+}
+
+#[tokio::test]
+async fn a_background_child_that_never_stops_talking_does_not_hold_the_result() {
+    let folder = TempDir::new().unwrap();
+    let prepared =
+        Prepared::shell("yes & echo $! > pid", folder.path(), &Secrets::default()).unwrap();
+    assert_eq!(run(prepared).await.end, End::Exited(0));
+    let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn dropping_the_run_kills_the_group() {
+    let folder = TempDir::new().unwrap();
+    let line = "sleep 1000 & echo $! > pid; echo ready; wait";
+    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let mut tell = Some(tell);
+    let cancel = CancellationToken::new();
+    let run = prepared.run(Limits::default(), &cancel, |_| {
+        if let Some(tell) = tell.take() {
+            tell.send(()).unwrap();
+        }
+    });
+    tokio::select! {
+        _ = run => panic!("it ended by itself"),
+        _ = told => {}
+    }
+    wait_until_gone(&fs::read_to_string(folder.path().join("pid")).unwrap());
+}
+
+#[tokio::test]
+async fn the_prepared_command_can_be_handed_out() {
+    let output = shell("pwd; cat").into_command().output().await.unwrap();
+    assert_eq!(output.stdout, b"/\n");
+}
+
+/// A FIFO without a crate for it.
+trait MakeFifo {
+    fn mkfifo(path: &Path) -> bool;
+}
+
+impl MakeFifo for std::process::Command {
+    #[expect(clippy::disallowed_methods, reason = "a test of its own, with a plain child")]
+    fn mkfifo(path: &Path) -> bool {
+        Self::new("mkfifo").arg(path).status().is_ok_and(|status| status.success())
+    }
+}

@@ -1,0 +1,349 @@
+//! Real folders, links and files: what is reached, what is refused, what survives.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use harness_core::workspace::{Workspace, WorkspaceError, hold, read, replace, update};
+use tempfile::TempDir;
+
+/// A folder `ws` with some files, beside a file `secret` that must not be reached.
+fn playground() -> (TempDir, PathBuf, Workspace) {
+    let top = TempDir::new().unwrap();
+    let root = top.path().join("ws");
+    fs::create_dir_all(root.join("sub/deep")).unwrap();
+    fs::write(root.join("a.txt"), "a").unwrap();
+    fs::write(root.join("sub/b.txt"), "b").unwrap();
+    fs::write(top.path().join("secret"), "secret").unwrap();
+    let workspace = Workspace::open(&root).unwrap();
+    (top, root, workspace)
+}
+
+fn mkfifo(path: &Path) {
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn paths_inside_are_resolved_however_they_are_spelled() {
+    let (top, root, workspace) = playground();
+    symlink("sub", root.join("link")).unwrap();
+    symlink(root.join("sub"), root.join("absolute")).unwrap();
+    symlink(&root, top.path().join("alias")).unwrap();
+    symlink(root.join("sub"), top.path().join("short")).unwrap();
+    let absolute = root.join("sub/b.txt");
+    let alias = top.path().join("alias/sub/b.txt");
+    let short = top.path().join("short/b.txt");
+    for path in [
+        "sub/b.txt",
+        "./sub//./b.txt",
+        "sub/deep/../b.txt",
+        "link/b.txt",
+        "link/deep/../b.txt",
+        "absolute/b.txt",
+        absolute.to_str().unwrap(),
+        alias.to_str().unwrap(),
+        short.to_str().unwrap(),
+    ] {
+        assert_eq!(workspace.resolve(path).unwrap(), Path::new("sub/b.txt"), "{path}");
+        assert_eq!(workspace.read_bounded(path, 10).unwrap().bytes, b"b");
+    }
+    assert_eq!(workspace.absolute("sub/b.txt"), fs::canonicalize(absolute).unwrap());
+    assert_eq!(workspace.resolve("new/file").unwrap(), Path::new("new/file"));
+    assert_eq!(workspace.resolve(root.join("new")).unwrap(), Path::new("new"));
+    assert_eq!(workspace.resolve("sub/..").unwrap(), Path::new("."));
+    assert_eq!(workspace.absolute("."), workspace.root());
+}
+
+#[test]
+fn paths_that_lead_outside_are_refused_in_one_sentence() {
+    let (top, root, workspace) = playground();
+    symlink("../secret", root.join("out")).unwrap();
+    symlink(top.path(), root.join("up")).unwrap();
+    symlink("up/secret", root.join("chain")).unwrap();
+    symlink("../missing", root.join("dangling")).unwrap();
+    let secret = top.path().join("secret");
+    let sneaky = root.join("../secret");
+    for path in [
+        "../secret",
+        "sub/../../secret",
+        "out",
+        "up/secret",
+        "chain",
+        "dangling",
+        "~/x",
+        "/etc/passwd",
+        "/",
+        secret.to_str().unwrap(),
+        sneaky.to_str().unwrap(),
+    ] {
+        let refused = |error| matches!(error, WorkspaceError::Outside { .. });
+        assert!(refused(workspace.resolve(path).unwrap_err()), "{path}");
+        assert!(refused(workspace.read_bounded(path, 10).unwrap_err()), "{path}");
+        assert!(refused(workspace.write_atomic(path, b"x").unwrap_err()), "{path}");
+    }
+    let said = workspace.resolve("../secret").unwrap_err().to_string();
+    let root = workspace.root().display();
+    assert_eq!(
+        said,
+        format!("\"../secret\" is outside the workspace {root}; use a path inside it")
+    );
+    assert_eq!(fs::read(secret).unwrap(), b"secret");
+    assert!(!top.path().join("missing").exists());
+}
+
+#[test]
+fn a_link_that_is_swapped_all_the_time_never_leads_outside() {
+    let (top, root, workspace) = playground();
+    fs::create_dir(top.path().join("target")).unwrap();
+    fs::write(top.path().join("target/f"), "outside").unwrap();
+    fs::create_dir_all(root.join("kept")).unwrap();
+    fs::write(root.join("kept/f"), "inside").unwrap();
+    let door = root.join("door");
+    symlink("kept", &door).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (good, bad) = (root.join("good"), root.join("bad"));
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                symlink("kept", &good).unwrap();
+                fs::rename(&good, &door).unwrap();
+                symlink("../target", &bad).unwrap();
+                fs::rename(&bad, &door).unwrap();
+            }
+        });
+        for _ in 0..2_000 {
+            if let Ok(read) = workspace.read_bounded("door/f", 100) {
+                seen.insert(read.bytes);
+            }
+            let _ = workspace.write_atomic("door/g", b"mine");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(seen.iter().all(|bytes| bytes == b"inside"), "{seen:?}");
+    assert_eq!(names(&top.path().join("target")), ["f"]);
+}
+
+#[test]
+fn what_is_missing_or_in_a_circle_is_told() {
+    let (_top, root, workspace) = playground();
+    symlink("loop2", root.join("loop")).unwrap();
+    symlink("loop", root.join("loop2")).unwrap();
+    let told = |path: &str| workspace.read_bounded(path, 1).unwrap_err().to_string();
+    assert!(told("nothing").starts_with("\"nothing\" does not exist"));
+    assert!(told("nothing/../a.txt").contains("does not exist"));
+    assert!(told("loop").contains("ymbolic link"), "{}", told("loop"));
+    assert!(told("a.txt/x").contains("Not a directory"));
+    assert!(told("nul\0").starts_with("cannot"));
+    assert!(Workspace::open(root.join("a.txt")).is_err());
+    assert!(Workspace::open(root.join("gone")).is_err());
+}
+
+#[test]
+fn only_regular_files_are_opened_and_nothing_blocks() {
+    let (_top, root, workspace) = playground();
+    mkfifo(&root.join("pipe"));
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+    for (path, kind) in [("pipe", "named pipe"), ("socket", "socket"), ("sub", "directory")] {
+        for error in [
+            workspace.open_read(path).unwrap_err(),
+            workspace.write_atomic(path, b"x").unwrap_err(),
+        ] {
+            let said = error.to_string();
+            assert!(said.contains(&format!("is a {kind}, not a regular file")), "{said}");
+        }
+    }
+    let devices = Workspace::open("/dev").unwrap();
+    assert!(devices.open_read("null").unwrap_err().to_string().contains("device"));
+    assert!(matches!(read(root.join("pipe")), Err(WorkspaceError::NotAFile { .. })));
+    assert!(workspace.write_atomic(".", b"x").is_err());
+    assert!(workspace.metadata("sub").unwrap().is_dir());
+}
+
+#[test]
+fn ten_gigabytes_are_read_in_bounded_memory() {
+    let (_top, root, workspace) = playground();
+    let mut file = File::create(root.join("big")).unwrap();
+    file.write_all(b"start").unwrap();
+    file.set_len(10 << 30).unwrap();
+    let read = workspace.read_bounded("big", 8).unwrap();
+    assert_eq!((read.bytes.as_slice(), read.cut, read.len), (&b"start\0\0\0"[..], true, 10 << 30));
+    let read = workspace.read_bounded("a.txt", 1).unwrap();
+    assert_eq!((read.bytes.as_slice(), read.cut), (&b"a"[..], false));
+    // A file of the kernel that says it is empty, and is not.
+    let proc = Workspace::open("/proc/self").unwrap();
+    assert!(!proc.read_bounded("status", 1_000_000).unwrap().bytes.is_empty());
+}
+
+#[test]
+fn a_write_keeps_the_bytes_the_mode_and_the_links() {
+    let (_top, root, workspace) = playground();
+    let bytes = b"\xef\xbb\xbfa\r\nb\n\xff\0";
+    fs::set_permissions(root.join("a.txt"), fs::Permissions::from_mode(0o4751)).unwrap();
+    symlink("a.txt", root.join("link")).unwrap();
+    assert_eq!(workspace.write_atomic("link", bytes).unwrap(), Path::new("a.txt"));
+    assert_eq!(workspace.read_bounded("a.txt", 100).unwrap().bytes, bytes);
+    assert!(fs::symlink_metadata(root.join("link")).unwrap().is_symlink());
+    assert_eq!(fs::metadata(root.join("a.txt")).unwrap().permissions().mode() & 0o7777, 0o4751);
+
+    workspace.write_atomic("new/folders/file", b"x").unwrap();
+    let mode = fs::metadata(root.join("new/folders/file")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o133, 0);
+    assert_eq!(names(&root.join("new/folders")), ["file"]);
+    symlink("sub/later", root.join("dangling")).unwrap();
+    workspace.write_atomic("dangling", b"y").unwrap();
+    assert_eq!(fs::read(root.join("sub/later")).unwrap(), b"y");
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_old_content_and_nothing_else() {
+    let (_top, root, workspace) = playground();
+    // Tests run as root, whom no mode stops; a file in the way of a folder does.
+    let said = workspace.write_atomic("a.txt/x", b"x").unwrap_err().to_string();
+    assert!(said.contains("a.txt/x"), "{said}");
+    let long = "n".repeat(300);
+    let said = workspace.write_atomic(&long, b"x").unwrap_err().to_string();
+    assert!(said.contains("too long"), "{said}");
+    assert_eq!(names(&root), ["a.txt", "sub"]);
+    assert!(Workspace::open("/proc/self").unwrap().write_atomic("status", b"x").is_err());
+    assert!(Workspace::open("/proc/self").unwrap().state_dir().is_err());
+    assert!(replace(root.join("gone/x"), b"x").is_err());
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_content() {
+    // A tmpfs of four pages; only where the tests may mount one.
+    let (_top, root, _) = playground();
+    let disk = root.join("disk");
+    fs::create_dir(&disk).unwrap();
+    if !mount(&disk) {
+        return;
+    }
+    let mounted = Workspace::open(&disk).unwrap();
+    mounted.write_atomic("f", b"old").unwrap();
+    let said = mounted.write_atomic("f", &vec![b'x'; 1 << 20]).unwrap_err().to_string();
+    let (content, left) = (fs::read(disk.join("f")).unwrap(), names(&disk));
+    drop(mounted);
+    unmount(&disk);
+    assert!(said.starts_with("cannot write \"f\": "), "{said}");
+    assert_eq!((content.as_slice(), left), (&b"old"[..], vec!["f".to_owned()]));
+}
+
+#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
+fn mount(disk: &Path) -> bool {
+    let args = ["-t", "tmpfs", "-o", "size=16k", "tmpfs"];
+    let mut command = std::process::Command::new("mount");
+    command.args(args).arg(disk).stderr(std::process::Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
+fn unmount(disk: &Path) {
+    assert!(std::process::Command::new("umount").arg(disk).status().unwrap().success());
+}
+
+#[test]
+fn the_state_folder_ignores_itself_and_is_no_link() {
+    let (top, root, workspace) = playground();
+    let state = workspace.state_dir().unwrap();
+    assert_eq!(state, workspace.state_dir().unwrap());
+    assert_eq!(state, workspace.root().join(".harness"));
+    assert_eq!(fs::read(state.join(".gitignore")).unwrap(), b"*\n");
+    fs::remove_dir_all(&state).unwrap();
+    symlink(top.path(), root.join(".harness")).unwrap();
+    assert!(workspace.state_dir().is_err());
+    assert!(!top.path().join(".gitignore").exists());
+}
+
+#[test]
+fn eight_threads_update_one_file_and_lose_nothing() {
+    let (_top, root, _) = playground();
+    let path = root.join("counter");
+    let count = |old: Option<Vec<u8>>| {
+        let old: u32 = old.map_or(0, |old| String::from_utf8(old).unwrap().parse().unwrap());
+        Ok::<_, WorkspaceError>((old + 1).to_string().into_bytes())
+    };
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..25).for_each(|_| update(&path, count).unwrap()));
+        }
+    });
+    assert_eq!(fs::read(&path).unwrap(), b"200");
+    assert_eq!(names(&root), ["a.txt", "counter", "counter.lock", "sub"]);
+}
+
+#[test]
+fn a_text_is_kept_once_under_the_name_of_its_content() {
+    let (_keep, root, workspace) = playground();
+    let path = workspace.keep("compacted", "a long story").unwrap();
+    assert_eq!(workspace.keep("compacted", "a long story").unwrap(), path);
+    assert_ne!(workspace.keep("compacted", "another one").unwrap(), path);
+    assert_eq!(fs::read_to_string(root.join(&path)).unwrap(), "a long story");
+    assert_eq!(names(&root.join(".harness/compacted")).len(), 2);
+    assert!(root.join(".harness/.gitignore").exists());
+}
+
+#[test]
+fn a_state_file_of_a_workspace_is_no_way_out_of_it() {
+    let (_keep, root, workspace) = playground();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("profile"), "mine").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("profile"), root.join("memory.md")).unwrap();
+    let refused = workspace.update("memory.md", |_| Ok::<_, WorkspaceError>(b"yours".to_vec()));
+    assert!(matches!(refused, Err(WorkspaceError::Outside { .. })));
+    assert!(matches!(workspace.read("memory.md"), Err(WorkspaceError::Outside { .. })));
+    assert_eq!(fs::read_to_string(outside.path().join("profile")).unwrap(), "mine");
+    workspace
+        .update("own.md", |old| Ok::<_, WorkspaceError>(old.unwrap_or(b"new".to_vec())))
+        .unwrap();
+    assert_eq!(workspace.read("own.md").unwrap().unwrap(), b"new");
+}
+
+#[test]
+fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
+    let (_top, root, _) = playground();
+    symlink("a.txt", root.join("link")).unwrap();
+    let failed = update(root.join("link"), |old| {
+        assert_eq!(old.as_deref(), Some(&b"a"[..]));
+        Err(WorkspaceError::NotFound { path: "x".into() })
+    });
+    assert!(failed.is_err());
+    assert_eq!(read(root.join("a.txt")).unwrap().unwrap(), b"a");
+    update(root.join("link"), |_| Ok::<_, WorkspaceError>(b"new".to_vec())).unwrap();
+    assert!(fs::symlink_metadata(root.join("link")).unwrap().is_symlink());
+    assert_eq!(read(root.join("a.txt")).unwrap().unwrap(), b"new");
+    assert_eq!(read(root.join("none")).unwrap(), None);
+    let big = File::create(root.join("big")).unwrap();
+    big.set_len(65 << 20).unwrap();
+    assert!(matches!(read(root.join("big")), Err(WorkspaceError::TooLarge { .. })));
+}
+
+#[test]
+fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("it.lock");
+    let held = hold(&path).unwrap();
+    let error = hold(&path).unwrap_err();
+    assert!(
+        matches!(error, WorkspaceError::InUse { by: Some(by), .. } if by == std::process::id())
+    );
+    assert!(error.to_string().ends_with("; leave it there first"), "{error}");
+    drop(held);
+    hold(&path).unwrap();
+    symlink(&path, folder.path().join("link.lock")).unwrap();
+    assert!(hold(folder.path().join("link.lock")).is_err(), "a link leads to somebody's file");
+}

@@ -1,0 +1,232 @@
+//! `cargo xtask eject`: one session as a workspace that stands alone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::manifest::{self, Table};
+use crate::repo::{Package, Repo, copy, write};
+use crate::run::{cargo, works};
+use crate::{Failure, names};
+
+pub(crate) const HELP: &str = "\
+usage: cargo xtask eject s03_todo_write DIR
+
+Writes a folder that builds and tests alone: the session, the crates and sessions it stands on,
+config/, skills/, the lock file, and a manifest with just what these need. DIR is new or empty.";
+
+/// Files and folders that every ejected workspace gets, where they exist.
+const ALONG: [&str; 11] = [
+    "config/",
+    "skills/",
+    "Cargo.lock",
+    "clippy.toml",
+    "rustfmt.toml",
+    "rust-toolchain.toml",
+    "LICENSE",
+    ".env.example",
+    ".gitignore",
+    "litellm_config.yaml",
+    ".gitattributes",
+];
+
+pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
+    let [name, dir] = args else {
+        return Err(Failure::Usage(HELP.lines().next().unwrap_or_default().to_owned()));
+    };
+    let dir = absolute(dir).map_err(|e| format!("{dir}: {e}"))?;
+    let count = eject(repo, name, &dir)?;
+    say!("{}: {count} files\nnext: cd {0} && cargo test && cargo run --bin {name}", dir.display());
+    Ok(())
+}
+
+/// Without `.` and `..`, which would hide where the folder lies.
+fn absolute(dir: &str) -> std::io::Result<PathBuf> {
+    let mut clean = PathBuf::new();
+    for part in std::path::absolute(dir)?.components() {
+        match part {
+            std::path::Component::ParentDir => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    Ok(clean)
+}
+
+/// Writes the workspace and says how many files it has.
+pub(crate) fn eject(repo: &Repo, name: &str, dir: &Path) -> Result<usize, String> {
+    let session = repo.session(name)?;
+    refuse(repo, dir)?;
+    let packages = needed(repo, &session)?;
+    let inside = |path: &String| {
+        let member = packages.iter().any(|package| path.starts_with(&format!("{}/", package.dir)));
+        let along = ALONG.iter().any(|a| path == a || a.ends_with('/') && path.starts_with(a));
+        member || along
+    };
+    let mut files: BTreeSet<String> = repo.files()?.into_iter().filter(inside).collect();
+    let included: Vec<String> = files.iter().flat_map(|path| includes(repo, path)).collect();
+    files.extend(included);
+    for path in &files {
+        copy(&repo.root.join(path), &dir.join(path))?;
+    }
+    write(&dir.join("Cargo.toml"), &workspace(repo, &packages, &session)?)?;
+    write(&dir.join("README.md"), &readme(&session, &packages))?;
+    // Takes out of the lock file what these packages do not need; without it cargo does so at the
+    // first build.
+    works(cargo(repo).args(["update", "--workspace", "--offline", "--quiet"]).current_dir(dir));
+    Ok(files.len() + 2)
+}
+
+fn refuse(repo: &Repo, dir: &Path) -> Result<(), String> {
+    let shown = dir.display();
+    if dir.starts_with(repo.root.join("crates")) || dir.starts_with(repo.root.join("sessions")) {
+        return Err(format!(
+            "{shown} lies among this workspace's members: take a folder elsewhere"
+        ));
+    }
+    match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(format!("{shown} is not empty: take a new folder")),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(format!("{shown}: {e}")),
+        _ => Ok(()),
+    }
+}
+
+/// The session and all members it stands on, for building and for testing, by folder.
+fn needed(repo: &Repo, session: &Package) -> Result<Vec<Package>, String> {
+    let all = repo.packages()?;
+    let mut found = vec![session.clone()];
+    let mut next = 0;
+    while let Some(package) = found.get(next) {
+        let text = repo.read(&format!("{}/Cargo.toml", package.dir))?;
+        for dependency in manifest::dependencies(&text) {
+            let ours = all.iter().find(|member| member.name == dependency.package);
+            if let Some(member) = ours.filter(|member| !found.contains(member)) {
+                found.push(member.clone());
+            }
+        }
+        next += 1;
+    }
+    found.sort_by(|a, b| a.dir.cmp(&b.dir));
+    Ok(found)
+}
+
+/// Files of the repository that a source takes in at compile time: `include_str!("../../config/x")`.
+fn includes(repo: &Repo, path: &str) -> Vec<String> {
+    let Some((folder, _)) = path.rsplit_once('/').filter(|_| path.ends_with(".rs")) else {
+        return Vec::new();
+    };
+    let text = repo.read(path).unwrap_or_default();
+    let named = text.split("include_").skip(1).filter_map(|rest| {
+        let rest = rest.strip_prefix("str!(").or_else(|| rest.strip_prefix("bytes!("))?;
+        rest.trim_start().strip_prefix('"')?.split_once('"').map(|(file, _)| file)
+    });
+    named
+        .filter_map(|file| resolve(folder, file))
+        .filter(|file| repo.root.join(file).is_file())
+        .collect()
+}
+
+/// `resolve("crates/a/src", "../../b")` is `crates/b`; nothing when it leads out of the repository.
+fn resolve(folder: &str, file: &str) -> Option<String> {
+    let mut path: Vec<&str> = folder.split('/').collect();
+    for part in file.split('/') {
+        match part {
+            "." | "" => {}
+            ".." => drop(path.pop()?),
+            name => path.push(name),
+        }
+    }
+    Some(path.join("/"))
+}
+
+fn workspace(repo: &Repo, packages: &[Package], session: &Package) -> Result<String, String> {
+    let mut used = BTreeSet::new();
+    for package in packages {
+        let text = repo.read(&format!("{}/Cargo.toml", package.dir))?;
+        used.extend(
+            manifest::dependencies(&text).into_iter().filter(|d| d.inherited).map(|d| d.name),
+        );
+    }
+    let members: Vec<PathBuf> =
+        packages.iter().map(|package| PathBuf::from(&package.dir)).collect();
+    Ok(root_manifest(&repo.read("Cargo.toml")?, &members, &session.dir, &used))
+}
+
+/// The repository's manifest, with only these members and the dependencies they use.
+fn root_manifest(
+    root: &str,
+    members: &[PathBuf],
+    session: &str,
+    used: &BTreeSet<String>,
+) -> String {
+    let members: String = members.iter().map(|dir| format!("    {dir:?},\n")).collect();
+    let mut text = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\n{members}]\n# `cargo test` is the session's; `cargo test --workspace` is everybody's.\ndefault-members = [{session:?}]\n"
+    );
+    for Table { name, entries, .. } in manifest::tables(root) {
+        if name == "workspace" {
+            continue;
+        }
+        let dependencies = name == "workspace.dependencies";
+        text.push_str(&format!("\n[{name}]\n"));
+        for entry in entries {
+            let key = entry.key.split('.').next().unwrap_or_default();
+            if !dependencies || used.contains(key) {
+                text.push_str(&format!("{} = {}\n", entry.key, entry.value));
+            }
+        }
+    }
+    text
+}
+
+fn readme(session: &Package, packages: &[Package]) -> String {
+    let name = &session.name;
+    let prompt = &name[..3];
+    let others: Vec<String> = packages
+        .iter()
+        .filter(|package| *package != session)
+        .map(|package| format!("`{}`", package.dir))
+        .collect();
+    let number = names::number(name).unwrap_or_default();
+    format!(
+        "# {name}\n\n\
+         Session {number} of the course, standing alone. The lesson is [its README]({dir}/README.md).\n\n\
+         ```sh\n\
+         # without a key it plays its demo; q leaves\ncargo run --bin {name}\n\
+         # the session's tests\ncargo test\n\
+         # and those of the crates below it\ncargo test --workspace\n```\n\n\
+         The prompt is `{prompt} >> `. For a real model, copy `.env.example` to `.env` and put a key in it.\n\n\
+         Beside the session: {others}. Everything here is yours to change.\n",
+        dir = session.dir,
+        others = others.join(", "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_keeps_what_the_members_use() {
+        let root = "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n\n[workspace.package]\nedition = \"2024\"\n\n\
+                    [workspace.dependencies]\nharness-core = { path = \"crates/harness-core\" }\ngit2 = \"1\"\n\
+                    tokio = { version = \"1\", features = [\n  \"rt\",\n] }\n\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
+        let used = ["harness-core", "tokio"].map(str::to_owned).into();
+        let members = ["crates/harness-core", "sessions/s03_a"].map(PathBuf::from);
+        let text = root_manifest(root, &members, "sessions/s03_a", &used);
+        let expected = "[workspace]\nresolver = \"3\"\nmembers = [\n    \"crates/harness-core\",\n    \"sessions/s03_a\",\n]\n\
+                        # `cargo test` is the session's; `cargo test --workspace` is everybody's.\n\
+                        default-members = [\"sessions/s03_a\"]\n\n[workspace.package]\nedition = \"2024\"\n\n\
+                        [workspace.dependencies]\nharness-core = { path = \"crates/harness-core\" }\n\
+                        tokio = { version = \"1\", features = [\n  \"rt\",\n] }\n\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn paths_are_resolved_inside_the_repository() {
+        assert_eq!(
+            resolve("crates/a/src", "../../../config/x.yaml").as_deref(),
+            Some("config/x.yaml")
+        );
+        assert_eq!(resolve("crates/a/src", "./b.txt").as_deref(), Some("crates/a/src/b.txt"));
+        assert_eq!(resolve("a", "../../x"), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask interop`: real clients from the registries against what the testkit serves.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::Failure;
+use crate::repo::{Repo, write};
+use crate::run::{cargo, command, quiet, show, watched, works};
+
+pub(crate) const HELP: &str = "\
+usage: cargo xtask interop [CASE]
+
+Plays against real things from the registries, fetched into target/interop: needs the network,
+and is no part of CI. Cases: anthropic-sdk (the Python SDK against the strict server).";
+
+/// One thing to play against: gives back one line a check, `ok<TAB>what` or `FAIL<TAB>what<TAB>why`.
+struct Case {
+    name: &'static str,
+    run: fn(&Repo) -> Result<Vec<String>, String>,
+}
+
+const CASES: &[Case] = &[Case { name: "anthropic-sdk", run: anthropic_sdk }];
+
+pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
+    let wanted = |case: &&Case| args.is_empty() || args.iter().any(|arg| arg == case.name);
+    let cases: Vec<&Case> = CASES.iter().filter(wanted).collect();
+    if let Some(unknown) =
+        args.iter().find(|arg| CASES.iter().all(|case| case.name != arg.as_str()))
+    {
+        let near = crate::names::near(unknown, CASES.iter().map(|case| case.name));
+        return Err(Failure::Usage(format!("no case is called {unknown:?}{near}")));
+    }
+    let mut table = Vec::new();
+    for case in cases {
+        say!("== {}", case.name);
+        match (case.run)(repo) {
+            Ok(lines) => table.extend(lines.iter().map(|line| row(case.name, line))),
+            Err(reason) => table.push(row(case.name, &format!("FAIL\tstart\t{reason}"))),
+        }
+    }
+    say!();
+    for (_, line) in &table {
+        say!("{line}");
+    }
+    let failed = table.iter().filter(|(passed, _)| !passed).count();
+    say!("interop: {} passed, {failed} failed", table.len() - failed);
+    if failed == 0 { Ok(()) } else { Err(Failure::Failed(format!("interop: {failed} failed"))) }
+}
+
+/// A line of the table, and whether it is a good one.
+fn row(case: &str, line: &str) -> (bool, String) {
+    let mut parts = line.split('\t');
+    let verdict = parts.next().unwrap_or_default();
+    let what: Vec<&str> = parts.collect();
+    (verdict == "ok", format!("{verdict:<5} {case:<15} {}", what.join(": ")))
+}
+
+fn anthropic_sdk(repo: &Repo) -> Result<Vec<String>, String> {
+    let folder = repo.root.join("target/interop");
+    let script = folder.join("anthropic_sdk.py");
+    let play = folder.join("play.yaml");
+    write(&script, include_str!("interop/anthropic_sdk.py"))?;
+    write(&play, include_str!("interop/play.yaml"))?;
+    let python = environment(repo, &folder.join("python"), "anthropic")?;
+    let server = Server::start(repo, &play)?;
+    let verdict = |line: &str| line.starts_with("ok\t") || line.starts_with("FAIL\t");
+    let mut client = command(repo, &python);
+    // The machine's own key and address are nobody's business here.
+    for name in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"] {
+        client.env_remove(name);
+    }
+    client.env("NO_PROXY", "127.0.0.1");
+    let (ended_well, mut lines) = watched(client.arg(&script).arg(&server.url), verdict)?;
+    if !ended_well && lines.iter().all(|line| line.starts_with("ok")) {
+        lines.push("FAIL\tthe script\tended early, see above".to_owned());
+    }
+    Ok(lines)
+}
+
+/// A virtual environment with the newest of this package; an older one will do without the network.
+fn environment(repo: &Repo, folder: &Path, package: &str) -> Result<String, String> {
+    let python = folder.join("bin/python").to_string_lossy().into_owned();
+    if !works(command(repo, &python).arg("--version")) {
+        let made = quiet(command(repo, "python3").args(["-m", "venv", "--clear"]).arg(folder));
+        made.map_err(|e| {
+            format!("{e} (python3 with venv is needed: apt-get install python3-venv)")
+        })?;
+    }
+    let pip =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", package];
+    let installed = show(command(repo, &python).args(pip));
+    if let Err(reason) = installed {
+        if !works(command(repo, &python).args(["-c", &format!("import {package}")])) {
+            return Err(format!("cannot install {package}: {reason}"));
+        }
+        say!("could not look for a newer {package}: using the one that is here");
+    }
+    Ok(python)
+}
+
+/// The testkit's strict server, playing one play until it is dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Its contract: the first line on stdout is `listening on http://127.0.0.1:PORT`.
+    fn start(repo: &Repo, play: &Path) -> Result<Self, String> {
+        const PACKAGE: [&str; 4] = ["-p", "harness-testkit", "--bin", "strict-server"];
+        quiet(cargo(repo).arg("build").args(PACKAGE)).map_err(|e| format!("strict-server: {e}"))?;
+        let mut run: Command = cargo(repo);
+        run.args(["run", "--quiet"])
+            .args(PACKAGE)
+            .arg("--")
+            .arg("--play")
+            .arg(play)
+            .args(["--port", "0"]);
+        let spawned = run.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let child = spawned.map_err(|e| format!("cannot start strict-server: {e}"))?;
+        let mut server = Self { child, url: String::new() };
+        let mut output =
+            BufReader::new(server.child.stdout.take().ok_or("strict-server has no stdout")?);
+        let mut line = String::new();
+        output.read_line(&mut line).map_err(|e| format!("strict-server: {e}"))?;
+        let url = line.trim().strip_prefix("listening on ");
+        server.url = url
+            .ok_or_else(|| format!("strict-server did not say where it listens: {line:?}"))?
+            .to_owned();
+        // What else it says is read, so that it never waits for a reader.
+        std::thread::spawn(move || std::io::copy(&mut output.take(u64::MAX), &mut std::io::sink()));
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_becomes_a_row() {
+        assert_eq!(row("sdk", "ok\ttext"), (true, "ok    sdk             text".to_owned()));
+        assert_eq!(
+            row("sdk", "FAIL\ttext\twhy"),
+            (false, "FAIL  sdk             text: why".to_owned())
+        );
+    }
+}
