@@ -16,6 +16,8 @@
 mod app;
 mod approve;
 mod args;
+mod bars;
+mod config;
 mod display;
 mod human;
 mod input;
@@ -40,11 +42,13 @@ use harness_core::{Agent, text, tools};
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
+pub use bars::bars;
+pub use config::Config;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width, age, size};
 pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};
@@ -83,6 +87,14 @@ pub fn main<A: Into<App>>(lesson: Lesson, setup: impl AsyncFnOnce(Agent) -> Resu
 pub fn main_with<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+) -> ExitCode {
+    main_with_config(lesson, async |agent, own, _| setup(agent, own).await)
+}
+
+/// The same for a session that also has a file of configuration.
+pub fn main_with_config<X: Args, A: Into<App>>(
+    lesson: Lesson,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> ExitCode {
     let command = Cli::<X>::command()
         .name(lesson.name)
@@ -129,7 +141,7 @@ async fn run<X, A: Into<App>>(
     lesson: Lesson,
     args: Shared,
     own: X,
-    setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> Result<ExitCode> {
     let start = std::env::current_dir().context("the current directory is gone")?;
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
@@ -150,9 +162,10 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    agent.gate = rules::gate(&args, &settings, person, &screen)?;
+    let config = Config::new(&args);
+    agent.gate = rules::gate(&args, &config, person, &screen)?;
 
-    let mut app: App = setup(agent, own).await?.into();
+    let mut app: App = setup(agent, own, config).await?.into();
     if let Some(code) = app.exit {
         return Ok(code);
     }
@@ -173,13 +186,7 @@ async fn run<X, A: Into<App>>(
     let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(rules::told(&args).to_owned());
-    if app.chat.conversation.messages().is_empty() {
-        // Not in the system prompt: a path and a date there would empty the prompt cache.
-        let today = jiff::Zoned::now().date();
-        app.chat
-            .conversation
-            .note(format!("The workspace is {}. Today is {today}.", cwd.display()));
-    }
+    app.chat.note_surroundings();
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
         if prompt.trim().is_empty() {
@@ -202,7 +209,9 @@ async fn run<X, A: Into<App>>(
     told.iter().for_each(|line| screen.styled_line(DIM, line));
     app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
-        screen.styled_line(DIM, &format!("press Enter to send: {prompt}"));
+        // Not cut to the width: this is the line a newcomer needs.
+        screen.styled(DIM, &format!("press Enter to send: {prompt}"));
+        screen.end_line();
     }
     screen.styled_line(DIM, ":help lists the commands, q leaves");
     let prompt = format!("{} >> ", lesson.short());
@@ -213,7 +222,8 @@ async fn run<X, A: Into<App>>(
 /// What a session has to tell may hold a path or a fault: it is shown whole, however long.
 fn tell(screen: &Screen, line: &str) {
     screen.end_line();
-    screen.styled(DIM, &format!("{}\n", text::strip(line)));
+    screen.styled(DIM, &text::strip(line));
+    screen.end_line();
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.
@@ -225,7 +235,7 @@ const SYSTEM: &str = "You are a coding agent. You work in the user's workspace, 
 
 /// Where the prompt line keeps what was typed.
 fn history() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("HOME")?).join(".config/harness");
+    let folder = settings::home()?;
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

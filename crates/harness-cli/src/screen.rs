@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -25,7 +25,7 @@ const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 pub struct Screen(Arc<Mutex<Inner>>);
 
 struct Inner {
-    to_stderr: bool,
+    out: Out,
     terminal: bool,
     color: bool,
     printer: Option<Box<dyn ExternalPrinter + Send>>,
@@ -34,6 +34,13 @@ struct Inner {
     held: String,
     at_line_start: bool,
     spinner: Option<Spinner>,
+}
+
+/// Where a screen's text ends up.
+enum Out {
+    Stdout,
+    Stderr,
+    Memory(String),
 }
 
 struct Spinner {
@@ -48,19 +55,32 @@ impl Screen {
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let color = AutoStream::choice(&stdout) != ColorChoice::Never;
-        Self::new(false, stdout.is_terminal(), color)
+        Self::new(Out::Stdout, stdout.is_terminal(), color)
     }
 
     /// Writes to standard error: with `-p`, standard output is for the answer alone.
     pub fn stderr() -> Self {
         let stderr = io::stderr();
         let color = AutoStream::choice(&stderr) != ColorChoice::Never;
-        Self::new(true, stderr.is_terminal(), color)
+        Self::new(Out::Stderr, stderr.is_terminal(), color)
     }
 
-    fn new(to_stderr: bool, terminal: bool, color: bool) -> Self {
+    /// Keeps what is written, plain and uncut as for a pipe. For the test of a display.
+    pub fn memory() -> Self {
+        Self::new(Out::Memory(String::new()), false, false)
+    }
+
+    /// What was written so far to a screen made by [`Screen::memory`]; nothing for the others.
+    pub fn written(&self) -> String {
+        match &self.lock().out {
+            Out::Memory(written) => written.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn new(out: Out, terminal: bool, color: bool) -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            to_stderr,
+            out,
             terminal,
             color,
             printer: None,
@@ -202,11 +222,15 @@ impl Inner {
 
     /// A reader that has gone away (`| head -1`) is not our failure: the error is let go.
     fn put(&mut self, text: &str) {
-        let _ = match self.to_stderr {
-            true => io::stderr().write_all(text.as_bytes()),
-            false => {
+        let _ = match &mut self.out {
+            Out::Stderr => io::stderr().write_all(text.as_bytes()),
+            Out::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+            }
+            Out::Memory(written) => {
+                written.push_str(text);
+                Ok(())
             }
         };
     }
@@ -248,5 +272,39 @@ pub fn cut(text: &str, columns: usize) -> String {
     match text.chars().count() > columns {
         true => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
         false => text,
+    }
+}
+
+/// How long ago it was, in a few characters: `12 s`, `3 min`, `5 h`, `9 d`.
+pub fn age(since: SystemTime) -> String {
+    let seconds = since.elapsed().unwrap_or_default().as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A number of bytes in a few characters: `912 B`, `34 kB`, `5 MB`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_are_short() {
+        let ago = |seconds| age(SystemTime::now() - std::time::Duration::from_secs(seconds));
+        assert_eq!([ago(65), ago(3700), ago(90_000)], ["1 min", "1 h", "1 d"]);
+        let future = SystemTime::now() + std::time::Duration::from_secs(60);
+        assert_eq!(age(future), "0 s");
+        assert_eq!([size(999), size(1000), size(200_000_000)], ["999 B", "1 kB", "200 MB"]);
     }
 }

@@ -9,6 +9,8 @@
 //! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and
 //! drops the oldest.
 
+mod cursor;
+
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
@@ -18,9 +20,10 @@ use std::{
 };
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::workspace::{self, Share, WorkspaceError, lock};
+pub use self::cursor::{Cursor, Place};
+use crate::workspace::{Share, WorkspaceError, lock};
 
 /// The most bytes of one line. A longer one is refused on writing and told as bad on reading.
 pub const LINE_LIMIT: usize = 32 * 1024 * 1024;
@@ -49,9 +52,20 @@ pub struct Lines<T> {
     pub end: u64,
 }
 
-/// One record and where it ends.
+/// What stands behind the last line that was visited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// See [`Lines::torn`].
+    pub torn: Option<Torn>,
+    /// See [`Lines::end`].
+    pub end: u64,
+}
+
+/// One record and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<T> {
+    /// Where its line begins, in bytes from the start of the file.
+    pub begin: u64,
     /// Bytes from the start of the file to behind its line end: the cursor once it is handled.
     pub end: u64,
     /// The record.
@@ -263,9 +277,27 @@ impl<T: DeserializeOwned> Journal<T> {
     /// # Errors
     /// [`JournalError::Offset`] when no line begins there.
     pub fn read_from(&self, offset: u64) -> Result<Lines<T>> {
-        let mut lines = Lines { records: Vec::new(), bad: Vec::new(), torn: None, end: offset };
+        let (mut records, mut bad) = (Vec::new(), Vec::new());
+        let Tail { torn, end } = self.visit(offset, |line| match line {
+            Ok(record) => records.push(record),
+            Err(line) => bad.push(line),
+        })?;
+        Ok(Lines { records, bad, torn, end })
+    }
+
+    /// The same, one line after the other and none of them held: for a file of any size.
+    ///
+    /// # Errors
+    /// Those of [`Journal::read_from`].
+    pub fn visit(
+        &self,
+        offset: u64,
+        mut see: impl FnMut(Result<Record<T>, BadLine>),
+    ) -> Result<Tail> {
+        let mut end = offset;
         let Some((mut file, len)) = self.open_settled()? else {
-            return if offset == 0 { Ok(lines) } else { Err(self.misplaced(offset, 0)) };
+            let nothing = Tail { torn: None, end };
+            return if offset == 0 { Ok(nothing) } else { Err(self.misplaced(offset, 0)) };
         };
         if !self.begins_at(&file, offset, len)? {
             return Err(self.misplaced(offset, len));
@@ -275,22 +307,22 @@ impl<T: DeserializeOwned> Journal<T> {
         let mut text = BufReader::with_capacity(64 * 1024, file.take(len - offset));
         let (mut line, mut number) = (Vec::new(), 0);
         loop {
-            let (begin, read) = (lines.end, next_line(&mut text, &mut line).map_err(&failed)?);
+            let (begin, read) = (end, next_line(&mut text, &mut line).map_err(&failed)?);
             number += 1;
-            let Some((length, ended)) = read else { return Ok(lines) };
+            let Some((length, ended)) = read else { return Ok(Tail { torn: None, end }) };
             if !ended {
                 line.truncate(TORN_SHOWN);
-                lines.torn = Some(Torn { offset: begin, len: length, bytes: line });
-                return Ok(lines);
+                let torn = Some(Torn { offset: begin, len: length, bytes: line });
+                return Ok(Tail { torn, end });
             }
-            lines.end += length;
+            end += length;
             if line.trim_ascii().is_empty() && length <= LINE_LIMIT as u64 {
                 continue;
             }
-            match parse(&line, length) {
-                Ok(value) => lines.records.push(Record { end: lines.end, value }),
-                Err(why) => lines.bad.push(BadLine { line: number, offset: begin, why }),
-            }
+            see(match parse(&line, length) {
+                Ok(value) => Ok(Record { begin, end, value }),
+                Err(why) => Err(BadLine { line: number, offset: begin, why }),
+            });
         }
     }
 }
@@ -338,70 +370,5 @@ impl<T> Clone for Journal<T> {
 impl<T> std::fmt::Debug for Journal<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Journal").field(&self.path).finish()
-    }
-}
-
-/// How far one reader of a journal has come: a small state file beside it.
-#[derive(Debug, Clone)]
-pub struct Cursor {
-    path: PathBuf,
-}
-
-/// Where a reader goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// For [`Journal::read_from`].
-    pub offset: u64,
-    /// Set when the cursor was damaged or did not fit the journal: what was wrong and where its
-    /// bytes are now. Reading begins again at 0, so records may be seen twice. To be shown.
-    pub rebuilt: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    offset: u64,
-}
-
-impl Cursor {
-    /// Names a cursor. The file is made by the first [`Cursor::save`].
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
-    }
-
-    /// The saved place in this journal, 0 when none was saved. A file that is damaged or points
-    /// to where no record begins is set aside as `<name>.damaged` (the last such one is kept).
-    pub fn load<T>(&self, journal: &Journal<T>) -> Result<Place> {
-        let start = Place { offset: 0, rebuilt: None };
-        let Some(bytes) = workspace::read(&self.path)? else { return Ok(start) };
-        let why = match serde_json::from_slice::<Saved>(&bytes) {
-            Ok(Saved { offset }) => {
-                let fits = match journal.open_settled()? {
-                    Some((file, len)) => journal.begins_at(&file, offset, len)?,
-                    None => offset == 0,
-                };
-                if fits {
-                    return Ok(Place { offset, rebuilt: None });
-                }
-                format!("no record of {:?} begins at byte {offset}", journal.path)
-            }
-            Err(error) => error.to_string(),
-        };
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".damaged");
-        let aside = PathBuf::from(aside);
-        fs::rename(&self.path, &aside).map_err(|source| WorkspaceError::Io {
-            action: "set aside",
-            path: self.path.clone(),
-            source,
-        })?;
-        let cursor = &self.path;
-        let told = format!("cursor {cursor:?} is damaged ({why}); kept as {aside:?}, read from 0");
-        Ok(Place { offset: 0, rebuilt: Some(told) })
-    }
-
-    /// Saves a place atomically. Only after everything before it was handled.
-    pub fn save(&self, offset: u64) -> Result<()> {
-        Ok(workspace::replace(&self.path, format!("{{\"offset\":{offset}}}\n").as_bytes())?)
     }
 }

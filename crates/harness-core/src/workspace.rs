@@ -29,8 +29,8 @@ use rustix::fs::OFlags;
 pub use cap_std::fs::Metadata;
 
 use self::state::replace_in;
+pub use self::state::{Held, hold, read, replace, update};
 pub(crate) use self::state::{Share, lock};
-pub use self::state::{read, replace, update};
 
 /// More links than this in one path count as a loop, as in the kernel.
 const LINKS: usize = 40;
@@ -96,6 +96,14 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
+    },
+    /// A lock that is kept for long is held by somebody.
+    #[error("{path:?} is in use by {}; leave it there first", by.map_or("another process".to_owned(), |by| format!("process {by}")))]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+        /// The holder's process number, if it could be read.
+        by: Option<u32>,
     },
     /// The system refused. What was there before is still there.
     #[error("cannot {action} {path:?}: {source}")]
@@ -243,7 +251,12 @@ impl Workspace {
     /// and never seen by git. An error when the workspace cannot be written, or when something
     /// else (a link, say) has that name.
     pub fn state_dir(&self) -> Result<PathBuf> {
-        let name = Path::new(".harness");
+        self.own_dir(".harness")
+    }
+
+    /// The same for a folder of another name, where a mechanism has one (`.sessions`).
+    pub fn own_dir(&self, name: &str) -> Result<PathBuf> {
+        let name = Path::new(name);
         let failed = |source| self.wrap("use", name, source);
         match self.dir.create_dir(name) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {

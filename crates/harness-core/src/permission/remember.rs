@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::gate::{Answer, Approver};
-use super::paths::{Located, in_word, protected};
+use super::paths::{in_word, places, protected};
 use super::reading::read;
 use super::rules::RulesError;
-use crate::message::ToolCall;
 use crate::event::Event;
+use crate::message::ToolCall;
 use crate::tool::ToolContext;
 
 const HEAD: &str =
@@ -133,7 +133,7 @@ impl<A: Approver> Remember<A> {
     }
 
     fn is_protected(&self, path: &str, cwd: &Path) -> bool {
-        !Located::new(cwd, path).any(&self.protected).is_empty()
+        places(cwd, cwd, path).iter().any(|place| place.is_in(&self.protected))
     }
 
     fn speaks_of_protected(&self, value: &Value, cwd: &Path) -> bool {

@@ -38,7 +38,7 @@ impl Simple {
             ..Word::known(text)
         };
         // Bounded: `a=$a$a` doubles each time.
-        if value.text.len() < 2_000 {
+        if value.text.len() < 500 {
             values.insert(name.clone(), Value::Text(value.text.clone()));
         }
         self.assigns.push((name, value));
@@ -93,10 +93,14 @@ pub(crate) const TOO_LONG: usize = 128 * 1024;
 
 /// Takes a line apart.
 pub(crate) fn parse(text: &str) -> Line {
-    let mut line = grammar::read(text);
     if text.len() > LONG {
-        line.doubts.push(Doubt { why: "longer than anyone reads", broken: false });
+        // Asked about in any case; what is denied the second reader finds, and quickly.
+        let doubts = vec![Doubt { why: "longer than anyone reads", broken: true }];
+        let guess = Some(scan(text, &mut Values::new()));
+        let fork_bomb = looks_like_fork_bomb(text);
+        return Line { doubts, guess, fork_bomb, ..Line::default() };
     }
+    let mut line = grammar::read(text);
     if text.chars().any(is_hidden) {
         line.doubts.push(Doubt { why: "has control or invisible characters", broken: true });
     }
