@@ -10,7 +10,8 @@
 //! 6. [`agent`]: the loop. It is shorter than this page.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`journal`]
-//! (append-only logs), [`text`], [`secrets`], [`http`], [`models`] (what is known of each model).
+//! (append-only logs), [`undo`] (what was changed, and the way back), [`text`], [`secrets`], [`http`],
+//! [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -68,4 +69,5 @@ pub mod process;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod text;
+pub mod undo;
 pub mod workspace;

@@ -8,7 +8,9 @@
 //! What this cannot do: a command of the shell goes where it likes. A real product puts the shell
 //! into a sandbox as well (Landlock, bubblewrap, a container).
 
+mod snapshot;
 mod state;
+mod tree;
 
 use std::{
     collections::VecDeque,
@@ -28,9 +30,11 @@ use rustix::fs::OFlags;
 
 pub use cap_std::fs::Metadata;
 
+pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 use self::state::replace_in;
 pub(crate) use self::state::{Share, lock};
 pub use self::state::{read, replace, update};
+pub use self::tree::{Found, Listing, Stamp, Wanted};
 
 /// More links than this in one path count as a loop, as in the kernel.
 const LINKS: usize = 40;
@@ -78,6 +82,20 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// What it is: directory, named pipe, socket, device …
         kind: &'static str,
+    },
+    /// It is not what it was when it was left, so nothing is put in its place.
+    #[error("{path:?} was changed since by somebody else; move it away and try again")]
+    Changed {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A state file that cannot be understood. Its bytes stay.
+    #[error("{path:?} is damaged ({why}); move it away to begin anew")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// A state file that is too large to be one.
     #[error("{path:?} has more than {limit} bytes; move it away if it is not needed")]
@@ -233,7 +251,7 @@ impl Workspace {
             }
             _ => &*self.dir,
         };
-        replace_in(folder, Path::new(name), path, bytes)?;
+        replace_in(folder, Path::new(name), path, bytes, None)?;
         Ok(resolved)
     }
 
