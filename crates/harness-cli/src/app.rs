@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use harness_core::{Agent, AgentError, Conversation, Observer, Stop};
+use harness_core::{Agent, AgentError, Block, Conversation, Observer, Stop};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,24 @@ pub struct Chat {
     pub agent: Agent,
     /// Its conversation.
     pub conversation: Conversation,
+}
+
+impl Chat {
+    /// Notes where and when the work goes on, unless the conversation says so already: a resumed one may
+    /// come from another day or folder. Not in the system prompt: that would empty the prompt cache.
+    pub fn note_surroundings(&mut self) {
+        const BEGIN: &str = "The workspace is ";
+        let (cwd, today) = (self.agent.cwd.display(), jiff::Zoned::now().date());
+        let now = format!("{BEGIN}{cwd}. Today is {today}.");
+        let blocks = self.conversation.messages().iter().flat_map(|message| &message.content);
+        let said = blocks.rev().find_map(|block| match block {
+            Block::Note(note) if note.starts_with(BEGIN) => Some(note),
+            _ => None,
+        });
+        if said != Some(&now) {
+            self.conversation.note(now);
+        }
+    }
 }
 
 /// One turn. The default is the core's loop; s01 brings its own.
@@ -82,6 +100,7 @@ pub struct App {
     pub(crate) display: Option<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wake: Option<Arc<Notify>>,
+    pub(crate) told: Vec<String>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) exit: Option<ExitCode>,
 }
@@ -95,6 +114,7 @@ impl From<Agent> for App {
             display: None,
             steering: None,
             wake: None,
+            told: Vec::new(),
             at_exit: Vec::new(),
             exit: None,
         }
@@ -113,7 +133,8 @@ impl App {
         self
     }
 
-    /// A command `:name`. What it returns is printed; `about` is its line in `:help`.
+    /// A command `:name`. What it returns is printed; `about` is its line in `:help`. Dropped half-way
+    /// when the user interrupts, so change the conversation last and at once.
     pub fn command<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
     where
         F: for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>>
@@ -149,6 +170,12 @@ impl App {
     /// Notified when there is news for an idle agent; a `before_model` hook tells what.
     pub fn wake(mut self, wake: Arc<Notify>) -> Self {
         self.wake = Some(wake);
+        self
+    }
+
+    /// What the user is told before the first prompt, a line each.
+    pub fn tell(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.told.extend(lines);
         self
     }
 

@@ -36,11 +36,11 @@ pub struct Shared {
     pub model: Option<String>,
 
     /// Where the agent works [default: the current directory; for a play, a fresh playground]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub workspace: Option<PathBuf>,
 
     /// Where permissions.yaml and its like are [default: $HARNESS_CONFIG, else this repository's]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub config: Option<PathBuf>,
 
     /// Give up after so many steps of one turn
@@ -50,6 +50,10 @@ pub struct Shared {
     /// With -p: what is printed
     #[arg(long, value_name = "FORMAT", default_value = "text", requires = "prompt")]
     pub output_format: OutputFormat,
+
+    /// A subcommand was given. It works where it is called: no playground, no prompt line.
+    #[arg(skip)]
+    pub subcommand: bool,
 }
 
 /// What `-p` prints.

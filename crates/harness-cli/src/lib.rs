@@ -16,6 +16,7 @@
 mod app;
 mod approve;
 mod args;
+mod bars;
 mod display;
 mod human;
 mod input;
@@ -27,23 +28,26 @@ mod rules;
 mod screen;
 mod settings;
 mod start;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use harness_core::{Agent, tools};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
+pub use bars::bars;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
@@ -63,6 +67,14 @@ struct Cli<X: Args> {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NoFlags {}
 
+/// Subcommands and no flags of its own, for [`main_with`].
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
+}
+
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,
 /// and runs the prompt line, or the one prompt of `-p`.
 pub fn main<A: Into<App>>(lesson: Lesson, setup: impl AsyncFnOnce(Agent) -> Result<A>) -> ExitCode {
@@ -78,7 +90,11 @@ pub fn main_with<X: Args, A: Into<App>>(
         .name(lesson.name)
         .about(lesson.motto)
         .version(env!("CARGO_PKG_VERSION"));
-    let parsed = command.try_get_matches().and_then(|matches| Cli::<X>::from_arg_matches(&matches));
+    let parsed = command.try_get_matches().and_then(|matches| {
+        let mut cli = Cli::<X>::from_arg_matches(&matches)?;
+        cli.shared.subcommand = matches.subcommand_name().is_some();
+        Ok(cli)
+    });
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -121,12 +137,13 @@ async fn run<X, A: Into<App>>(
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
     let signals = Signals::new()?;
-    let input = match args.prompt.is_none() || args.human {
+    let input = match args.prompt.is_none() && !args.subcommand || args.human {
         true => Some(Input::start(screen.clone(), history())?),
         false => None,
     };
     let speaker = start::speaker(&lesson, &args, &settings, input.as_ref(), &screen)?;
-    let (cwd, fresh) = start::workspace(&lesson, &args, speaker.play.as_ref()).await?;
+    let play = speaker.play.as_ref().filter(|_| !args.subcommand);
+    let (cwd, fresh) = start::workspace(&lesson, &args, play).await?;
 
     let mut agent = Agent::new(speaker.model, cwd.clone());
     agent.model_id = speaker.model_id;
@@ -158,13 +175,7 @@ async fn run<X, A: Into<App>>(
     let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(rules::told(&args).to_owned());
-    if app.chat.conversation.messages().is_empty() {
-        // Not in the system prompt: a path and a date there would empty the prompt cache.
-        let today = jiff::Zoned::now().date();
-        app.chat
-            .conversation
-            .note(format!("The workspace is {}. Today is {today}.", cwd.display()));
-    }
+    app.chat.note_surroundings();
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
         if prompt.trim().is_empty() {
@@ -178,19 +189,30 @@ async fn run<X, A: Into<App>>(
         }
         if !quiet {
             told.iter().for_each(|line| screen.styled_line(DIM, line));
+            app.told.iter().for_each(|line| tell(&screen, line));
         }
         return oneshot::run(app, prompt, args.output_format, screen, signals).await;
     }
     let Some(input) = input else { bail!("there is no input to read prompts from") };
     screen.styled_line(BOLD, &format!("{} · {}", lesson.short(), lesson.motto));
     told.iter().for_each(|line| screen.styled_line(DIM, line));
+    app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
-        screen.styled_line(DIM, &format!("press Enter to send: {prompt}"));
+        // Not cut to the width: this is the line a newcomer needs.
+        screen.styled(DIM, &format!("press Enter to send: {prompt}"));
+        screen.end_line();
     }
     screen.styled_line(DIM, ":help lists the commands, q leaves");
     let prompt = format!("{} >> ", lesson.short());
     let hears = input.is_terminal() || (app.steering.is_some() && !args.human);
     Ok(Repl { hears, app, input, screen, signals, prompt, play: prompts.into_iter() }.run().await)
+}
+
+/// What a session has to tell may hold a path or a fault: it is shown whole, however long.
+fn tell(screen: &Screen, line: &str) {
+    screen.end_line();
+    screen.styled(DIM, &text::strip(line));
+    screen.end_line();
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.
@@ -202,7 +224,7 @@ const SYSTEM: &str = "You are a coding agent. You work in the user's workspace, 
 
 /// Where the prompt line keeps what was typed.
 fn history() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("HOME")?).join(".config/harness");
+    let folder = settings::home()?;
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

@@ -17,6 +17,11 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The user's own folder: remembered answers, prompt history. `None` without a home.
+pub(crate) fn home() -> Option<PathBuf> {
+    Some(PathBuf::from(std::env::var_os("HOME")?).join(".config/harness"))
+}
+
 /// What was found, and where.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {

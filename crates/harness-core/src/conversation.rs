@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::message::{Block, Content, Message, NOTE_OPEN, Role, ToolCall, ToolResult};
 
@@ -49,16 +50,48 @@ impl fmt::Display for Repair {
 }
 
 /// The history of one agent. It is data: cloning it forks the conversation.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Conversation {
     messages: Vec<Message>,
     ids: HashSet<String>,
+    identity: Identity,
+}
+
+/// Which conversation it is: the same through all that happens to it, another one for a clone. An agent's
+/// clones take its hooks along, so a hook that belongs to one conversation asks for this.
+#[derive(Clone, Default)]
+pub struct Identity(Arc<()>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({:p})", self.0)
+    }
+}
+
+impl Clone for Conversation {
+    fn clone(&self) -> Self {
+        let (messages, ids) = (self.messages.clone(), self.ids.clone());
+        Self { messages, ids, identity: Identity::default() }
+    }
 }
 
 impl Conversation {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Which one it is.
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
     /// The human says something. Blank text is nothing said.
@@ -119,22 +152,39 @@ impl Conversation {
             .map(|at| Cut { at })
     }
 
+    /// How many messages at the end fit into so many bytes; at least one. For [`Conversation::cut`].
+    pub fn fitting(&self, bytes: usize) -> usize {
+        let mut sum = 0;
+        let fits = |message: &&Message| {
+            sum += message.size();
+            sum <= bytes
+        };
+        self.messages.iter().rev().take_while(fits).count().max(1)
+    }
+
     /// What a fold at this cut would replace.
     pub fn before(&self, cut: &Cut) -> &[Message] {
         &self.messages[..cut.at.min(self.messages.len())]
     }
 
-    /// Replaces everything before the cut by a summary, told as a note. Thinking that came after it is
-    /// dropped, since the server binds it to the very text that is now gone.
+    /// Replaces everything before the cut by a summary, told as a note. What the human said last is never
+    /// left to a summary: where the cut takes it, it follows the note word for word. Thinking that came
+    /// after the cut is dropped, since the server binds it to the very text that is now gone.
     pub fn fold(&mut self, cut: Cut, summary: impl Into<String>) {
         let kept = self.messages.split_off(cut.at.min(self.messages.len()));
+        let said = |m: &Message| m.role == Role::User && !m.text().is_empty();
+        let mut words = match kept.iter().any(said) {
+            true => Vec::new(),
+            false => {
+                self.messages.iter().rfind(|m| said(m)).map_or(Vec::new(), |m| m.content.clone())
+            }
+        };
+        words.retain(|block| matches!(block, Block::Text(_)));
         self.messages.clear();
         self.ids.clear();
         self.note(summary);
-        for mut message in kept {
-            message.content.retain(|block| !block.is_thinking());
-            self.append(message.role, message.content, &mut Vec::new());
-        }
+        self.append(Role::User, words, &mut Vec::new());
+        self.append_thoughtless(kept);
     }
 
     /// Replaces an old result by a short stub; thinking after it is dropped, as in a fold.
@@ -151,7 +201,40 @@ impl Conversation {
             }
         }
         let later = self.messages.split_off(at + 1);
-        for mut message in later {
+        self.append_thoughtless(later);
+    }
+
+    /// Replaces what the human said where it is longer than `longest` bytes: a whole log, say, that no
+    /// window holds. `stub` makes the shorter text. Thinking after it is dropped, as in a fold.
+    ///
+    /// # Errors
+    /// The first of `stub`; that text and what follows stays.
+    pub fn shorten_words<E>(
+        &mut self,
+        longest: usize,
+        mut stub: impl FnMut(&str) -> Result<String, E>,
+    ) -> Result<(), E> {
+        let (mut first, mut done) = (None, Ok(()));
+        let of_user = |(_, m): &(usize, &mut Message)| m.role == Role::User;
+        for (at, message) in self.messages.iter_mut().enumerate().filter(of_user) {
+            for block in &mut message.content {
+                let Block::Text(text) = block else { continue };
+                if text.text.len() > longest && done.is_ok() {
+                    done = stub(&text.text).map(|shorter| text.text = shorter);
+                    first.get_or_insert(at);
+                }
+            }
+        }
+        if let Some(first) = first {
+            let later = self.messages.split_off(first + 1);
+            self.append_thoughtless(later);
+        }
+        done
+    }
+
+    /// Puts messages back that stood here before, without their thinking.
+    fn append_thoughtless(&mut self, messages: Vec<Message>) {
+        for mut message in messages {
             message.content.retain(|block| !block.is_thinking());
             for call in message.calls() {
                 self.ids.remove(&call.id);

@@ -49,6 +49,15 @@ pub struct Lines<T> {
     pub end: u64,
 }
 
+/// What stands behind the last line that was visited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// See [`Lines::torn`].
+    pub torn: Option<Torn>,
+    /// See [`Lines::end`].
+    pub end: u64,
+}
+
 /// One record and where it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<T> {
@@ -263,9 +272,27 @@ impl<T: DeserializeOwned> Journal<T> {
     /// # Errors
     /// [`JournalError::Offset`] when no line begins there.
     pub fn read_from(&self, offset: u64) -> Result<Lines<T>> {
-        let mut lines = Lines { records: Vec::new(), bad: Vec::new(), torn: None, end: offset };
+        let (mut records, mut bad) = (Vec::new(), Vec::new());
+        let Tail { torn, end } = self.visit(offset, |line| match line {
+            Ok(record) => records.push(record),
+            Err(line) => bad.push(line),
+        })?;
+        Ok(Lines { records, bad, torn, end })
+    }
+
+    /// The same, one line after the other and none of them held: for a file of any size.
+    ///
+    /// # Errors
+    /// Those of [`Journal::read_from`].
+    pub fn visit(
+        &self,
+        offset: u64,
+        mut see: impl FnMut(Result<Record<T>, BadLine>),
+    ) -> Result<Tail> {
+        let mut end = offset;
         let Some((mut file, len)) = self.open_settled()? else {
-            return if offset == 0 { Ok(lines) } else { Err(self.misplaced(offset, 0)) };
+            let nothing = Tail { torn: None, end };
+            return if offset == 0 { Ok(nothing) } else { Err(self.misplaced(offset, 0)) };
         };
         if !self.begins_at(&file, offset, len)? {
             return Err(self.misplaced(offset, len));
@@ -275,22 +302,22 @@ impl<T: DeserializeOwned> Journal<T> {
         let mut text = BufReader::with_capacity(64 * 1024, file.take(len - offset));
         let (mut line, mut number) = (Vec::new(), 0);
         loop {
-            let (begin, read) = (lines.end, next_line(&mut text, &mut line).map_err(&failed)?);
+            let (begin, read) = (end, next_line(&mut text, &mut line).map_err(&failed)?);
             number += 1;
-            let Some((length, ended)) = read else { return Ok(lines) };
+            let Some((length, ended)) = read else { return Ok(Tail { torn: None, end }) };
             if !ended {
                 line.truncate(TORN_SHOWN);
-                lines.torn = Some(Torn { offset: begin, len: length, bytes: line });
-                return Ok(lines);
+                let torn = Some(Torn { offset: begin, len: length, bytes: line });
+                return Ok(Tail { torn, end });
             }
-            lines.end += length;
+            end += length;
             if line.trim_ascii().is_empty() && length <= LINE_LIMIT as u64 {
                 continue;
             }
-            match parse(&line, length) {
-                Ok(value) => lines.records.push(Record { end: lines.end, value }),
-                Err(why) => lines.bad.push(BadLine { line: number, offset: begin, why }),
-            }
+            see(match parse(&line, length) {
+                Ok(value) => Ok(Record { end, value }),
+                Err(why) => Err(BadLine { line: number, offset: begin, why }),
+            });
         }
     }
 }

@@ -7,11 +7,13 @@
 //! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
-//! 6. [`agent`]: the loop. It is shorter than this page.
+//! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
 //!
-//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`journal`]
-//! (append-only logs), [`undo`] (what was changed, and the way back), [`text`], [`secrets`], [`http`],
-//! [`models`] (what is known of each model).
+//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
+//! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
+//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`http`], [`models`] (what is
+//! known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -34,7 +36,7 @@
 pub mod message;
 pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub mod conversation;
-pub use conversation::{Conversation, Cut, INTERRUPTED, Repair};
+pub use conversation::{Conversation, Cut, INTERRUPTED, Identity, Repair};
 
 pub mod model;
 pub use model::{
@@ -47,7 +49,7 @@ pub use script::{Play, Script};
 pub mod anthropic;
 
 pub mod tool;
-pub use tool::{DynTool, Effect, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
 pub mod tools;
 
 pub mod event;
@@ -55,19 +57,31 @@ pub use event::{Decision, Event, Observer, Observers, Stop};
 pub mod hook;
 pub use hook::{Hook, Turn, Why};
 pub mod permission;
-pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Verdict};
+pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
 
 pub mod schedule;
 pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub mod gauge;
+pub use gauge::Gauge;
 
+pub mod front_matter;
+pub use front_matter::{Fault, FrontMatter};
 pub mod http;
+pub mod ids;
 pub mod journal;
+pub mod order;
 pub mod process;
+pub mod record;
+pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod state;
 pub mod text;
+pub mod transcript;
+pub use transcript::transcript;
 pub mod undo;
 pub mod workspace;
+pub use state::{StateError, StateFile};

@@ -13,6 +13,7 @@ use std::{
 };
 
 use regex::{Captures, Regex};
+use serde_json::Value;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "[secret]";
@@ -80,6 +81,26 @@ impl Secrets {
             masked = then(masked, |text| mask_urls(&shapes.url, text));
         }
         then(masked, |text| mask_keys(&shapes.key, text))
+    }
+
+    /// Masks every text in a JSON value, names of fields left out. True when something was found.
+    /// Before it is written, that is: in written JSON a secret may be escaped, and is not seen.
+    pub fn mask_json(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => match self.mask(text) {
+                Cow::Borrowed(_) => false,
+                Cow::Owned(masked) => {
+                    *text = masked;
+                    true
+                }
+            },
+            // `|` and no `any`: nothing is left out once something was found.
+            Value::Array(items) => items.iter_mut().fold(false, |hit, it| hit | self.mask_json(it)),
+            Value::Object(fields) => {
+                fields.values_mut().fold(false, |hit, it| hit | self.mask_json(it))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -216,6 +237,15 @@ mod tests {
             Secrets::new([], ["correct horse".to_owned(), " correct horse battery\n".to_owned()]);
         assert_eq!(secrets.mask("a correct horse battery b"), "a [secret] b");
         assert_eq!(secrets.mask("correct horse, correct horse"), "[secret], [secret]");
+    }
+
+    #[test]
+    fn json_is_masked_wherever_a_text_stands_also_where_writing_would_escape_it() {
+        let secrets = Secrets::new([], ["pass\"word\\1".to_owned()]);
+        let mut value = serde_json::json!({"a": ["x pass\"word\\1", 1], "b": {"c": keys()[0]}});
+        assert!(secrets.mask_json(&mut value));
+        assert_eq!(value, serde_json::json!({"a": ["x [secret]", 1], "b": {"c": "[secret]"}}));
+        assert!(!secrets.mask_json(&mut value));
     }
 
     #[test]

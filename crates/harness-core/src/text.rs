@@ -235,6 +235,14 @@ fn unfinished(bytes: &[u8]) -> usize {
     }
 }
 
+/// A number in groups of three: 1,000,000.
+pub fn digits(number: u64) -> String {
+    let digits = number.to_string();
+    let mut groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).collect();
+    groups.reverse();
+    String::from_utf8_lossy(&groups.join(&b","[..])).into_owned()
+}
+
 /// The up to three candidates that look most like `word`, best first: for "did you mean". Empty
 /// when nothing is near. Case, `-` and `_` do not count.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::event::{Event, Observers};
 use crate::message::Content;
 use crate::model::ToolSpec;
 use crate::secrets::Secrets;
+use crate::state::StateError;
 use crate::text;
 
 /// A tool as its author writes it.
@@ -71,6 +72,11 @@ pub trait Tool: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Content, ToolError>> + Send;
 }
 
+/// The input of a tool that takes none.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoInput {}
+
 /// What a call does. Gate, schedule and checkpoints judge by this, never by a tool's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -102,6 +108,13 @@ impl ToolError {
     }
 }
 
+impl From<StateError> for ToolError {
+    /// The model is told; what it does about a damaged file is its decision.
+    fn from(error: StateError) -> Self {
+        Self::tell(error)
+    }
+}
+
 /// What a call may know of its surroundings. The directory is a value: nothing is global.
 #[derive(Clone, Debug)]
 pub struct ToolContext {
@@ -120,9 +133,11 @@ pub struct ToolContext {
 }
 
 impl ToolContext {
-    /// Shows a piece of output while the call still runs.
-    pub fn progress(&self, text: impl Into<String>) {
-        let event = Event::ToolProgress { call_id: self.call_id.clone(), text: text.into() };
+    /// Shows a piece of output while the call still runs. Known secrets in it are masked, so give it
+    /// whole lines: a secret that is cut in two is not seen.
+    pub fn progress(&self, text: &str) {
+        let text = self.secrets.mask(text).into_owned();
+        let event = Event::ToolProgress { call_id: self.call_id.clone(), text };
         self.observers.tell(&self.agent, &event);
     }
 }
@@ -170,11 +185,17 @@ impl<T: Tool> DynTool for T {
     }
 }
 
+/// The most bytes that are shown of each end of a fault in an input.
+const LONGEST_FAULT: usize = 300;
+
 fn read_input<T: Tool>(input: &Map<String, Value>) -> Result<T::Input, ToolError> {
     serde_path_to_error::deserialize(input).map_err(|e| {
         let place = e.path().to_string();
         let place = if place == "." { String::new() } else { format!(" at `{place}`") };
-        ToolError::Tell(format!("the input of `{}` does not fit{place}: {}", T::NAME, e.inner()))
+        // The fault may quote the value, and that may be a whole file in the wrong field.
+        let fault = e.inner().to_string();
+        let fault = text::clip(&fault, LONGEST_FAULT, LONGEST_FAULT);
+        ToolError::Tell(format!("the input of `{}` does not fit{place}: {fault}", T::NAME))
     })
 }
 
@@ -188,6 +209,7 @@ fn schema_of<T: JsonSchema>() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     plain(&mut schema);
     if let Value::Object(fields) = &mut schema {
+        fields.shift_remove("description"); // the type's own comment is for who reads the code
         // A tool without fields still has an object for its input.
         fields.entry("type").or_insert_with(|| "object".into());
         fields.entry("properties").or_insert_with(|| Value::Object(Map::new()));

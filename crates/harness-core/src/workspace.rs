@@ -32,8 +32,8 @@ pub use cap_std::fs::Metadata;
 
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 use self::state::replace_in;
+pub use self::state::{Held, hold, read, replace, update};
 pub(crate) use self::state::{Share, lock};
-pub use self::state::{read, replace, update};
 pub use self::tree::{Found, Listing, Stamp, Wanted};
 
 /// More links than this in one path count as a loop, as in the kernel.
@@ -89,20 +89,14 @@ pub enum WorkspaceError {
         /// The path.
         path: PathBuf,
     },
-    /// A state file that cannot be understood. Its bytes stay.
-    #[error("{path:?} is damaged ({why}); move it away to begin anew")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A state file that is too large to be one.
-    #[error("{path:?} has more than {limit} bytes; move it away if it is not needed")]
+    /// A state file that is, or would be, too large to be one.
+    #[error(
+        "{path:?} is larger than a state file may be ({limit} bytes); move it away or shorten it"
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most bytes that are read.
+        /// The most bytes that are read, and so written.
         limit: u64,
     },
     /// Another process holds the lock.
@@ -112,6 +106,14 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
+    },
+    /// A lock that is kept for long is held by somebody.
+    #[error("{path:?} is in use by {}; leave it there first", by.map_or("another process".to_owned(), |by| format!("process {by}")))]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+        /// The holder's process number, if it could be read.
+        by: Option<u32>,
     },
     /// The system refused. What was there before is still there.
     #[error("cannot {action} {path:?}: {source}")]
@@ -259,7 +261,12 @@ impl Workspace {
     /// and never seen by git. An error when the workspace cannot be written, or when something
     /// else (a link, say) has that name.
     pub fn state_dir(&self) -> Result<PathBuf> {
-        let name = Path::new(".harness");
+        self.own_dir(".harness")
+    }
+
+    /// The same for a folder of another name, where a mechanism has one (`.sessions`).
+    pub fn own_dir(&self, name: &str) -> Result<PathBuf> {
+        let name = Path::new(name);
         let failed = |source| self.wrap("use", name, source);
         match self.dir.create_dir(name) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {

@@ -414,3 +414,83 @@ async fn a_hook_may_send_the_model_on() {
     assert_eq!(stop, Ok(Stop::Answered("Now it is.".to_owned())));
     assert!(transcript(conversation.messages()).contains("note: You forgot something."));
 }
+
+/// Folds everything but the last two messages before the model speaks for the third time, and later again.
+struct Fold(Mutex<Vec<usize>>);
+
+#[async_trait]
+impl Hook for Fold {
+    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        if c.messages().len() >= 5
+            && let Some(cut) = c.cut(2)
+        {
+            self.0.lock().unwrap().push(c.before(&cut).len());
+            c.fold(cut, "what happened");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_script_goes_on_with_its_next_line_after_a_fold() {
+    let mut agent = agent(
+        "  - {text: '0', calls: [{tool: echo, input: {word: value=7}}]}
+  - {text: '1', calls: [{tool: echo, input: {word: hi}}]}
+  - {text: '2', calls: [{tool: echo, input: {word: hi}}]}
+  - {text: '3', calls: [{tool: echo, input: {word: value=8}}]}
+  - {text: '4 ${n}', take: {n: 'value=(.)'}, calls: [{tool: echo, input: {word: hi}}]}
+  - {text: Done.}",
+    );
+    let folds = Arc::new(Fold(Mutex::default()));
+    agent.hooks.push(folds.clone());
+    let said = Arc::new(Said::default());
+    agent.observers.add(said.clone());
+    let (stop, conversation) = run(&agent).await;
+    assert_eq!(stop, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(*said.0.lock().unwrap(), ["0", "1", "2", "3", "4 8", "Done."]);
+    assert_eq!(*folds.0.lock().unwrap(), [3, 3, 3, 3], "a fold of each step from the third on");
+    assert_eq!(conversation.messages()[0].text(), "go");
+}
+
+#[derive(Default)]
+struct Said(Mutex<Vec<String>>);
+
+impl Observer for Said {
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::Replied(reply) = event {
+            self.0.lock().unwrap().push(reply.text());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_play_with_a_pace_says_the_same_in_its_time() {
+    let pieces = async |pace: u64| {
+        let lines = "  - {text: Two words., calls: [{tool: echo, input: {word: 'longer than one piece of input'}}]}";
+        let yaml = format!("prompt: go\npace: {pace}\nscenes:\n- lines:\n{lines}");
+        let agent = Agent::new(
+            Arc::new(Script::new(Play::from_yaml(&yaml).unwrap())),
+            std::env::temp_dir(),
+        );
+        let mut conversation = Conversation::new();
+        conversation.say("go");
+        let request = Request {
+            agent: &agent.name,
+            model: &agent.model_id,
+            max_tokens: 1,
+            system: Vec::new().into(),
+            tools: Vec::new().into(),
+            messages: conversation.messages(),
+            marks: Vec::new(),
+            extra: harness_core::models::extra(&agent.model_id),
+        };
+        let start = tokio::time::Instant::now();
+        let pieces: Vec<_> = agent.model.stream(&request).collect().await;
+        (pieces, start.elapsed().as_millis())
+    };
+    let (at_once, no_time) = pieces(0).await;
+    let (paced, time) = pieces(10).await;
+    assert_eq!(at_once, paced);
+    // Two words, two pieces of input, the reply.
+    assert_eq!((no_time, time), (0, 50));
+}

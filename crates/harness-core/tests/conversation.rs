@@ -43,6 +43,21 @@ fn judge(mut conversation: Conversation) -> Result<(), String> {
 }
 
 #[test]
+fn a_conversation_stays_itself_whatever_happens_to_it_and_a_clone_is_another() {
+    let mut c = Conversation::new();
+    let identity = c.identity();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("two")]));
+    c.say("three");
+    let cut = c.cut(1).unwrap();
+    c.fold(cut, "what happened");
+    let moved = c;
+    assert_eq!(moved.identity(), identity);
+    assert_ne!(moved.clone().identity(), identity);
+    assert_ne!(Conversation::new().identity(), Conversation::new().identity());
+}
+
+#[test]
 fn a_missing_answer_becomes_interrupted() {
     let mut c = Conversation::new();
     c.say("go");
@@ -114,6 +129,57 @@ fn a_fold_keeps_what_comes_after_and_drops_its_thinking() {
     assert!(matches!(&first[..], [Block::Note(note)] if note == "what happened"));
     assert_eq!(c.messages()[1].content, [Block::text("done")]);
     judge(c).unwrap();
+}
+
+#[test]
+fn a_fold_in_the_middle_of_a_turn_keeps_what_the_human_said_last() {
+    let mut c = Conversation::new();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("done")]));
+    c.note("news");
+    c.say("two");
+    for id in ["a", "b"] {
+        c.reply(&reply(vec![call(id)]));
+        c.answer(vec![ToolResult::done(id, "x")]);
+    }
+    let cut = c.cut(2).unwrap();
+    c.fold(cut, "what happened");
+    let first = &c.messages()[0].content;
+    assert_eq!(first[..], [Block::Note("what happened".into()), Block::text("two")]);
+    assert_eq!(c.messages()[1].content, [call("b")]);
+    let cut = c.cut(2).unwrap_or_else(|| panic!("the first message can be folded again"));
+    c.fold(cut, "all of it");
+    assert_eq!(c.messages()[0].content, [Block::Note("all of it".into()), Block::text("two")]);
+    judge(c).unwrap();
+}
+
+#[test]
+fn words_that_no_window_holds_are_shortened_and_later_thinking_goes() {
+    let mut c = Conversation::new();
+    c.say("x".repeat(100));
+    c.reply(&reply(vec![thinking(), call("a")]));
+    c.answer(vec![ToolResult::done("a", "y".repeat(100))]);
+    c.say("short");
+    c.shorten_words(50, |text| Ok::<_, ()>(format!("[{} bytes]", text.len()))).unwrap();
+    assert_eq!(c.messages()[0].content, [Block::text("[100 bytes]")]);
+    assert_eq!(c.messages()[1].content, [call("a")]);
+    assert_eq!(c.messages()[2].content[1], Block::text("short"));
+    judge(c).unwrap();
+}
+
+#[test]
+fn a_block_is_as_large_as_what_a_model_reads_in_it() {
+    let block = |value: Value| serde_json::from_value::<Block>(value).unwrap();
+    let picture = json!([{"type": "text", "text": "a"}, {"type": "image", "source": "AAAA"}]);
+    let sizes = [
+        (json!({"type": "text", "text": "four"}), 4),
+        (json!({"type": "tool_use", "id": "a", "name": "write", "input": {"a": "four"}}), 16),
+        (json!({"type": "tool_result", "tool_use_id": "a", "content": picture}), 4_801),
+        (json!({"type": "thinking", "thinking": "", "signature": "seal"}), 4),
+    ];
+    for (value, size) in sizes {
+        assert_eq!(block(value.clone()).size(), size, "{value}");
+    }
 }
 
 #[test]
@@ -199,6 +265,7 @@ enum Step {
     Answer(Vec<String>),
     Fold(usize),
     Shorten(String),
+    ShortenWords(usize),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -215,6 +282,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         prop::collection::vec("[a-c](_[12])?", 0..4).prop_map(Step::Answer),
         (0usize..6).prop_map(Step::Fold),
         "[a-c](_[12])?".prop_map(Step::Shorten),
+        (0usize..3).prop_map(Step::ShortenWords),
     ]
 }
 
@@ -240,6 +308,7 @@ proptest! {
                 Step::Answer(ids) => c.answer(ids.into_iter().map(|id| ToolResult::done(id, "x")).collect()),
                 Step::Fold(keep) => if let Some(cut) = c.cut(keep) { c.fold(cut, "summary") },
                 Step::Shorten(id) => c.shorten(&id, "[short]"),
+                Step::ShortenWords(longest) => c.shorten_words(longest, |_| Ok::<_, ()>("[short]".to_owned())).unwrap(),
             }
             prop_assert_eq!(judge(c.clone()), Ok(()));
         }

@@ -205,3 +205,14 @@ proptest! {
         prop_assert!(lines.torn.is_none());
     }
 }
+
+#[test]
+fn a_visit_sees_each_line_in_order_and_holds_none() {
+    let (_folder, path, journal) = journal();
+    add(&path, b"1\nbroken\n2\n\n3");
+    let mut seen = Vec::new();
+    let tail = journal.visit(0, |line| seen.push(line.map(|it| it.value).map_err(|it| it.line)));
+    assert_eq!(seen, [Ok(json!(1)), Err(2), Ok(json!(2))]);
+    let tail = tail.unwrap();
+    assert_eq!((tail.end, tail.torn.unwrap().bytes), (12, b"3".to_vec()));
+}

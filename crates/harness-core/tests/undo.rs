@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use harness_core::state::StateError;
 use harness_core::undo::{History, Store, Way};
 use harness_core::workspace::{
     Changes, Found, Keep, Known, Snapshot, State, Step, Wanted, Workspace, WorkspaceError,
@@ -363,7 +364,7 @@ fn a_damaged_or_newer_history_is_named_and_kept() {
     ] {
         fs::write(&index, bad).unwrap();
         let why = place.store.history().unwrap_err();
-        assert!(matches!(&why, WorkspaceError::Damaged { path, .. } if *path == index), "{why}");
+        assert!(matches!(&why, StateError::Damaged { path, .. } if *path == index), "{why}");
         assert!(place.store.update(|_| Ok(())).is_err());
         assert_eq!(fs::read_to_string(&index).unwrap(), bad);
     }

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use harness_core::workspace::{Workspace, WorkspaceError, read, replace, update};
+use harness_core::workspace::{Workspace, WorkspaceError, hold, read, replace, update};
 use tempfile::TempDir;
 
 /// A folder `ws` with some files, beside a file `secret` that must not be reached.
@@ -287,6 +287,33 @@ fn eight_threads_update_one_file_and_lose_nothing() {
 }
 
 #[test]
+fn a_text_is_kept_once_under_the_name_of_its_content() {
+    let (_keep, root, workspace) = playground();
+    let path = workspace.keep("compacted", "a long story").unwrap();
+    assert_eq!(workspace.keep("compacted", "a long story").unwrap(), path);
+    assert_ne!(workspace.keep("compacted", "another one").unwrap(), path);
+    assert_eq!(fs::read_to_string(root.join(&path)).unwrap(), "a long story");
+    assert_eq!(names(&root.join(".harness/compacted")).len(), 2);
+    assert!(root.join(".harness/.gitignore").exists());
+}
+
+#[test]
+fn a_state_file_of_a_workspace_is_no_way_out_of_it() {
+    let (_keep, root, workspace) = playground();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("profile"), "mine").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("profile"), root.join("memory.md")).unwrap();
+    let refused = workspace.update("memory.md", |_| Ok::<_, WorkspaceError>(b"yours".to_vec()));
+    assert!(matches!(refused, Err(WorkspaceError::Outside { .. })));
+    assert!(matches!(workspace.read("memory.md"), Err(WorkspaceError::Outside { .. })));
+    assert_eq!(fs::read_to_string(outside.path().join("profile")).unwrap(), "mine");
+    workspace
+        .update("own.md", |old| Ok::<_, WorkspaceError>(old.unwrap_or(b"new".to_vec())))
+        .unwrap();
+    assert_eq!(workspace.read("own.md").unwrap().unwrap(), b"new");
+}
+
+#[test]
 fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
     let (_top, root, _) = playground();
     symlink("a.txt", root.join("link")).unwrap();
@@ -303,4 +330,20 @@ fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
     let big = File::create(root.join("big")).unwrap();
     big.set_len(65 << 20).unwrap();
     assert!(matches!(read(root.join("big")), Err(WorkspaceError::TooLarge { .. })));
+}
+
+#[test]
+fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("it.lock");
+    let held = hold(&path).unwrap();
+    let error = hold(&path).unwrap_err();
+    assert!(
+        matches!(error, WorkspaceError::InUse { by: Some(by), .. } if by == std::process::id())
+    );
+    assert!(error.to_string().ends_with("; leave it there first"), "{error}");
+    drop(held);
+    hold(&path).unwrap();
+    symlink(&path, folder.path().join("link.lock")).unwrap();
+    assert!(hold(folder.path().join("link.lock")).is_err(), "a link leads to somebody's file");
 }

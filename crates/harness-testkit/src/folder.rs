@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use harness_core::Play;
+
 /// A temporary folder; gone when dropped.
 #[derive(Debug)]
 pub struct Folder {
@@ -34,6 +36,18 @@ impl Folder {
         folder.git(&["init", "--quiet", "--initial-branch=main"]);
         folder.write("README.md", "A repository for tests.\n");
         folder.commit("First commit");
+        folder
+    }
+
+    /// One that holds what a play sets up.
+    pub fn for_play(play: &Play) -> Self {
+        let folder = if play.setup.git { Self::git_repo() } else { Self::new() };
+        for (path, content) in &play.setup.files {
+            folder.write(path, content);
+        }
+        if play.setup.git && !play.setup.files.is_empty() {
+            folder.commit("Start");
+        }
         folder
     }
 

@@ -17,6 +17,7 @@
 //! | [`server`] | the server itself |
 //! | [`witness`] | the same checks around any `Model`, without a network |
 //! | [`stage`] | an agent in a folder of its own, for a lesson's test |
+//! | [`program`] | a session's binary, started as its user starts it |
 //! | [`transcript`] | a conversation as a readable play, for snapshots |
 //! | [`folder`] | temporary folders, real git repositories, clean environments |
 //! | [`pty`] | a program in a real terminal of a given size |
@@ -35,6 +36,7 @@ pub mod faults;
 pub mod folder;
 pub mod gates;
 pub mod history;
+pub mod program;
 pub mod pty;
 pub mod raw;
 mod routes;
@@ -42,7 +44,6 @@ pub mod rules;
 pub mod server;
 pub mod sse;
 pub mod stage;
-pub mod transcript;
 pub mod usage;
 pub mod witness;
 
@@ -50,10 +51,15 @@ pub use answers::{Answer, Answers};
 pub use faults::{Fault, When};
 pub use folder::{Folder, scrubbed, skip};
 pub use history::History;
+pub use program::Program;
 pub use pty::{Key, Terminal};
 pub use rules::{Endpoint, Refusal, Rules};
 pub use server::{Recorded, StrictServer};
 pub use stage::Stage;
-pub use transcript::transcript;
 pub use usage::{Clock, PromptCache};
 pub use witness::Witness;
+
+/// The whole of a conversation as a play that a person can read: [`harness_core::transcript`].
+pub fn transcript(messages: &[harness_core::Message]) -> String {
+    harness_core::transcript(messages, usize::MAX)
+}

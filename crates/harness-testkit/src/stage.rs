@@ -26,13 +26,7 @@ impl Stage {
     /// Sets the stage for a play: `LESSON.play`, or lines written in the test.
     pub fn new(play: &str) -> Self {
         let play = Play::from_yaml(play).expect("the play can be read");
-        let folder = if play.setup.git { Folder::git_repo() } else { Folder::new() };
-        for (path, content) in &play.setup.files {
-            folder.write(path, content);
-        }
-        if play.setup.git && !play.setup.files.is_empty() {
-            folder.commit("Start");
-        }
+        let folder = Folder::for_play(&play);
         let prompts = play.prompt.clone();
         let witness = Witness::new(Script::new(play));
         let cwd = folder.path().canonicalize().expect("a folder");

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use harness_testkit::{Folder, scrubbed};
 
 /// The program, working in this folder. Cargo builds examples before it runs tests.
-pub fn every_seam(folder: &Folder) -> Command {
+pub(crate) fn every_seam(folder: &Folder) -> Command {
     let test = std::env::current_exe().unwrap();
     let program: PathBuf = test.parent().unwrap().parent().unwrap().join("examples/every_seam");
     let mut command = scrubbed(program, folder.path());
@@ -17,7 +17,7 @@ pub fn every_seam(folder: &Folder) -> Command {
 
 /// Runs it to its end on this input.
 #[allow(dead_code, reason = "not every test file needs it")]
-pub fn piped(mut command: Command, input: &str) -> Output {
+pub(crate) fn piped(mut command: Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // It may leave before it has read everything.

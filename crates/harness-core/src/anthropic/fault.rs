@@ -145,9 +145,8 @@ impl Failure {
         let error = error.without_url();
         let tls = chain(&error).any(|cause| cause.is::<rustls::Error>());
         let retry = !tls && !error.is_builder();
-        let mut told: Vec<String> = chain(&error).map(ToString::to_string).collect();
-        told.dedup();
-        let told = told.join(": ");
+        // The outer errors only say that a request failed; the innermost says why.
+        let told = chain(&error).last().map(ToString::to_string).unwrap_or_default();
         Self::new(Cause::Unreachable, clip(&told), retry)
     }
 

@@ -1,7 +1,7 @@
 //! `bash`: a shell line, with its exit code, the head and tail of its output, and a file for the rest.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use schemars::JsonSchema;
@@ -12,6 +12,9 @@ use crate::process::{End, Finished, Limits, Prepared};
 use crate::text;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::workspace::Workspace;
+
+/// The most bytes of a line that are held back until its end comes.
+const LONGEST: usize = 64 * 1024;
 
 /// What `bash` takes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -39,9 +42,9 @@ impl Tool for Bash {
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
         let child =
             Prepared::shell(&input.command, &cx.cwd, &cx.secrets).map_err(ToolError::tell)?;
-        let mut stripper = text::Stripper::default();
-        let progress = |bytes: &[u8]| cx.progress(stripper.push(&String::from_utf8_lossy(bytes)));
-        let limits = Limits { spill: spill(cx), ..Limits::default() };
+        let limits = Limits { spill: spill(&cx.cwd), ..Limits::default() };
+        let mut watch = Watch::new(cx, &limits);
+        let progress = |bytes: &[u8]| watch.push(bytes);
         let finished = child.run(limits, &cx.cancel, progress).await.map_err(ToolError::tell)?;
         let report = report(&finished, cx);
         match finished.end {
@@ -51,11 +54,52 @@ impl Tool for Bash {
     }
 }
 
-/// Where the whole of a long output goes. A workspace that cannot be written has no such place.
-fn spill(cx: &ToolContext) -> Option<PathBuf> {
-    let folder = cx.cwd.join(".harness");
+/// Where the whole of a long output goes; nowhere, if something that is no folder has that name (a
+/// link, say, that leads somewhere else).
+fn spill(cwd: &Path) -> Option<PathBuf> {
+    let folder = cwd.join(".harness").join("output");
+    let taken = |path: &Path| path.symlink_metadata().is_ok_and(|found| !found.is_dir());
+    if folder.ancestors().take(2).any(taken) {
+        return None;
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Some(folder.join("output").join(format!("bash-{}.txt", now.as_nanos())))
+    Some(folder.join(format!("bash-{}.txt", now.as_nanos())))
+}
+
+/// Shows output while it comes: whole lines, so that neither a character nor a secret is cut in two.
+struct Watch<'a> {
+    cx: &'a ToolContext,
+    stripper: text::Stripper,
+    line: Vec<u8>,
+    /// How many bytes more fit into the result; `None` once the spill file was begun.
+    room: Option<usize>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(cx: &'a ToolContext, limits: &Limits) -> Self {
+        let room = Some(limits.head + limits.tail);
+        Self { cx, stripper: text::Stripper::default(), line: Vec::new(), room }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.room {
+            self.room = room.checked_sub(bytes.len());
+            if self.room.is_none() {
+                // The spill file is about to be made. Mark its folder as ours before it is there, so
+                // that not even the running command can add it to git. A folder that cannot be marked
+                // cannot be written either, and the report says that.
+                let _ = Workspace::open(&self.cx.cwd).and_then(|workspace| workspace.state_dir());
+            }
+        }
+        self.line.extend_from_slice(bytes);
+        if let Some(end) = self.line.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')) {
+            let lines: Vec<u8> = self.line.drain(..=end).collect();
+            self.cx.progress(&self.stripper.push(&String::from_utf8_lossy(&lines)));
+        }
+        if self.line.len() > LONGEST {
+            self.line.clear(); // nobody watches a line like that; the result has it
+        }
+    }
 }
 
 fn report(finished: &Finished, cx: &ToolContext) -> String {
@@ -64,12 +108,14 @@ fn report(finished: &Finished, cx: &ToolContext) -> String {
         report.push_str("(no output)");
     }
     if let Some(file) = &finished.spilled {
-        // The folder is made by the run; this marks it as ours, so that git never sees it.
-        let _ = Workspace::open(&cx.cwd).and_then(|workspace| workspace.state_dir());
         let shown = file.strip_prefix(&cx.cwd).unwrap_or(file);
         let _ = write!(report, "\n[all {} bytes are in {}]", finished.total, shown.display());
     }
+    let Limits { head, tail, .. } = Limits::default();
     if let Some(fault) = &finished.spill_fault {
+        let _ = write!(report, "\n[the whole output could not be kept: {fault}]");
+    } else if finished.spilled.is_none() && finished.total > (head + tail) as u64 {
+        let fault = "`.harness` is in the way; move it away";
         let _ = write!(report, "\n[the whole output could not be kept: {fault}]");
     }
     let ending = match finished.end {

@@ -3,6 +3,7 @@
 //! The text must occur exactly once, so that an edit cannot hit the wrong place. Line ends and a byte
 //! order mark stay as they are: a model writes `\n`, and a file with `\r\n` keeps its own.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::message::Content;
+use crate::text;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::tools::{blocking, workspace};
 
@@ -17,6 +19,8 @@ use crate::tools::{blocking, workspace};
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// Lines shown around a change.
 const AROUND: usize = 2;
+/// The most bytes of a line that are shown.
+const LONGEST: usize = 500;
 
 /// What `edit` takes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -89,15 +93,12 @@ fn edited(text: &str, input: &Input) -> Result<Edited, String> {
     if input.old_string == input.new_string {
         return Err("old_string and new_string are the same".to_owned());
     }
-    let (mut old, mut new) = (input.old_string.clone(), input.new_string.clone());
-    if !text.contains(&old) && text.contains("\r\n") {
-        (old, new) = (with_carriage_returns(&old), with_carriage_returns(&new));
-    }
-    let Some(first) = text.find(&old) else { return Err(missing(text, &input.old_string)) };
-    let count = text.matches(&old).count();
+    let (old, new) = in_line_ends_of(text, &input.old_string, &input.new_string);
+    let Some(first) = text.find(&*old) else { return Err(missing(text, &input.old_string)) };
+    let count = text.matches(&*old).count();
     if count > 1 && !input.replace_all {
         let lines: Vec<String> = text
-            .match_indices(&old)
+            .match_indices(&*old)
             .take(5)
             .map(|(at, _)| (text[..at].matches('\n').count() + 1).to_string())
             .collect();
@@ -106,21 +107,44 @@ fn edited(text: &str, input: &Input) -> Result<Edited, String> {
             lines.join(", ")
         ));
     }
-    Ok(Edited { text: text.replace(&old, &new), count, first })
+    // A short text that occurs a million times can be replaced by a long one.
+    let len = (text.len() - count * old.len()) as u128 + count as u128 * new.len() as u128;
+    if len > u128::from(LARGEST) {
+        return Err(format!("the file would have {len} bytes, which is too large"));
+    }
+    Ok(Edited { text: text.replace(&*old, &new), count, first })
 }
 
-fn with_carriage_returns(text: &str) -> String {
-    text.replace("\r\n", "\n").replace('\n', "\r\n")
+/// A model writes `\n`; where the file has `\r\n`, that is meant. One that writes `\r` itself is taken at
+/// its word, and so is a text that is in the file exactly as written.
+fn in_line_ends_of<'a>(text: &str, old: &'a str, new: &'a str) -> (Cow<'a, str>, Cow<'a, str>) {
+    let written = (Cow::Borrowed(old), Cow::Borrowed(new));
+    let crlf = |text: &str| Cow::Owned(text.replace('\n', "\r\n"));
+    if old.contains('\r') || new.contains('\r') {
+        return written;
+    }
+    match old.contains('\n') {
+        true if !text.contains(old) => (crlf(old), crlf(new)),
+        false if 2 * text.matches("\r\n").count() > text.matches('\n').count() => {
+            (written.0, crlf(new))
+        }
+        _ => written,
+    }
 }
 
-/// Why nothing was found: most often it is white space.
+/// Why nothing was found: most often it is white space, or the numbers that `read` shows.
 fn missing(text: &str, old: &str) -> String {
     let bare = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let wanted = bare(old);
-    let first = wanted.split(' ').next().unwrap_or_default();
-    let near = text.lines().position(|line| {
-        !first.is_empty() && bare(line).starts_with(&bare(old.lines().next().unwrap_or_default()))
-    });
+    let numbered = |line: &str| {
+        line.split_once('\t').is_some_and(|(number, _)| number.trim().parse::<u64>().is_ok())
+    };
+    if old.lines().all(numbered) {
+        return "old_string is not in the file; leave out the line numbers that read shows"
+            .to_owned();
+    }
+    let wanted = old.lines().map(bare).find(|line| !line.is_empty());
+    let near =
+        wanted.and_then(|wanted| text.lines().position(|line| bare(line).starts_with(&wanted)));
     match near {
         Some(at) => format!(
             "old_string is not in the file as written; line {} looks like its beginning: compare white space and read it again",
@@ -137,7 +161,7 @@ fn around(text: &str, at: usize, new: &str) -> String {
     let count = new.matches('\n').count() + 1 + (line - from) + AROUND;
     let mut shown = String::new();
     for (number, line) in text.lines().enumerate().skip(from).take(count.min(40)) {
-        let _ = writeln!(shown, "{:>6}\t{line}", number + 1);
+        let _ = writeln!(shown, "{:>6}\t{}", number + 1, text::clip(line, LONGEST, 0));
     }
     shown
 }

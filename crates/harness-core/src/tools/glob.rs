@@ -3,7 +3,7 @@
 use globset::GlobBuilder;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::message::Content;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
@@ -31,18 +31,23 @@ impl Tool for Glob {
     type Input = Input;
 
     fn effect(&self, input: &Input) -> Effect {
-        Effect::Reads(vec![fixed_part(&input.pattern)])
+        Effect::Reads(vec![split(&input.pattern).0])
     }
 
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
         let (workspace, cancel) = (workspace(cx)?, cx.cancel.clone());
         blocking(move || {
-            let pattern = input.pattern.trim_start_matches("./");
-            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+            let (folder, rest) = split(&input.pattern);
+            // Where the folder really is: absolute, through `..` or a link, it is all the same.
+            let start = workspace.resolve(folder).map_err(ToolError::tell)?;
+            let pattern = match start == Path::new(".") {
+                true => rest,
+                false => format!("{}/{rest}", globset::escape(&start.to_string_lossy())),
+            };
+            let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
             let matcher = glob
                 .map_err(|e| ToolError::Tell(format!("cannot use that pattern: {e}")))?
                 .compile_matcher();
-            let start = workspace.resolve(fixed_part(pattern)).map_err(ToolError::tell)?;
             let (mut paths, mut more) = (Vec::new(), 0);
             walk::files(&workspace, &start, None, &cancel, |path| {
                 if matcher.is_match(&path) {
@@ -70,14 +75,16 @@ impl Tool for Glob {
     }
 }
 
-/// The folders that a pattern names without wildcards: where the walk can start.
-fn fixed_part(pattern: &str) -> PathBuf {
-    let fixed: PathBuf = Path::new(pattern)
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
-        .collect();
+/// The folder that a pattern names without wildcards, where the walk can start, and the rest of it.
+fn split(pattern: &str) -> (PathBuf, String) {
+    let parts: Vec<Component<'_>> = Path::new(pattern).components().collect();
+    let is_wild = |part: &Component<'_>| {
+        part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{', '\\'])
+    };
     // A pattern without wildcards names a file; the walk starts in its folder.
-    let folder =
-        if fixed == Path::new(pattern) { fixed.parent().map(Path::to_owned) } else { Some(fixed) };
-    folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| PathBuf::from("."))
+    let wild = parts.iter().position(is_wild).unwrap_or(parts.len().saturating_sub(1));
+    let folder: PathBuf = parts[..wild].iter().collect();
+    let rest: PathBuf = parts[wild..].iter().collect();
+    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+    (folder, rest.to_string_lossy().into_owned())
 }

@@ -1,7 +1,10 @@
 //! `grep`: where a pattern occurs, by ripgrep's own parts, in this process.
 
+use std::borrow::Cow;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
+use grep_matcher::Matcher as _;
 use grep_regex::RegexMatcher;
 use grep_searcher::sinks::Lossy;
 use grep_searcher::{BinaryDetection, SearcherBuilder};
@@ -10,10 +13,9 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::message::Content;
-use crate::text;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
 use crate::tools::{blocking, walk, workspace};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, WorkspaceError};
 
 /// The most lines of one answer.
 const MOST: usize = 250;
@@ -59,6 +61,8 @@ impl Tool for Grep {
     }
 }
 
+type Opened = Result<(File, Metadata), WorkspaceError>;
+
 fn search(
     workspace: &Workspace,
     input: &Input,
@@ -72,16 +76,14 @@ fn search(
         .line_number(true)
         .build();
     let mut found = Found::default();
-    let mut in_file = |path: &Path, found: &mut Found| -> Result<(), ToolError> {
-        let (file, _) = workspace.open_beneath(path).map_err(ToolError::tell)?;
+    let mut in_file = |path: &Path, file: Opened, found: &mut Found| -> Result<(), ToolError> {
+        let (file, _) = file.map_err(ToolError::tell)?;
         let (shown, before) = (path.display(), found.count);
         let searched = searcher.search_file(
             &matcher,
             &file,
             Lossy(|number, line| {
-                found.add(|| {
-                    format!("{shown}:{number}: {}", text::clip(line.trim_end(), LONGEST, 0))
-                });
+                found.add(|| format!("{shown}:{number}: {}", excerpt(&matcher, line.trim_end())));
                 Ok(!cancel.is_cancelled())
             }),
         );
@@ -96,15 +98,29 @@ fn search(
         let depth = if input.recursive { None } else { Some(1) };
         walk::files(workspace, &start, depth, cancel, |path| {
             // One file that cannot be read does not spoil the search.
-            if let Err(ToolError::Tell(why)) = in_file(&path, &mut found) {
+            let file = workspace.open_beneath(&path);
+            if let Err(ToolError::Tell(why)) = in_file(&path, file, &mut found) {
                 found.faults.push(why);
             }
             Ok(())
         })?;
     } else {
-        in_file(&start, &mut found)?;
+        in_file(&start, workspace.open_read(&start), &mut found)?;
     }
     Ok(found.report(&input.pattern))
+}
+
+/// The line, or the part of a long one that the match stands in.
+fn excerpt<'a>(matcher: &RegexMatcher, line: &'a str) -> Cow<'a, str> {
+    if line.len() <= LONGEST {
+        return Cow::Borrowed(line);
+    }
+    let at = matcher.find(line.as_bytes()).ok().flatten().map_or(0, |found| found.start());
+    let from = line.floor_char_boundary(at.saturating_sub(LONGEST / 4));
+    let to = line.floor_char_boundary(from + LONGEST);
+    let (before, after) =
+        (if from > 0 { "… " } else { "" }, if to < line.len() { " …" } else { "" });
+    Cow::Owned(format!("{before}{}{after}", &line[from..to]))
 }
 
 #[derive(Default)]

@@ -29,8 +29,11 @@ fn workspace(cx: &ToolContext) -> Result<Workspace, ToolError> {
     Workspace::open(&cx.cwd).map_err(ToolError::tell)
 }
 
-/// Runs what reads or writes files on a thread that may block.
-async fn blocking<T: Send + 'static>(
+/// Runs what reads or writes files, or waits for a lock, on a thread that may block.
+///
+/// # Errors
+/// Those of the work.
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::History;
-use crate::workspace::{self, Keep, Workspace, WorkspaceError};
+use crate::state::{StateError, StateFile};
+use crate::workspace::{Keep, Workspace, WorkspaceError};
 
 /// Bytes that nobody needs are kept for so long all the same.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -23,11 +24,9 @@ pub type Hash = fn(&[u8]) -> String;
 #[derive(Debug, Clone)]
 pub struct Store {
     blobs: PathBuf,
-    index: PathBuf,
+    index: StateFile<History>,
     hash: Hash,
 }
-
-type Result<T, E = WorkspaceError> = std::result::Result<T, E>;
 
 impl Store {
     /// Opens the store of a workspace, `.harness/checkpoints` in it; makes it where there is none. It is
@@ -35,63 +34,59 @@ impl Store {
     ///
     /// # Errors
     /// The folder cannot be made, or is a link.
-    pub fn open(workspace: &Workspace, hash: Hash) -> Result<Self> {
+    pub fn open(workspace: &Workspace, hash: Hash) -> Result<Self, WorkspaceError> {
         let folder = workspace.state_dir()?.join("checkpoints");
-        let (blobs, index) = (folder.join("blobs"), folder.join("index.json"));
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&blobs);
-        match made.and_then(|()| fs::canonicalize(&blobs)) {
-            Ok(real) if real == blobs => Ok(Self { blobs, index, hash }),
-            Ok(_) => Err(failed("use", &blobs, io::Error::other("it is behind a link"))),
-            Err(source) => Err(failed("use", &blobs, source)),
+        let blobs = folder.join("blobs");
+        let index = StateFile::new(folder.join("index.json")).checked(History::check);
+        let failed = |source| WorkspaceError::Io { action: "use", path: blobs.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&blobs).map_err(failed)?;
+        if fs::canonicalize(&blobs).map_err(failed)? != blobs {
+            return Err(failed(io::Error::other("it is behind a link")));
         }
+        Ok(Self { blobs, index, hash })
     }
 
     /// The history as it is now.
     ///
     /// # Errors
-    /// [`WorkspaceError::Damaged`] when it cannot be read; its bytes stay.
-    pub fn history(&self) -> Result<History> {
-        self.parse(workspace::read(&self.index)?.as_deref())
+    /// It is damaged; its bytes stay.
+    pub fn history(&self) -> Result<History, StateError> {
+        self.index.load()
     }
 
     /// Changes the history, as one step for all processes. What a new change needs is on disk before the
-    /// change is. An error of `change` leaves the history as it is.
+    /// change is.
     ///
     /// # Errors
-    /// It is damaged, or cannot be written, or those of `change`.
-    pub fn update<T>(&self, change: impl FnOnce(&mut History) -> Result<T>) -> Result<T> {
-        let mut done = Err(failed("update", &self.index, io::ErrorKind::Interrupted.into()));
-        workspace::update(&self.index, |old| {
-            let mut history = self.parse(old.as_deref())?;
+    /// It is damaged, or cannot be written, or `change` gave a reason. It stays as it was.
+    pub fn update<T>(
+        &self,
+        change: impl FnOnce(&mut History) -> Result<T, String>,
+    ) -> Result<T, StateError> {
+        self.index.change(|history| {
             let (made, first) = (history.made, history.first());
-            done = Ok(change(&mut history)?);
+            let done = change(history)?;
             for path in history.names(made).map(|name| self.blobs.join(name)) {
                 let synced = File::open(&path).and_then(|file| file.sync_all());
-                synced.map_err(|source| failed("keep", &path, source))?;
+                synced.map_err(|why| format!("cannot keep {}: {why}", path.display()))?;
             }
             if first.is_some() && first != history.first() {
-                self.sweep(&history)?;
+                let swept = self.sweep(history);
+                swept.map_err(|why| format!("cannot sweep {}: {why}", self.blobs.display()))?;
             }
-            serde_json::to_vec(&history).map_err(|error| failed("write", &self.index, error.into()))
-        })?;
-        done
-    }
-
-    fn parse(&self, bytes: Option<&[u8]>) -> Result<History> {
-        let history = bytes.map_or_else(|| Ok(History::default()), History::parse);
-        history.map_err(|why| WorkspaceError::Damaged { path: self.index.clone(), why })
+            Ok(done)
+        })
     }
 
     /// Removes bytes that no change needs any more. Those of the last day stay: a call that still runs
     /// may have kept them.
-    fn sweep(&self, history: &History) -> Result<()> {
+    fn sweep(&self, history: &History) -> io::Result<()> {
         let needed: HashSet<&str> = history.names(0).collect();
-        let swept = |source| failed("sweep", &self.blobs, source);
-        for entry in fs::read_dir(&self.blobs).map_err(swept)? {
-            let entry = entry.map_err(swept)?;
-            let is_needed = entry.file_name().to_str().is_some_and(|name| needed.contains(name));
-            if !is_needed && age(&entry.path()) > Some(DAY) {
-                fs::remove_file(entry.path()).map_err(swept)?;
+        for entry in fs::read_dir(&self.blobs)? {
+            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            let is_needed = name.to_str().is_some_and(|name| needed.contains(name));
+            if !is_needed && age(&path) > Some(DAY) {
+                fs::remove_file(path)?;
             }
         }
         Ok(())
@@ -134,8 +129,4 @@ impl Keep for Store {
 fn age(path: &Path) -> Option<Duration> {
     let written = fs::metadata(path).and_then(|file| file.modified()).ok()?;
     Some(SystemTime::now().duration_since(written).unwrap_or_default())
-}
-
-fn failed(action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
-    WorkspaceError::Io { action, path: path.to_owned(), source }
 }

@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File},
-    hash::{BuildHasher, RandomState},
-    io::{self, Write},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -15,17 +15,52 @@ use cap_std::{
 };
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown};
 
-use super::{Result, WorkspaceError, bounded, error, regular};
+use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
 /// So long a lock is waited for. Who holds it for longer is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes of a small state file.
 const STATE_LIMIT: u64 = 64 * 1024 * 1024;
 
+impl Workspace {
+    /// Reads one small state file, as [`read`] does. A link that leads out is refused.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
+        read(self.absolute(self.resolve(path)?))
+    }
+
+    /// Changes one small state file, as [`update`] does. A link that leads out is refused.
+    ///
+    /// # Errors
+    /// Those of [`update`].
+    pub fn update<E: From<WorkspaceError>>(
+        &self,
+        path: impl AsRef<Path>,
+        change: impl FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        update(self.absolute(self.resolve(path)?), change)
+    }
+
+    /// Keeps a text in a folder under `.harness`, in a file that is named by its content, and returns
+    /// the path. The same text twice is one file.
+    pub fn keep(&self, folder: &str, text: &str) -> Result<PathBuf> {
+        self.state_dir()?;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let path = format!(".harness/{folder}/{:016x}.txt", hasher.finish());
+        self.write_atomic(path, text.as_bytes())
+    }
+}
+
 /// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic). For the
 /// harness's own files; paths that a model names go through a `Workspace`.
+///
+/// # Errors
+/// [`WorkspaceError::TooLarge`] for more than [`read`] would read again; else the system's.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let (path, folder, name) = place(path.as_ref())?;
+    if bytes.len() as u64 > STATE_LIMIT {
+        return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
+    }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes, None)
 }
@@ -77,6 +112,43 @@ pub fn update<E: From<WorkspaceError>>(
         replace(&path, &new)?;
     }
     Ok(())
+}
+
+/// A lock that is held until this is dropped, or until its process has ended, however it ended.
+#[derive(Debug)]
+pub struct Held {
+    _file: File,
+}
+
+/// Takes the lock that this file stands for, without waiting: for what one process keeps open as long
+/// as it runs. The file stays when the lock is given back (see [`update`]) and holds the number of the
+/// process that had it last.
+///
+/// # Errors
+/// [`WorkspaceError::InUse`] when another process, or another holder in this one, has it.
+pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
+    let path = path.as_ref();
+    let failed = |source| error("lock", path, source);
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW).bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags).open(path);
+    let mut file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut by = String::new();
+            let _ = file.take(20).read_to_string(&mut by);
+            return Err(WorkspaceError::InUse {
+                path: path.to_owned(),
+                by: by.trim().parse().ok(),
+            });
+        }
+    }
+    let number = format!("{}\n", std::process::id());
+    file.set_len(0).and_then(|()| file.write_all(number.as_bytes())).map_err(failed)?;
+    Ok(Held { _file: file })
 }
 
 /// Whether others may hold a lock too.

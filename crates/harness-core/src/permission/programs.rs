@@ -1,0 +1,307 @@
+//! What is known of programs: with which arguments they only look, and which words name files.
+//!
+//! "Read-only" is never a property of a program alone: `find -delete`, `sort -o`, `sed w`, `date -s`
+//! and `git branch -D` all belong to programs that people call harmless. So each program here comes
+//! with the arguments it may have, and what is not listed is not known.
+
+use regex::Regex;
+
+use super::expand::{Sure, Word};
+use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSIONED};
+use super::git;
+use super::unwrap::{EXEC, Layer};
+
+/// May this variable be set for a command without a question? Never one that chooses programs,
+/// libraries, pagers or configuration.
+pub(crate) fn is_harmless_env(name: &str) -> bool {
+    HARMLESS_ENV.contains(&name)
+}
+
+/// What is known of programs, with the patterns it needs compiled once.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    sed: Regex,
+}
+
+impl Programs {
+    pub(crate) fn new() -> Result<Self, regex::Error> {
+        let address = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
+        let replace: Vec<String> = ["/", "|", "#", ",", ":", "@"]
+            .map(|d| {
+                let d = regex::escape(d);
+                format!(r"s{d}(?:[^{d}\\\n]|\\[^\n])*{d}(?:[^{d}\\\n]|\\[^\n])*{d}[gpIi0-9]*")
+            })
+            .to_vec();
+        let one = format!(r"(?:{address}(?:,[+~]?{address})?)?!?(?:[pdq=]|{})", replace.join("|"));
+        Ok(Self { sed: Regex::new(&format!(r"^\s*{one}\s*(?:[;\n]\s*{one}\s*)*;?\s*$"))? })
+    }
+
+    /// Does this command only look? Its redirects and environment are judged elsewhere.
+    pub(crate) fn only_looks(&self, layer: &Layer) -> bool {
+        let Some((program, args)) = layer.words.split_first() else { return false };
+        // `./ls` and `/tmp/ls` are not `ls`.
+        let folder = &program.text[..program.text.len() - layer.name().len()];
+        if program.sure != Sure::Known
+            || program.wild && !program.text.starts_with('[')
+            || !(folder.is_empty() || SYSTEM.contains(&folder))
+        {
+            return false;
+        }
+        let name = layer.name();
+        if SPEAK.contains(&name) {
+            return true;
+        }
+        if VERSIONED.contains(&name) && asks_version(name, args) {
+            return true;
+        }
+        if READ.contains(&name) {
+            // `test -v 'a[$(x)]'` and `[[ x -eq y ]]` compute, and computing can run commands.
+            let computes = |word: &Word| {
+                matches!(
+                    word.text.as_str(),
+                    "-v" | "-R" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"
+                )
+            };
+            let number = |word: &Word| word.text.parse::<i64>().is_ok();
+            return match name {
+                "test" | "[" => !args.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R")),
+                "[[" => {
+                    !args.iter().any(computes)
+                        || args.iter().all(|word| {
+                            word.sure == Sure::Known
+                                && (computes(word) && !word.text.eq("-v")
+                                    || number(word)
+                                    || word.text == "]]")
+                        })
+                }
+                // `ps e` shows the environment of every process.
+                "ps" if args
+                    .iter()
+                    .any(|word| !word.text.starts_with('-') && word.text.contains('e')) =>
+                {
+                    false
+                }
+                _ => args.iter().all(|word| word.sure <= Sure::Listed),
+            };
+        }
+        if name == "printf" {
+            return args
+                .first()
+                .is_some_and(|word| word.sure == Sure::Known && !word.text.starts_with('-'));
+        }
+        if args.iter().any(|word| word.sure != Sure::Known) {
+            return false;
+        }
+        match name {
+            "git" => git::only_looks(args),
+            "find" => finds(args),
+            "sed" => self.sed(args),
+            "awk" | "gawk" | "mawk" => awk(args),
+            "rg" => !args.iter().any(|word| {
+                word.text.starts_with("--pre") || word.text.starts_with("--hostname-bin")
+            }),
+            "command" => args.first().is_some_and(|word| matches!(word.text.as_str(), "-v" | "-V")),
+            _ => listed_options(name, args),
+        }
+    }
+
+    fn sed(&self, args: &[Word]) -> bool {
+        let (mut script, mut at) = (false, 0);
+        while let Some(word) = args.get(at) {
+            at += 1;
+            match word.text.as_str() {
+                "-n" | "-E" | "-r" | "-s" | "-u" | "-z" | "--quiet" | "--silent"
+                | "--regexp-extended" => {}
+                "-e" | "-ne" | "--expression" => {
+                    if !args.get(at).is_some_and(|word| self.sed.is_match(&word.text)) {
+                        return false;
+                    }
+                    (script, at) = (true, at + 1);
+                }
+                option if option.starts_with('-') && option.len() > 1 => return false,
+                text if !script => {
+                    if !self.sed.is_match(text) {
+                        return false;
+                    }
+                    script = true;
+                }
+                _ => {}
+            }
+        }
+        script
+    }
+}
+
+/// Only the spellings with which a program says its version and ends: `bash -v` would read a script.
+fn asks_version(name: &str, args: &[Word]) -> bool {
+    let [Word { text, sure: Sure::Known, .. }] = args else { return false };
+    match text.as_str() {
+        "--version" => true,
+        "-V" => matches!(
+            name,
+            "rustc"
+                | "cargo"
+                | "python"
+                | "python2"
+                | "python3"
+                | "pip"
+                | "pip3"
+                | "ssh"
+                | "curl"
+                | "wget"
+                | "rg"
+                | "fd"
+        ),
+        "-v" => matches!(
+            name,
+            "node"
+                | "npm"
+                | "yarn"
+                | "pnpm"
+                | "perl"
+                | "ruby"
+                | "gem"
+                | "php"
+                | "mvn"
+                | "gradle"
+                | "redis-server"
+        ),
+        "-version" => matches!(name, "java" | "javac" | "ffmpeg"),
+        "version" => matches!(
+            name,
+            "go" | "cargo"
+                | "docker"
+                | "podman"
+                | "kubectl"
+                | "helm"
+                | "terraform"
+                | "git"
+                | "npm"
+                | "zig"
+                | "openssl"
+        ),
+        _ => false,
+    }
+}
+
+fn finds(args: &[Word]) -> bool {
+    let mut args = args.iter();
+    while let Some(word) = args.next() {
+        let text = word.text.as_str();
+        if EXEC.contains(&text) {
+            args.next(); // judged by itself
+            continue;
+        }
+        let number =
+            text.get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if text.starts_with('-') && !number && !TESTS.contains(&text) {
+            return false;
+        }
+    }
+    true
+}
+
+/// awk is a language. Programs that only compute and print are known by what is not in them.
+fn awk(args: &[Word]) -> bool {
+    let mut args = args.iter();
+    while let Some(word) = args.next() {
+        let text = word.text.as_str();
+        if matches!(text, "-F" | "-v") {
+            args.next();
+            continue;
+        }
+        if text.starts_with("-F") {
+            continue;
+        }
+        let joined = text.replace("||", "");
+        return !text.starts_with('-')
+            && !["system", "getline", "|", ">", "@", "ARGV", "ARGC", "ENVIRON", "printf -"]
+                .iter()
+                .any(|bad| joined.contains(bad));
+    }
+    false
+}
+
+fn listed_options(name: &str, args: &[Word]) -> bool {
+    let name = if name == "fdfind" { "fd" } else { name };
+    let Some((_, flags, valued, long)) = SPECS.iter().find(|spec| spec.0 == name) else {
+        return false;
+    };
+    let (mut operands, mut at) = (0usize, 0usize);
+    while let Some(word) = args.get(at) {
+        at += 1;
+        let text = word.text.as_str();
+        if let Some(option) = text.strip_prefix("--") {
+            let option = option.split_once('=').map_or(option, |(option, _)| option);
+            if !long.contains(&option) {
+                return false; // also `--`, and any abbreviation
+            }
+        } else if let Some(letters) = text.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            for (place, letter) in letters.char_indices() {
+                if valued.contains(letter) {
+                    at += usize::from(place + letter.len_utf8() == letters.len());
+                    break;
+                }
+                if !flags.contains(letter) {
+                    return false;
+                }
+            }
+        } else {
+            operands += 1;
+            if matches!(name, "date") && !text.starts_with('+') {
+                return false; // `date 0101` sets the clock
+            }
+        }
+    }
+    match name {
+        "uniq" | "xxd" => operands <= 1, // the second is written to
+        "hostname" => operands == 0,
+        "set" => {
+            operands == 0
+                && args.iter().all(|word| word.text.starts_with('-') || word.text == "pipefail")
+        }
+        _ => true,
+    }
+}
+
+/// The words that may name a file. Texts, patterns and messages are not files: `grep .env README.md`
+/// looks into README.md.
+pub(crate) fn path_words(layer: &Layer) -> Vec<&Word> {
+    let args = layer.words.get(1..).unwrap_or_default();
+    let name = layer.name();
+    if SPEAK.contains(&name) || name == "printf" {
+        return Vec::new();
+    }
+    let patterns: &[&str] = match name {
+        "grep" | "egrep" | "fgrep" | "rg" => &["-e", "--regexp"],
+        "sed" => &["-e", "--expression"],
+        "git" => &["--grep", "-S", "-G", "--author", "-m", "--message", "--format", "--committer"],
+        _ => &[],
+    };
+    // Only the first free word of these is a pattern or a program, unless an option gave one.
+    let given = |word: &&Word| patterns.contains(&word.text.as_str()) || word.text == "-f";
+    let mut skip_first = match name {
+        "grep" | "egrep" | "fgrep" | "rg" | "sed" | "awk" | "gawk" | "mawk" | "jq" => {
+            !args.iter().any(|word| given(&word))
+        }
+        _ => false,
+    };
+    let mut found = Vec::new();
+    let mut args = args.iter();
+    while let Some(word) = args.next() {
+        let text = word.text.as_str();
+        if patterns.contains(&text) {
+            args.next();
+        } else if patterns.iter().any(|p| p.len() == 2 && text.starts_with(p)) {
+            // `-Stext`
+        } else if patterns.iter().any(|p| {
+            p.starts_with("--") && text.strip_prefix(p).is_some_and(|rest| rest.starts_with('='))
+        }) {
+        } else if skip_first && !text.starts_with('-') {
+            skip_first = false;
+        } else {
+            found.push(word);
+        }
+    }
+    found
+}

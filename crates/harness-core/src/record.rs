@@ -1,0 +1,93 @@
+//! What an agent says and does, in a file of its own, while it happens.
+//!
+//! For agents that nobody talks to: subagents, teammates, workers. Their conversation is gone when they
+//! are done, and the record is what is left to look at, also when they were killed. (The conversation
+//! that a user resumes needs more: that is a session's own store.)
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::agent::AgentError;
+use crate::conversation::Conversation;
+use crate::hook::{Hook, Turn};
+use crate::journal::Journal;
+use crate::message::Message;
+use crate::workspace::{Workspace, WorkspaceError};
+
+/// A record: messages as JSON lines. Install it as a hook of the one agent that it is for. What
+/// [`Conversation::recover`] makes of its lines is the conversation.
+#[derive(Debug)]
+pub struct Record {
+    /// A name that no other record in its folder has: `subagent-1`. Fit for the agent's name.
+    pub name: String,
+    /// The file, relative to the workspace.
+    pub path: PathBuf,
+    journal: Journal<Message>,
+    written: Mutex<Written>,
+}
+
+/// Up to where the conversation is on disk.
+#[derive(Debug, Default)]
+struct Written {
+    messages: usize,
+    /// Of the last of these messages, which may still grow.
+    blocks: usize,
+}
+
+impl Record {
+    /// Begins a record in a folder below the workspace's `.harness`, under the first number that is
+    /// free. The new file is the claim: of two processes only one can make it.
+    ///
+    /// # Errors
+    /// The workspace cannot be written, or a link leads out of it.
+    pub fn begin(cwd: &Path, folder: &str, kind: &str) -> Result<Self, WorkspaceError> {
+        let workspace = Workspace::open(cwd)?;
+        workspace.state_dir()?;
+        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
+        let failed = |source| WorkspaceError::Io { action: "write", path: folder.clone(), source };
+        fs::create_dir_all(workspace.absolute(&folder)).map_err(failed)?;
+        let mut number = 1;
+        loop {
+            let name = format!("{kind}-{number}");
+            let path = folder.join(format!("{name}.jsonl"));
+            let file = workspace.absolute(&path);
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(failed(error)),
+                Ok(_) => {
+                    let (journal, written) = (Journal::new(file), Mutex::default());
+                    return Ok(Self { name, path, journal, written });
+                }
+            }
+        }
+    }
+
+    /// The record as it is on disk.
+    pub fn journal(&self) -> &Journal<Message> {
+        &self.journal
+    }
+}
+
+#[async_trait]
+impl Hook for Record {
+    async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = c.messages();
+        let mut new = all.get(written.messages.saturating_sub(1)..).unwrap_or_default().to_vec();
+        if let (Some(last), 1..) = (new.first_mut(), written.messages) {
+            last.content.drain(..written.blocks.min(last.content.len()));
+        }
+        new.retain(|message| !message.content.is_empty());
+        if !new.is_empty() {
+            self.journal.append_all(&new).map_err(|e| AgentError::Fatal(e.to_string()))?;
+        }
+        let blocks = all.last().map_or(0, |last| last.content.len());
+        *written = Written { messages: all.len(), blocks };
+        Ok(())
+    }
+}
