@@ -62,7 +62,7 @@ pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
     }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
-    replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes)
+    replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes, None)
 }
 
 /// Reads one small state file, at most 64 MiB of it; `None` when it does not exist.
@@ -193,7 +193,14 @@ fn place(path: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     Ok((real, folder, name))
 }
 
-pub(super) fn replace_in(folder: &Dir, name: &Path, shown: &Path, bytes: &[u8]) -> Result<()> {
+/// With a `mode` the file gets it; without, it keeps the one it had.
+pub(super) fn replace_in(
+    folder: &Dir,
+    name: &Path,
+    shown: &Path,
+    bytes: &[u8],
+    mode: Option<u32>,
+) -> Result<()> {
     let failed = |source| error("write", shown, source);
     let old = match folder.symlink_metadata(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -203,13 +210,13 @@ pub(super) fn replace_in(folder: &Dir, name: &Path, shown: &Path, bytes: &[u8]) 
         regular(shown, old.file_type())?;
     }
     // Private until it has its mode; `create_new` and a name nobody can guess: no link is followed.
-    let mode = if old.is_some() { 0o600 } else { 0o644 };
+    let first = if old.is_some() || mode.is_some() { 0o600 } else { 0o644 };
     let temporary = format!(".{:016x}.tmp", RandomState::new().hash_one(bytes.len()));
     let temporary = Path::new(&temporary);
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
+    options.write(true).create_new(true).mode(first);
     let file = folder.open_with(temporary, &options).map_err(failed)?.into_std();
-    let replaced = fill(file, bytes, old.as_ref())
+    let replaced = fill(file, bytes, old.as_ref(), mode)
         .and_then(|()| folder.rename(temporary, folder, name))
         .inspect_err(|_| _ = folder.remove_file(temporary));
     replaced.map_err(failed)?;
@@ -217,14 +224,16 @@ pub(super) fn replace_in(folder: &Dir, name: &Path, shown: &Path, bytes: &[u8]) 
     folder.open(".").and_then(|opened| opened.sync_all()).map_err(failed)
 }
 
-fn fill(mut file: File, bytes: &[u8], old: Option<&Metadata>) -> io::Result<()> {
+fn fill(mut file: File, bytes: &[u8], old: Option<&Metadata>, mode: Option<u32>) -> io::Result<()> {
     file.write_all(bytes)?;
     if let Some(old) = old {
         // Only root may give a file away; for others the owner is the same anyway. Before the
         // mode, because a change of owner clears bits of it.
         let (user, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
         let _ = fchown(&file, Some(user), Some(group));
-        fchmod(&file, Mode::from_raw_mode(old.mode() & 0o7777))?;
+    }
+    if let Some(mode) = mode.or(old.map(|old| old.mode() & 0o7777)) {
+        fchmod(&file, Mode::from_raw_mode(mode))?;
     }
     file.sync_all()
 }
