@@ -29,7 +29,7 @@ use rustix::fs::OFlags;
 pub use cap_std::fs::Metadata;
 
 use self::state::replace_in;
-pub use self::state::{Held, hold, read, replace, update};
+pub use self::state::{Found, Held, files, hold, read, replace, update};
 pub(crate) use self::state::{Share, lock};
 
 /// More links than this in one path count as a loop, as in the kernel.
