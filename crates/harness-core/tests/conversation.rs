@@ -347,3 +347,23 @@ fn cache_marks_are_merged_in_and_leave_the_history_clean() {
     expect_test::expect![[r#"{"model":"m","max_tokens":100,"system":[{"type":"text","text":"be good","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":[{"role":"user","content":[{"type":"text","text":"one","cache_control":{"type":"ephemeral"}}]}],"metadata":null}"#]]
         .assert_eq(&serde_json::to_string(&request).unwrap());
 }
+
+#[test]
+fn what_was_added_is_told_apart_from_what_was_changed() {
+    let mut c = Conversation::new();
+    assert_eq!(c.since(&[]), Some(vec![]));
+    c.note("a note");
+    let noted = c.messages().to_vec();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("two")]));
+    let grown = c.since(&noted).unwrap();
+    assert_eq!(grown.len(), 2);
+    assert_eq!((grown[0].content.as_slice(), grown[0].prompts()), (&[Block::text("one")][..], 1));
+    assert_eq!((grown[1].role, grown[1].prompts()), (Role::Assistant, 0));
+    assert_eq!(c.since(c.messages()), Some(vec![]));
+    let whole = c.messages().to_vec();
+    c.say("three");
+    let cut = c.cut(1).unwrap();
+    c.fold(cut, "what happened");
+    assert_eq!(c.since(&whole), None);
+}

@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result};
 use harness_cli::{App, Chat, age, cut, size};
-use harness_core::{Agent, Conversation, Role, text};
+use harness_core::workspace::Found;
+use harness_core::{Agent, Role, text};
 
-use crate::{Listed, Past, SessionStore};
+use crate::{Past, SessionStore};
 
-/// So many sessions are listed.
-const SHOWN: usize = 20;
+/// Above the list.
+const HEAD: &str = "  id        age     turns  size    title";
 
 /// The flags of this session.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -27,15 +28,16 @@ pub struct Flags {
 /// The session that a flag asks for cannot be gone on with.
 pub fn sessions(agent: Agent, flags: Flags) -> Result<App> {
     let store = SessionStore::new(&agent);
-    let last = || store.list().map(|list| list.into_iter().next().map(|listed| listed.id));
+    let last = || store.list().map(|list| list.into_iter().next().map(|file| file.name));
     let id = if flags.go_on { last()? } else { flags.resume };
     let mut app = App::from(agent.with(store.clone()));
     if let Some(id) = id {
-        let (past, conversation) = store.resume(&id)?;
-        app = app.tell(told(&store, &past, &conversation)).conversation(conversation);
+        let past = store.resume(&id)?;
+        app = app.tell(told(&store, &past)).conversation(past.conversation);
     } else if flags.go_on {
         app = app.tell(["there is no session to continue here; this one is new".to_owned()]);
     }
+    type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
     let commands: [(_, _, Command); 5] = [
         ("sessions", "lists the sessions here, or those in which a word was said", list),
         ("resume", "goes on with a session: ID, or as much of it as is unique", resume),
@@ -43,52 +45,36 @@ pub fn sessions(agent: Agent, flags: Flags) -> Result<App> {
         ("title", "gives this session a title", title),
         ("save", "says where this session is kept", save),
     ];
-    for (name, about, run) in commands {
+    Ok(commands.into_iter().fold(app, |app, (name, about, run)| {
         let store = store.clone();
-        app = app.command(name, about, move |chat, words| {
-            let done = run(&store, chat, words);
-            Box::pin(async move { done })
-        });
-    }
-    Ok(app)
+        app.quick(name, about, move |chat, words| run(&store, chat, words))
+    }))
 }
 
-type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
-
 fn list(store: &SessionStore, _: &mut Chat, word: &str) -> Result<String> {
-    let mut rows = Vec::new();
-    for listed in store.list()? {
-        rows.extend(row(store, &listed, &word.to_lowercase()));
-    }
-    if rows.is_empty() {
-        return Ok("there is none".to_owned());
-    }
-    let more = rows.len().saturating_sub(SHOWN);
-    rows.truncate(SHOWN);
-    rows.insert(0, "  id        age     turns  size    title".to_owned());
-    rows.extend((more > 0).then(|| format!("  … {more} more; :sessions WORD looks for a word")));
-    Ok(rows.join("\n"))
+    let (files, word) = (store.list()?, word.to_lowercase());
+    let rows = files.iter().filter_map(|file| row(store, file, &word)).take(20);
+    let rows: Vec<_> = std::iter::once(HEAD.to_owned()).chain(rows).collect();
+    Ok(if rows.len() > 1 { rows.join("\n") } else { "there is none".to_owned() })
 }
 
 /// A session in a line, if the word is in it.
-fn row(store: &SessionStore, listed: &Listed, word: &str) -> Option<String> {
-    let Listed { id, changed, bytes } = listed;
-    let mark = if store.current().as_ref() == Some(id) { '*' } else { ' ' };
-    let (turns, title) = match Past::read(&store.path(id), None) {
-        Ok(past) => {
-            let has = |text: &str| text.to_lowercase().contains(word);
-            if !has(&past.title) && !past.messages.iter().any(|message| has(&message.text())) {
-                return None;
-            }
-            let parent = past.header.and_then(|header| header.parent);
-            let fork = parent.map(|it| format!("  (a fork of {} at turn {})", it.id, it.turn));
-            let fault = past.told.first().map(|what| format!("  ({what})"));
-            (past.turns, past.title + &fork.unwrap_or_default() + &fault.unwrap_or_default())
-        }
-        Err(why) => (0, why.to_string()),
+fn row(store: &SessionStore, file: &Found, word: &str) -> Option<String> {
+    let mark = if store.current().as_ref() == Some(&file.name) { '*' } else { ' ' };
+    let past = match Past::read(&store.path(&file.name), None) {
+        Ok(past) => past,
+        Err(why) => return Some(format!("{mark} {:<9} {why}", file.name)),
     };
-    let (age, size, title) = (age(*changed), size(*bytes), text::strip(&title));
-    Some(format!("{mark} {id:<9} {age:<7} {turns:<6} {size:<7} {title}"))
+    let has = |text: &str| text.to_lowercase().contains(word);
+    if !has(&past.title) && !past.messages().any(|message| has(&message.text())) {
+        return None;
+    }
+    let fork = past.header.parent.map(|(id, turn)| format!(" (fork of {id}, turn {turn})"));
+    let fault = past.told.first().map(|what| format!(" ({what})"));
+    let title = past.title + &fork.unwrap_or_default() + &fault.unwrap_or_default();
+    let (age, size) = (age(file.changed), size(file.bytes));
+    let [name, title] = [&file.name, &title].map(|words| text::line(words));
+    Some(format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns))
 }
 
 fn resume(store: &SessionStore, chat: &mut Chat, id: &str) -> Result<String> {
@@ -99,44 +85,36 @@ fn resume(store: &SessionStore, chat: &mut Chat, id: &str) -> Result<String> {
 fn fork(store: &SessionStore, chat: &mut Chat, words: &str) -> Result<String> {
     store.save(&chat.conversation)?;
     let (id, turn) = words.split_once(' ').unwrap_or((words, ""));
-    let turn = Some(turn.trim()).filter(|turn| !turn.is_empty()).map(str::parse);
-    let turn =
-        turn.transpose().with_context(|| format!("`{words}` ends with no number of a turn"))?;
+    let turn = (!turn.is_empty()).then(|| turn.trim().parse()).transpose();
+    let turn = turn.with_context(|| format!("`{words}` does not end with a turn's number"))?;
     let current = store.current().filter(|_| id.is_empty());
     enter(store, chat, store.fork(current.as_deref().unwrap_or(id), turn)?)
 }
 
 fn title(store: &SessionStore, _: &mut Chat, title: &str) -> Result<String> {
-    store.title(title)?;
-    Ok(String::new())
+    Ok(store.title(title).map(|()| String::new())?)
 }
 
 fn save(store: &SessionStore, chat: &mut Chat, _: &str) -> Result<String> {
     store.save(&chat.conversation)?;
-    Ok(match store.current() {
-        Some(id) => format!("all that was said is in {}", store.path(&id).display()),
-        None => "there is nothing to save yet".to_owned(),
-    })
+    let kept = store.current().map(|id| format!("it is all in {}", store.path(&id).display()));
+    Ok(kept.unwrap_or_else(|| "there is nothing to save yet".to_owned()))
 }
 
 /// The conversation is swapped; the agent stays.
-fn enter(
-    store: &SessionStore,
-    chat: &mut Chat,
-    (past, conversation): (Past, Conversation),
-) -> Result<String> {
-    let lines = told(store, &past, &conversation);
-    chat.conversation = conversation;
+fn enter(store: &SessionStore, chat: &mut Chat, past: Past) -> Result<String> {
+    let told = told(store, &past).join("\n");
+    chat.conversation = past.conversation;
     chat.note_surroundings();
-    Ok(text::strip(&lines.join("\n")).into_owned())
+    Ok(text::strip(&told).into_owned())
 }
 
 /// What the user sees of a session that goes on: which one, what was said last, what was lost.
-fn told(store: &SessionStore, past: &Past, conversation: &Conversation) -> Vec<String> {
+fn told(store: &SessionStore, past: &Past) -> Vec<String> {
     let id = store.current().unwrap_or_default();
     let mut lines = vec![format!("session {id}, turn {}: {}", past.turns, past.title)];
     for (who, role) in [("you", Role::User), ("model", Role::Assistant)] {
-        let said = conversation.messages().iter().filter(|message| message.role == role);
+        let said = past.conversation.messages().iter().filter(|message| message.role == role);
         let last = said.map(|message| message.text()).rfind(|text| !text.trim().is_empty());
         lines.extend(last.map(|text| format!("  {who}: {}", cut(text.trim(), 70))));
     }

@@ -5,20 +5,19 @@ mod file;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
-use harness_cli::Lesson;
+use harness_cli::{Lesson, cut};
 use harness_core::journal::JournalError;
-use harness_core::workspace::{Workspace, WorkspaceError};
+use harness_core::workspace::{Found, Workspace, WorkspaceError, files};
 use harness_core::{
-    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids,
+    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids, text,
 };
 
 pub use commands::{Flags, sessions};
-pub use file::{Header, Parent, Past};
+pub use file::{Header, Past};
 
-use file::{Open, Record, VERSION, first_words, plain, prompts};
+use file::{Open, Record, TITLE, VERSION, first_words};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -33,7 +32,6 @@ pub const LESSON: Lesson = Lesson {
 pub struct SessionStore {
     lead: String,
     cwd: PathBuf,
-    folder: PathBuf,
     secrets: Secrets,
     state: Arc<Mutex<State>>,
 }
@@ -43,17 +41,6 @@ struct State {
     /// Which conversation is kept. An agent's clones have this hook too, and other conversations.
     ours: Option<Identity>,
     open: Option<Open>,
-}
-
-/// A session in a list.
-#[derive(Debug)]
-pub struct Listed {
-    /// Its id.
-    pub id: String,
-    /// When it was last written to.
-    pub changed: SystemTime,
-    /// The length of its file.
-    pub bytes: u64,
 }
 
 /// Why a session could not be kept or read.
@@ -86,14 +73,9 @@ impl Hook for SessionStore {
         let mut state = self.lock();
         // The first conversation of the agent this was made for is ours, and no other: a subagent, a
         // worker or a summarizer may be a clone, with this hook and a history of its own.
-        let ours = match &state.ours {
-            Some(ours) => c.identity() == *ours,
-            None => t.agent.name == self.lead,
-        };
-        if !ours {
-            return Ok(());
-        }
-        let kept = self.write(&mut state, c);
+        let first = t.agent.name == self.lead;
+        let ours = state.ours.as_ref().map_or(first, |ours| c.identity() == *ours);
+        let kept = if ours { self.write(&mut state, c) } else { Ok(()) };
         kept.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
     }
 }
@@ -101,13 +83,8 @@ impl Hook for SessionStore {
 impl SessionStore {
     /// Will keep what this agent says, in its directory. Nothing is made before something is said.
     pub fn new(agent: &Agent) -> Self {
-        Self {
-            lead: agent.name.clone(),
-            cwd: agent.cwd.clone(),
-            folder: agent.cwd.join(".sessions"),
-            secrets: agent.secrets.clone(),
-            state: Arc::default(),
-        }
+        let Agent { name, cwd, secrets, .. } = agent.clone();
+        Self { lead: name, cwd, secrets, state: Arc::default() }
     }
 
     /// The session that is open.
@@ -120,31 +97,35 @@ impl SessionStore {
     ///
     /// # Errors
     /// There is no such session, it cannot be read, or it is open elsewhere; nothing has changed then.
-    pub fn resume(&self, id: &str) -> Result<(Past, Conversation)> {
-        let open = Open::take(&self.folder, self.find(id)?)?;
-        self.enter(open)
+    pub fn resume(&self, id: &str) -> Result<Past> {
+        let id = self.find(id)?;
+        if self.current().as_ref() == Some(&id) {
+            return refused(format!("session {id} is the one you are in"));
+        }
+        self.enter(Open::take(self.path(&id), id)?)
     }
 
     /// Copies a session up to a turn, all of it unless told, and goes on with the copy.
     ///
     /// # Errors
     /// As in [`SessionStore::resume`], or there is no such turn.
-    pub fn fork(&self, id: &str, turn: Option<u64>) -> Result<(Past, Conversation)> {
+    pub fn fork(&self, id: &str, turn: Option<u64>) -> Result<Past> {
         let id = self.find(id)?;
         let past = Past::read(&self.path(&id), turn)?;
         let turn = turn.unwrap_or(past.turns);
-        if past.messages.is_empty() || past.turns < turn {
-            let parent = past.header.and_then(|header| header.parent);
-            let hint = parent.map_or(String::new(), |it| format!("; it is a fork of {}", it.id));
-            return refused(format!("session {id} holds no turn {turn}{hint}"));
+        if past.turns < turn || past.messages().next().is_none() {
+            let parent =
+                past.header.parent.map_or(String::new(), |(id, _)| format!(" (a fork of {id})"));
+            return refused(format!("session {id}{parent} holds no turn {turn}"));
         }
-        let mut copy = self.create(past.title, Some(Parent { id, turn }))?;
+        let mut copy = self.create(past.title.clone(), Some((id, turn)))?;
         // Turns keep their numbers, also where the first ones were folded into a summary.
-        copy.turns = turn.saturating_sub(past.messages.iter().map(prompts).sum());
-        copy.append(past.messages.into_iter().map(Record::Message).collect(), &self.secrets)?;
-        let (mut forked, conversation) = self.enter(copy)?;
+        copy.turns = turn.saturating_sub(past.messages().map(|it| it.prompts() as u64).sum());
+        let messages = past.messages().cloned().map(Record::Message);
+        copy.append(messages.collect(), &self.secrets)?;
+        let mut forked = self.enter(copy)?;
         forked.told.extend(past.told);
-        Ok((forked, conversation))
+        Ok(forked)
     }
 
     /// Gives the session another title.
@@ -152,9 +133,10 @@ impl SessionStore {
     /// # Errors
     /// There is none yet, or it cannot be written.
     pub fn title(&self, title: &str) -> Result<()> {
+        let title = Record::Title { title: cut(&text::line(title), TITLE) };
         match &mut self.lock().open {
             None => refused("there is no session yet; it begins with the first prompt".to_owned()),
-            Some(open) => open.append(vec![Record::Title { title: plain(title) }], &self.secrets),
+            Some(open) => open.append(vec![title], &self.secrets),
         }
     }
 
@@ -167,40 +149,18 @@ impl SessionStore {
         if state.ours.as_ref().is_some_and(|ours| *ours != c.identity()) {
             *state = State::default();
         }
-        match first_words(c.messages()).is_empty() && state.open.is_none() {
-            true => Ok(()), // nothing is said yet
-            false => self.write(&mut state, c),
+        if state.open.is_none() && first_words(c.messages()).is_empty() {
+            return Ok(()); // nothing is said yet
         }
+        self.write(&mut state, c)
     }
 
-    /// The sessions of this folder, the one that was used last first. Regular files only: a link may lead
-    /// to somebody's file, and sessions are appended to.
+    /// The sessions of this folder, the one that was used last first.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn list(&self) -> Result<Vec<Listed>> {
-        let failed = |why| refusal(format!("cannot list {:?}: {why}", self.folder));
-        match self.folder.symlink_metadata() {
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Ok(found) if !found.is_dir() => {
-                return refused(format!("{:?} is no folder", self.folder));
-            }
-            found => found.map_err(failed)?,
-        };
-        let mut list = Vec::new();
-        for entry in self.folder.read_dir().map_err(failed)?.flatten() {
-            let (name, Ok(file)) = (entry.file_name(), entry.metadata()) else { continue };
-            let id = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".jsonl"))
-                .filter(|id| ids::is_id(id));
-            if let (Some(id), true) = (id, file.is_file()) {
-                let changed = file.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                list.push(Listed { id: id.to_owned(), changed, bytes: file.len() });
-            }
-        }
-        list.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.id.cmp(&a.id)));
-        Ok(list)
+    pub fn list(&self) -> Result<Vec<Found>> {
+        Ok(files(self.cwd.join(".sessions"), ".jsonl")?)
     }
 
     /// The one session whose id begins like this.
@@ -209,15 +169,15 @@ impl SessionStore {
     /// There is none, or there are several.
     pub fn find(&self, id: &str) -> Result<String> {
         let mut list = self.list()?;
-        let found = ids::find(id, list.iter().map(|listed| listed.id.as_str()));
-        Ok(list
-            .swap_remove(found.map_err(|why| refusal(format!("{why}; :sessions lists them")))?)
-            .id)
+        match ids::find(id, list.iter().map(|file| file.name.as_str())) {
+            Ok(place) => Ok(list.swap_remove(place).name),
+            Err(why) => refused(format!("{why}; :sessions lists them")),
+        }
     }
 
     /// Where a session is kept.
     pub fn path(&self, id: &str) -> PathBuf {
-        self.folder.join(format!("{id}.jsonl"))
+        self.cwd.join(".sessions").join(format!("{id}.jsonl"))
     }
 
     fn write(&self, state: &mut State, c: &Conversation) -> Result<()> {
@@ -229,25 +189,25 @@ impl SessionStore {
     }
 
     /// A new session, with its first line.
-    fn create(&self, title: String, parent: Option<Parent>) -> Result<Open> {
-        let folder = Workspace::open(&self.cwd)?.own_dir(".sessions")?;
-        let mut open = Open::take(&folder, ids::fresh(|id| self.path(id).exists()))?;
-        let (id, created) = (open.id.clone(), jiff::Timestamp::now().to_string());
+    fn create(&self, title: String, parent: Option<(String, u64)>) -> Result<Open> {
+        Workspace::open(&self.cwd)?.own_dir(".sessions")?;
+        let id = ids::fresh(|id| self.path(id).exists());
+        let mut open = Open::take(self.path(&id), id.clone())?;
+        let created = jiff::Timestamp::now().to_string();
         let header = Header { version: VERSION, id, title, created, cwd: self.cwd.clone(), parent };
         open.append(vec![Record::Session(header)], &self.secrets)?;
         Ok(open)
     }
 
     /// Goes on with a session that nobody else has open.
-    fn enter(&self, mut open: Open) -> Result<(Past, Conversation)> {
-        let (mut past, conversation) = open.read(&self.secrets)?;
-        if let Some(header) = past.header.as_ref().filter(|header| header.cwd != self.cwd) {
-            let gone = if header.cwd.is_dir() { "" } else { ", which is gone" };
-            let begun = header.cwd.display();
-            past.told.push(format!("it was begun in {begun}{gone}; it goes on here"));
+    fn enter(&self, mut open: Open) -> Result<Past> {
+        let mut past = open.read(&self.secrets)?;
+        let begun = &past.header.cwd;
+        if *begun != self.cwd && begun.is_absolute() {
+            past.told.push(format!("it was begun in {}; it goes on here", begun.display()));
         }
-        *self.lock() = State { ours: Some(conversation.identity()), open: Some(open) };
-        Ok((past, conversation))
+        *self.lock() = State { ours: Some(past.conversation.identity()), open: Some(open) };
+        Ok(past)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -255,10 +215,6 @@ impl SessionStore {
     }
 }
 
-fn refusal(why: String) -> SessionError {
-    SessionError::Refused(why)
-}
-
 fn refused<T>(why: String) -> Result<T> {
-    Err(refusal(why))
+    Err(SessionError::Refused(why))
 }
