@@ -11,7 +11,7 @@ use std::{
 };
 
 use harness_core::workspace::{
-    Found, Workspace, WorkspaceError, files, hold, read, replace, update,
+    Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
 };
 use tempfile::TempDir;
 
@@ -363,7 +363,7 @@ fn a_folder_lists_its_regular_files_and_nothing_else() {
         File::options().write(true).open(state.join(name)).unwrap().set_modified(day(n)).unwrap();
     }
     symlink(state.join("other"), state.join("link.x")).unwrap();
-    let found = |name: &str, n: u64, bytes| Found { name: name.to_owned(), changed: day(n), bytes };
+    let found = |name: &str, n: u64, bytes| Entry { name: name.to_owned(), changed: day(n), bytes };
     assert_eq!(files(&state, ".x").unwrap(), [found("new", 2, 2), found("old", 1, 1)]);
     symlink(&state, folder.path().join("link")).unwrap();
     assert!(files(folder.path().join("link"), ".x").is_err(), "a link is no folder");

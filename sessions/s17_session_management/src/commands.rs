@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use harness_cli::{App, Chat, age, cut, size};
-use harness_core::workspace::Found;
+use harness_core::workspace::Entry;
 use harness_core::{Agent, Role, text};
 
 use crate::{Past, SessionStore};
@@ -59,7 +59,7 @@ fn list(store: &SessionStore, _: &mut Chat, word: &str) -> Result<String> {
 }
 
 /// A session in a line, if the word is in it.
-fn row(store: &SessionStore, file: &Found, word: &str) -> Option<String> {
+fn row(store: &SessionStore, file: &Entry, word: &str) -> Option<String> {
     let mark = if store.current().as_ref() == Some(&file.name) { '*' } else { ' ' };
     let past = match Past::read(&store.path(&file.name), None) {
         Ok(past) => past,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use harness_cli::{Lesson, cut};
 use harness_core::journal::JournalError;
-use harness_core::workspace::{Found, Workspace, WorkspaceError, files};
+use harness_core::workspace::{Entry, Workspace, WorkspaceError, files};
 use harness_core::{
     Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids, text,
 };
@@ -159,7 +159,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn list(&self) -> Result<Vec<Found>> {
+    pub fn list(&self) -> Result<Vec<Entry>> {
         Ok(files(self.cwd.join(".sessions"), ".jsonl")?)
     }
 

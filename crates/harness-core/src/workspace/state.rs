@@ -116,7 +116,7 @@ pub fn update<E: From<WorkspaceError>>(
 
 /// A file in a folder of state files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Entry {
     /// Its name, without the ending that was asked for.
     pub name: String,
     /// When it was last written to.
@@ -127,7 +127,7 @@ pub struct Found {
 
 /// The regular files of a folder whose names have this ending, the last changed first; none where there
 /// is no folder. Links are no regular files: they may lead to somebody else's.
-pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Found>> {
+pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
     let folder = folder.as_ref();
     let failed = |source| error("list", folder, source);
     let kind = match fs::symlink_metadata(folder) {
@@ -145,7 +145,7 @@ pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Found>> {
         let name = name.to_str().and_then(|name| name.strip_suffix(ending));
         if let (Some(name), true) = (name, file.is_file()) {
             let changed = file.modified().map_err(failed)?;
-            found.push(Found { name: name.to_owned(), changed, bytes: file.len() });
+            found.push(Entry { name: name.to_owned(), changed, bytes: file.len() });
         }
     }
     found.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.name.cmp(&a.name)));
