@@ -133,7 +133,8 @@ impl App {
         self
     }
 
-    /// A command `:name`. What it returns is printed; `about` is its line in `:help`.
+    /// A command `:name`. What it returns is printed; `about` is its line in `:help`. Dropped half-way
+    /// when the user interrupts, so change the conversation last and at once.
     pub fn command<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
     where
         F: for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>>
@@ -143,6 +144,16 @@ impl App {
     {
         self.commands.push(Command { name, about, run: Box::new(run) });
         self
+    }
+
+    /// A command that has nothing to wait for.
+    pub fn quick(
+        self,
+        name: &'static str,
+        about: &'static str,
+        run: impl Fn(&mut Chat, &str) -> Result<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.command(name, about, move |chat, words| Box::pin(std::future::ready(run(chat, words))))
     }
 
     /// Another way to take a turn.

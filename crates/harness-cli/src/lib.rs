@@ -16,6 +16,7 @@
 mod app;
 mod approve;
 mod args;
+mod bars;
 mod config;
 mod display;
 mod human;
@@ -36,18 +37,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
 pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
+pub use bars::bars;
 pub use config::Config;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 
@@ -68,6 +70,14 @@ struct Cli<X: Args> {
 /// No flags of its own.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NoFlags {}
+
+/// Subcommands and no flags of its own, for [`main_with`].
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
+}
 
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,
 /// and runs the prompt line, or the one prompt of `-p`.
@@ -214,7 +224,8 @@ async fn run<X, A: Into<App>>(
 /// What a session has to tell may hold a path or a fault: it is shown whole, however long.
 fn tell(screen: &Screen, line: &str) {
     screen.end_line();
-    screen.styled(DIM, &format!("{}\n", text::strip(line)));
+    screen.styled(DIM, &text::strip(line));
+    screen.end_line();
 }
 
 /// Stable for every session and every day, so that a prompt cache can hold it.

@@ -124,7 +124,11 @@ impl Repl {
                             }
                         }
                     }
-                    command if command.starts_with(':') => self.command(command).await,
+                    command if command.starts_with(':') => {
+                        if let Some(code) = self.command(command).await {
+                            return code;
+                        }
+                    }
                     prompt => {
                         if let Some(code) = self.turn(Some(prompt.to_owned())).await {
                             return code;
@@ -200,10 +204,12 @@ impl Repl {
         None
     }
 
-    async fn command(&mut self, line: &str) {
+    /// A command. `Some`: the program is to leave with this code.
+    async fn command(&mut self, line: &str) -> Option<u8> {
         let (name, args) = line[1..].split_once(char::is_whitespace).unwrap_or((&line[1..], ""));
         if name == "help" {
-            return self.help();
+            self.help();
+            return None;
         }
         let App { chat, commands, .. } = &mut self.app;
         let Some(command) = commands.iter().find(|command| command.name == name) else {
@@ -213,15 +219,32 @@ impl Repl {
                 Some(near) => format!("did you mean :{near}? "),
                 None => String::new(),
             };
-            return self
-                .screen
-                .error(format!("there is no command :{name}; {near}:help lists them"));
+            self.screen.error(format!("there is no command :{name}; {near}:help lists them"));
+            return None;
         };
-        match (command.run)(chat, args.trim()).await {
+        // It may ask a model, and that can take a while: it shows, and Ctrl-C drops it.
+        let mut work = (command.run)(chat, args.trim());
+        let moment = Duration::from_millis(100);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + moment, moment);
+        self.screen.spin(name);
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                _ = tick.tick() => self.screen.tick(),
+                asked = self.signals.next() => match asked {
+                    Asked::Interrupt => break Err(anyhow::anyhow!("interrupted; nothing was changed")),
+                    Asked::Leave(code) => return Some(code),
+                },
+            }
+        };
+        drop(work);
+        self.screen.rest();
+        match done {
             Ok(text) if text.is_empty() => {}
             Ok(text) => self.screen.line(text.trim_end()),
             Err(error) => self.screen.error(format!("{error:#}")),
         }
+        None
     }
 
     fn help(&self) {

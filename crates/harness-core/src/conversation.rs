@@ -143,6 +143,20 @@ impl Conversation {
         &self.messages
     }
 
+    /// What was added since the messages were these; the first message may be what the last of these grew
+    /// by. `None` when they were changed, and not only added to.
+    pub fn since(&self, earlier: &[Message]) -> Option<Vec<Message>> {
+        let Some((last, before)) = earlier.split_last() else { return Some(self.messages.clone()) };
+        let (same, rest) = self.messages.split_at_checked(before.len())?;
+        let (first, rest) = rest.split_first()?;
+        if same != before || first.role != last.role || !first.content.starts_with(&last.content) {
+            return None;
+        }
+        let content = first.content[last.content.len()..].to_vec();
+        let grown = (!content.is_empty()).then_some(Message { role: first.role, content });
+        Some(grown.into_iter().chain(rest.iter().cloned()).collect())
+    }
+
     /// The latest place to cut at which at least `keep` messages stay, if there is one.
     pub fn cut(&self, keep: usize) -> Option<Cut> {
         let latest = self.messages.len().checked_sub(keep)?;
@@ -152,22 +166,39 @@ impl Conversation {
             .map(|at| Cut { at })
     }
 
+    /// How many messages at the end fit into so many bytes; at least one. For [`Conversation::cut`].
+    pub fn fitting(&self, bytes: usize) -> usize {
+        let mut sum = 0;
+        let fits = |message: &&Message| {
+            sum += message.size();
+            sum <= bytes
+        };
+        self.messages.iter().rev().take_while(fits).count().max(1)
+    }
+
     /// What a fold at this cut would replace.
     pub fn before(&self, cut: &Cut) -> &[Message] {
         &self.messages[..cut.at.min(self.messages.len())]
     }
 
-    /// Replaces everything before the cut by a summary, told as a note. Thinking that came after it is
-    /// dropped, since the server binds it to the very text that is now gone.
+    /// Replaces everything before the cut by a summary, told as a note. What the human said last is never
+    /// left to a summary: where the cut takes it, it follows the note word for word. Thinking that came
+    /// after the cut is dropped, since the server binds it to the very text that is now gone.
     pub fn fold(&mut self, cut: Cut, summary: impl Into<String>) {
         let kept = self.messages.split_off(cut.at.min(self.messages.len()));
+        let said = |m: &Message| m.role == Role::User && !m.text().is_empty();
+        let mut words = match kept.iter().any(said) {
+            true => Vec::new(),
+            false => {
+                self.messages.iter().rfind(|m| said(m)).map_or(Vec::new(), |m| m.content.clone())
+            }
+        };
+        words.retain(|block| matches!(block, Block::Text(_)));
         self.messages.clear();
         self.ids.clear();
         self.note(summary);
-        for mut message in kept {
-            message.content.retain(|block| !block.is_thinking());
-            self.append(message.role, message.content, &mut Vec::new());
-        }
+        self.append(Role::User, words, &mut Vec::new());
+        self.append_thoughtless(kept);
     }
 
     /// Replaces an old result by a short stub; thinking after it is dropped, as in a fold.
@@ -184,7 +215,40 @@ impl Conversation {
             }
         }
         let later = self.messages.split_off(at + 1);
-        for mut message in later {
+        self.append_thoughtless(later);
+    }
+
+    /// Replaces what the human said where it is longer than `longest` bytes: a whole log, say, that no
+    /// window holds. `stub` makes the shorter text. Thinking after it is dropped, as in a fold.
+    ///
+    /// # Errors
+    /// The first of `stub`; that text and what follows stays.
+    pub fn shorten_words<E>(
+        &mut self,
+        longest: usize,
+        mut stub: impl FnMut(&str) -> Result<String, E>,
+    ) -> Result<(), E> {
+        let (mut first, mut done) = (None, Ok(()));
+        let of_user = |(_, m): &(usize, &mut Message)| m.role == Role::User;
+        for (at, message) in self.messages.iter_mut().enumerate().filter(of_user) {
+            for block in &mut message.content {
+                let Block::Text(text) = block else { continue };
+                if text.text.len() > longest && done.is_ok() {
+                    done = stub(&text.text).map(|shorter| text.text = shorter);
+                    first.get_or_insert(at);
+                }
+            }
+        }
+        if let Some(first) = first {
+            let later = self.messages.split_off(first + 1);
+            self.append_thoughtless(later);
+        }
+        done
+    }
+
+    /// Puts messages back that stood here before, without their thinking.
+    fn append_thoughtless(&mut self, messages: Vec<Message>) {
+        for mut message in messages {
             message.content.retain(|block| !block.is_thinking());
             for call in message.calls() {
                 self.ids.remove(&call.id);

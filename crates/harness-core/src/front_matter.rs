@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_yaml::{Mapping, Value};
 
 use crate::text;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, WorkspaceError};
 
 /// What is wrong in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,12 @@ impl fmt::Display for Fault {
 pub fn read_text(folder: &Path, file: &Path, limit: u64) -> Result<String, Fault> {
     let fault = |line, what| Fault { file: folder.join(file), line, what };
     let read = Workspace::open(folder).and_then(|inside| inside.read_bounded(file, limit));
-    let read = read.map_err(|error| fault(1, error.to_string()))?;
+    let read = read.map_err(|error| match error {
+        WorkspaceError::Outside { path, root } => {
+            fault(1, format!("{path:?} leads out of {}", root.display()))
+        }
+        other => fault(1, other.to_string()),
+    })?;
     if read.cut {
         let what = format!("{} bytes are too many, {limit} are allowed", read.len);
         return Err(fault(1, format!("{what}; move parts into files beside it")));

@@ -7,10 +7,12 @@
 //! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
-//! 6. [`agent`]: the loop. It is shorter than this page.
+//! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`text`], [`secrets`], [`trust`], [`http`], [`models`] (what is
+//! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
+//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
 //! known of each model).
 //!
 //! ```
@@ -47,7 +49,7 @@ pub use script::{Play, Script};
 pub mod anthropic;
 
 pub mod tool;
-pub use tool::{DynTool, Effect, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
 pub mod tools;
 
 pub mod event;
@@ -62,11 +64,15 @@ pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub mod gauge;
+pub use gauge::Gauge;
 
 pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
+pub mod ids;
 pub mod journal;
+pub mod order;
 pub mod process;
 pub mod record;
 pub use record::Record;
@@ -74,7 +80,10 @@ pub mod secrets;
 pub use secrets::Secrets;
 pub mod state;
 pub mod text;
+pub mod transcript;
+pub use transcript::transcript;
 pub mod trust;
 pub use trust::Trust;
+pub mod undo;
 pub mod workspace;
 pub use state::{StateError, StateFile};

@@ -42,6 +42,17 @@ impl Message {
         texts.collect::<Vec<_>>().join("\n")
     }
 
+    /// About how many bytes a model reads in it: see [`Block::size`].
+    pub fn size(&self) -> usize {
+        self.content.iter().map(Block::size).sum()
+    }
+
+    /// How often the human speaks in it: each thing said is a block of its own.
+    pub fn prompts(&self) -> usize {
+        let texts = self.content.iter().filter(|block| matches!(block, Block::Text(_))).count();
+        if self.role == Role::User { texts } else { 0 }
+    }
+
     /// The tool calls in this message, in order.
     pub fn calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.content.iter().filter_map(|block| match block {
@@ -209,13 +220,48 @@ impl Block {
         Block::Text(Text { text: text.into(), rest: Map::new() })
     }
 
-    pub(crate) fn is_thinking(&self) -> bool {
+    /// About how many bytes a model reads in it: for estimates, where nobody has counted tokens. A picture
+    /// or a document costs by what it shows, not by its bytes: 4,800 stand for it.
+    pub fn size(&self) -> usize {
+        match self {
+            Block::Text(text) => text.text.len(),
+            Block::Note(note) => note.len() + NOTE_OPEN.len() + NOTE_CLOSE.len(),
+            Block::ToolUse(call) => call.name.len() + fields(&call.input),
+            Block::ToolResult(result) => match &result.content {
+                Content::Text(text) => text.len(),
+                Content::Blocks(blocks) => {
+                    blocks.iter().map(|b| b["text"].as_str().map_or(4_800, str::len)).sum()
+                }
+            },
+            // Where the text is kept from us, its seal is about as long.
+            Block::Thinking(thinking) => thinking.thinking.len().max(thinking.signature.len()),
+            Block::RedactedThinking(thinking) => thinking.data.len(),
+            Block::Other(value) => size(value),
+        }
+    }
+
+    /// Whether it is the model's reasoning, readable or not.
+    pub fn is_thinking(&self) -> bool {
         matches!(self, Block::Thinking(_) | Block::RedactedThinking(_))
     }
 
     pub(crate) fn is_blank(&self) -> bool {
         matches!(self, Block::Text(text) if text.text.trim().is_empty())
     }
+}
+
+/// About how many bytes a value has as JSON.
+pub(crate) fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(inner) => fields(inner),
+        _ => 4,
+    }
+}
+
+fn fields(fields: &Map<String, Value>) -> usize {
+    fields.iter().map(|(name, value)| name.len() + 4 + size(value)).sum()
 }
 
 impl Serialize for Block {

@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::message::{Message, ToolCall};
+use crate::message::{self, Message, ToolCall};
 
 /// What a model streams: deltas, and exactly one [`Delta::Done`], last. Or an error, and nothing after it.
 pub type ModelStream = BoxStream<'static, Result<Delta, ModelError>>;
@@ -159,6 +159,13 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON Schema of its input: an object.
     pub input_schema: Value,
+}
+
+impl ToolSpec {
+    /// About how many bytes a model reads in it, for estimates.
+    pub fn size(&self) -> usize {
+        self.name.len() + self.description.len() + message::size(&self.input_schema)
+    }
 }
 
 /// How long a cache entry lives.

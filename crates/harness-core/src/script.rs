@@ -2,7 +2,7 @@
 //!
 //! A play (`demo.yaml`) has a prompt and scenes; a scene has lines. Which line comes next is read from
 //! the conversation itself (how often the model has spoken since the human last did), so one script
-//! serves many agents at once, and a turn that is resumed or sent again gets the same line again.
+//! serves many agents at once, and a turn that is resumed, folded or sent again gets the same line again.
 //! It is a script and says so; only the tools it calls are real.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::message::{Block, Message, Role, ToolCall};
-use crate::model::{Delta, Model, ModelStream, Reply, Request, StopReason, Usage};
+use crate::model::{Delta, Model, ModelStream, Reply, Request, StopReason, ToolSpec, Usage};
 
 /// A play, as `demo.yaml` holds it. Unknown fields are errors.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -77,6 +77,12 @@ pub struct Line {
     /// From here on `${name}` in texts and inputs stands for it.
     #[serde(default)]
     pub take: BTreeMap<String, Pattern>,
+}
+
+impl Line {
+    fn uses(&self, name: &str) -> bool {
+        format!("{self:?}").contains(&format!("${{{name}}}"))
+    }
 }
 
 /// A call in a line.
@@ -143,9 +149,17 @@ impl Play {
                     let groups = pattern.0.captures(text)?;
                     groups.get(1).or_else(|| groups.get(0)).map(|value| value.as_str().to_owned())
                 });
-                let why =
-                    || format!("the play expected `{}` in a result and did not find it", pattern.0);
-                values.insert(name.as_str(), found.ok_or_else(why)?);
+                match found {
+                    Some(value) => _ = values.insert(name.as_str(), value),
+                    // Found by its own line, and folded away since.
+                    None if at < talk.spoken && !line.uses(name) => {}
+                    None => {
+                        let what = &pattern.0;
+                        return Err(format!(
+                            "the play expected `{what}` in a result and did not find it"
+                        ));
+                    }
+                }
             }
         }
         let mut content = Vec::new();
@@ -156,7 +170,7 @@ impl Play {
             let mut input = Value::Object(call.input.clone());
             fill(&mut input, &values);
             let Value::Object(input) = input else { continue };
-            let id = format!("script_{}_{at}", request.messages.len());
+            let id = format!("script_{}_{}_{at}", talk.number, talk.spoken);
             content.push(Block::ToolUse(ToolCall {
                 id,
                 name: call.tool.clone(),
@@ -206,12 +220,23 @@ struct Talk {
     spoken: usize,
     /// The results before each of its next lines, joined.
     results: Vec<String>,
+    /// Stands in the next call's id; larger than in any id so far.
+    number: usize,
 }
 
 impl Talk {
     fn read(messages: &[Message]) -> Self {
         let said_at = messages.iter().rposition(|m| m.role == Role::User && !m.text().is_empty());
         let since = &messages[said_at.map_or(0, |at| at + 1)..];
+        let replies = || since.iter().filter(|m| m.role == Role::Assistant);
+        // A fold takes replies away, the first ones first. Those that are left say in the ids of their
+        // calls which lines they were.
+        let folded = replies().enumerate().find_map(|(at, reply)| {
+            let (_, line) = numbers(reply.calls().next()?)?;
+            Some(line.saturating_sub(at))
+        });
+        let folded = folded.unwrap_or(0);
+        let given = messages.iter().flat_map(Message::calls).filter_map(numbers);
         let results = since.iter().filter(|m| m.role == Role::User).map(|message| {
             let texts = message.results().map(|result| result.content.text().into_owned());
             texts.collect::<Vec<_>>().join("\n")
@@ -226,10 +251,18 @@ impl Talk {
         Self {
             first: first.unwrap_or_default(),
             said: said_at.map(|at| messages[at].text()).unwrap_or_default(),
-            spoken: since.iter().filter(|m| m.role == Role::Assistant).count(),
-            results: results.collect(),
+            spoken: folded + replies().count(),
+            results: std::iter::repeat_n(String::new(), folded).chain(results).collect(),
+            number: given.map(|(number, _)| number + 1).fold(messages.len(), usize::max),
         }
     }
+}
+
+/// The number and the line in a call's id, if a script made it. Servers put a word before it.
+fn numbers(call: &ToolCall) -> Option<(usize, usize)> {
+    let (_, id) = call.id.rsplit_once("script_")?;
+    let mut numbers = id.split('_').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 fn filled(text: &str, values: &BTreeMap<&str, String>) -> String {
@@ -317,20 +350,11 @@ fn deltas(message: Message, request: &Request<'_>) -> Vec<Delta> {
 /// A script has no tokenizer; four bytes a token is the rule of thumb where nothing better is known.
 fn estimate(request: &Request<'_>, written: usize) -> Usage {
     let prompt: usize = request.system.iter().map(String::len).sum::<usize>()
-        + request.messages.iter().flat_map(|m| &m.content).map(size).sum::<usize>();
+        + request.tools.iter().map(ToolSpec::size).sum::<usize>()
+        + request.messages.iter().flat_map(|m| &m.content).map(Block::size).sum::<usize>();
     Usage {
         input_tokens: (prompt / 4) as u64,
         output_tokens: (written / 4) as u64,
         ..Usage::default()
-    }
-}
-
-fn size(block: &Block) -> usize {
-    match block {
-        Block::Text(text) => text.text.len(),
-        Block::Note(note) => note.len(),
-        Block::ToolUse(call) => call.input.values().map(|v| v.as_str().map_or(8, str::len)).sum(),
-        Block::ToolResult(result) => result.content.text().len(),
-        _ => 0,
     }
 }

@@ -4,7 +4,6 @@
 //! file for an empty one loses all it ever held with the next save.
 
 use std::io::{self, Write};
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,7 +25,7 @@ use crate::workspace::{self, WorkspaceError};
 /// ```
 pub struct StateFile<T> {
     path: PathBuf,
-    value: PhantomData<fn(T) -> T>,
+    check: fn(&T) -> Result<(), String>,
 }
 
 /// Why a state file was not read or not changed. Its bytes are what they were.
@@ -52,7 +51,13 @@ pub enum StateError {
 impl<T> StateFile<T> {
     /// Names a state file. It is made by the first change; its folder must exist by then.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), value: PhantomData }
+        Self { path: path.into(), check: |_| Ok(()) }
+    }
+
+    /// What must hold of every value beside its type. A file in which it does not is damaged, and a
+    /// change after which it would not is refused.
+    pub fn checked(self, check: fn(&T) -> Result<(), String>) -> Self {
+        Self { check, ..self }
     }
 
     /// The file.
@@ -84,7 +89,8 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
         let mut changed = None;
         workspace::update(&self.path, |old| {
             let mut value = self.parse(old)?;
-            changed = Some(change(&mut value).map_err(StateError::Refused)?);
+            let done = change(&mut value).and_then(|done| (self.check)(&value).map(|()| done));
+            changed = Some(done.map_err(StateError::Refused)?);
             let mut text = Vec::new();
             let written = value.serialize(&mut Serializer::with_formatter(&mut text, Lines(0)));
             written.map_err(|error| StateError::Refused(format!("{error}")))?;
@@ -96,16 +102,15 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
 
     fn parse(&self, bytes: Option<Vec<u8>>) -> Result<T, StateError> {
         let Some(bytes) = bytes else { return Ok(T::default()) };
-        serde_json::from_slice(&bytes).map_err(|error| StateError::Damaged {
-            path: self.path.clone(),
-            why: error.to_string(),
-        })
+        let value = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+        let checked = value.and_then(|value| (self.check)(&value).map(|()| value));
+        checked.map_err(|why| StateError::Damaged { path: self.path.clone(), why })
     }
 }
 
 impl<T> Clone for StateFile<T> {
     fn clone(&self) -> Self {
-        Self::new(self.path.clone())
+        Self { path: self.path.clone(), check: self.check }
     }
 }
 

@@ -16,6 +16,11 @@ pub fn strip(text: &str) -> Cow<'_, str> {
     Cow::Owned(Stripper::default().push(text))
 }
 
+/// The words of a text on one line, without control sequences: for titles and tables.
+pub fn line(text: &str) -> String {
+    strip(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn has_controls(text: &str) -> bool {
     // C1 controls are U+0080..=U+009F, which UTF-8 writes as C2 80 ..= C2 9F.
     let mut before = 0;
@@ -233,6 +238,14 @@ fn unfinished(bytes: &[u8]) -> usize {
         Err(error) if error.error_len().is_none() => last.len() - start,
         _ => 0,
     }
+}
+
+/// A number in groups of three: 1,000,000.
+pub fn digits(number: u64) -> String {
+    let digits = number.to_string();
+    let mut groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).collect();
+    groups.reverse();
+    String::from_utf8_lossy(&groups.join(&b","[..])).into_owned()
 }
 
 /// The up to three candidates that look most like `word`, best first: for "did you mean". Empty

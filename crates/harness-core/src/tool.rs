@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,11 @@ pub trait Tool: Send + Sync + 'static {
         cx: &ToolContext,
     ) -> impl Future<Output = Result<Content, ToolError>> + Send;
 }
+
+/// The input of a tool that takes none.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoInput {}
 
 /// What a call does. Gate, schedule and checkpoints judge by this, never by a tool's name.
 #[derive(Clone, Debug, PartialEq, Eq)]

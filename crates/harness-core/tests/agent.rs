@@ -103,7 +103,9 @@ async fn a_fatal_tool_ends_the_turn_after_every_call_is_answered() {
 /// A model that says what the test tells it, delta by delta. A stream whose list runs out without an end
 /// stays silent for ever.
 #[derive(Clone, Default)]
-struct Replies(Arc<Mutex<VecDeque<Vec<Result<Delta, ModelError>>>>>);
+struct Replies(Arc<Mutex<VecDeque<Stream>>>);
+
+type Stream = Vec<Result<Delta, ModelError>>;
 
 impl Replies {
     fn then(self, deltas: impl IntoIterator<Item = Result<Delta, ModelError>>) -> Self {
@@ -413,6 +415,54 @@ async fn a_hook_may_send_the_model_on() {
     let (stop, conversation) = run(&agent).await;
     assert_eq!(stop, Ok(Stop::Answered("Now it is.".to_owned())));
     assert!(transcript(conversation.messages()).contains("note: You forgot something."));
+}
+
+/// Folds everything but the last two messages before the model speaks for the third time, and later again.
+struct Fold(Mutex<Vec<usize>>);
+
+#[async_trait]
+impl Hook for Fold {
+    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        if c.messages().len() >= 5
+            && let Some(cut) = c.cut(2)
+        {
+            self.0.lock().unwrap().push(c.before(&cut).len());
+            c.fold(cut, "what happened");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_script_goes_on_with_its_next_line_after_a_fold() {
+    let mut agent = agent(
+        "  - {text: '0', calls: [{tool: echo, input: {word: value=7}}]}
+  - {text: '1', calls: [{tool: echo, input: {word: hi}}]}
+  - {text: '2', calls: [{tool: echo, input: {word: hi}}]}
+  - {text: '3', calls: [{tool: echo, input: {word: value=8}}]}
+  - {text: '4 ${n}', take: {n: 'value=(.)'}, calls: [{tool: echo, input: {word: hi}}]}
+  - {text: Done.}",
+    );
+    let folds = Arc::new(Fold(Mutex::default()));
+    agent.hooks.push(folds.clone());
+    let said = Arc::new(Said::default());
+    agent.observers.add(said.clone());
+    let (stop, conversation) = run(&agent).await;
+    assert_eq!(stop, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(*said.0.lock().unwrap(), ["0", "1", "2", "3", "4 8", "Done."]);
+    assert_eq!(*folds.0.lock().unwrap(), [3, 3, 3, 3], "a fold of each step from the third on");
+    assert_eq!(conversation.messages()[0].text(), "go");
+}
+
+#[derive(Default)]
+struct Said(Mutex<Vec<String>>);
+
+impl Observer for Said {
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::Replied(reply) = event {
+            self.0.lock().unwrap().push(reply.text());
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,6 +132,57 @@ fn a_fold_keeps_what_comes_after_and_drops_its_thinking() {
 }
 
 #[test]
+fn a_fold_in_the_middle_of_a_turn_keeps_what_the_human_said_last() {
+    let mut c = Conversation::new();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("done")]));
+    c.note("news");
+    c.say("two");
+    for id in ["a", "b"] {
+        c.reply(&reply(vec![call(id)]));
+        c.answer(vec![ToolResult::done(id, "x")]);
+    }
+    let cut = c.cut(2).unwrap();
+    c.fold(cut, "what happened");
+    let first = &c.messages()[0].content;
+    assert_eq!(first[..], [Block::Note("what happened".into()), Block::text("two")]);
+    assert_eq!(c.messages()[1].content, [call("b")]);
+    let cut = c.cut(2).unwrap_or_else(|| panic!("the first message can be folded again"));
+    c.fold(cut, "all of it");
+    assert_eq!(c.messages()[0].content, [Block::Note("all of it".into()), Block::text("two")]);
+    judge(c).unwrap();
+}
+
+#[test]
+fn words_that_no_window_holds_are_shortened_and_later_thinking_goes() {
+    let mut c = Conversation::new();
+    c.say("x".repeat(100));
+    c.reply(&reply(vec![thinking(), call("a")]));
+    c.answer(vec![ToolResult::done("a", "y".repeat(100))]);
+    c.say("short");
+    c.shorten_words(50, |text| Ok::<_, ()>(format!("[{} bytes]", text.len()))).unwrap();
+    assert_eq!(c.messages()[0].content, [Block::text("[100 bytes]")]);
+    assert_eq!(c.messages()[1].content, [call("a")]);
+    assert_eq!(c.messages()[2].content[1], Block::text("short"));
+    judge(c).unwrap();
+}
+
+#[test]
+fn a_block_is_as_large_as_what_a_model_reads_in_it() {
+    let block = |value: Value| serde_json::from_value::<Block>(value).unwrap();
+    let picture = json!([{"type": "text", "text": "a"}, {"type": "image", "source": "AAAA"}]);
+    let sizes = [
+        (json!({"type": "text", "text": "four"}), 4),
+        (json!({"type": "tool_use", "id": "a", "name": "write", "input": {"a": "four"}}), 16),
+        (json!({"type": "tool_result", "tool_use_id": "a", "content": picture}), 4_801),
+        (json!({"type": "thinking", "thinking": "", "signature": "seal"}), 4),
+    ];
+    for (value, size) in sizes {
+        assert_eq!(block(value.clone()).size(), size, "{value}");
+    }
+}
+
+#[test]
 fn a_shortened_result_keeps_its_place_and_later_thinking_goes() {
     let mut c = Conversation::new();
     c.say("one");
@@ -197,10 +248,12 @@ fn any_message() -> impl Strategy<Value = Message> {
     let role = prop_oneof![Just(Role::User), Just(Role::Assistant)];
     (role, prop::collection::vec(any_block(), 0..5)).prop_map(|(role, mut content)| {
         // What no model and no disk of ours holds: a model's results, a human's calls and thoughts.
-        content.retain(|block| match (role, block) {
-            (Role::Assistant, Block::ToolResult(_) | Block::Note(_)) => false,
-            (Role::User, Block::ToolUse(_) | Block::Thinking(_)) => false,
-            _ => true,
+        content.retain(|block| {
+            !matches!(
+                (role, block),
+                (Role::Assistant, Block::ToolResult(_) | Block::Note(_))
+                    | (Role::User, Block::ToolUse(_) | Block::Thinking(_))
+            )
         });
         Message { role, content }
     })
@@ -214,6 +267,7 @@ enum Step {
     Answer(Vec<String>),
     Fold(usize),
     Shorten(String),
+    ShortenWords(usize),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -230,6 +284,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         prop::collection::vec("[a-c](_[12])?", 0..4).prop_map(Step::Answer),
         (0usize..6).prop_map(Step::Fold),
         "[a-c](_[12])?".prop_map(Step::Shorten),
+        (0usize..3).prop_map(Step::ShortenWords),
     ]
 }
 
@@ -255,6 +310,7 @@ proptest! {
                 Step::Answer(ids) => c.answer(ids.into_iter().map(|id| ToolResult::done(id, "x")).collect()),
                 Step::Fold(keep) => if let Some(cut) = c.cut(keep) { c.fold(cut, "summary") },
                 Step::Shorten(id) => c.shorten(&id, "[short]"),
+                Step::ShortenWords(longest) => c.shorten_words(longest, |_| Ok::<_, ()>("[short]".to_owned())).unwrap(),
             }
             prop_assert_eq!(judge(c.clone()), Ok(()));
         }
@@ -290,4 +346,24 @@ fn cache_marks_are_merged_in_and_leave_the_history_clean() {
     };
     expect_test::expect![[r#"{"model":"m","max_tokens":100,"system":[{"type":"text","text":"be good","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":[{"role":"user","content":[{"type":"text","text":"one","cache_control":{"type":"ephemeral"}}]}],"metadata":null}"#]]
         .assert_eq(&serde_json::to_string(&request).unwrap());
+}
+
+#[test]
+fn what_was_added_is_told_apart_from_what_was_changed() {
+    let mut c = Conversation::new();
+    assert_eq!(c.since(&[]), Some(vec![]));
+    c.note("a note");
+    let noted = c.messages().to_vec();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("two")]));
+    let grown = c.since(&noted).unwrap();
+    assert_eq!(grown.len(), 2);
+    assert_eq!((grown[0].content.as_slice(), grown[0].prompts()), (&[Block::text("one")][..], 1));
+    assert_eq!((grown[1].role, grown[1].prompts()), (Role::Assistant, 0));
+    assert_eq!(c.since(c.messages()), Some(vec![]));
+    let whole = c.messages().to_vec();
+    c.say("three");
+    let cut = c.cut(1).unwrap();
+    c.fold(cut, "what happened");
+    assert_eq!(c.since(&whole), None);
 }

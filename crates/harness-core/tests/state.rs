@@ -63,10 +63,34 @@ fn damage_is_named_and_its_bytes_are_kept() {
 }
 
 #[test]
+fn what_must_hold_is_checked_when_it_is_read_and_before_it_is_kept() {
+    let (_folder, file) = counts();
+    let few = |counts: &Counts| match counts.len() {
+        0..3 => Ok(()),
+        more => Err(format!("{more} are too many")),
+    };
+    let file = file.checked(few);
+    let add = |name: &str| file.change(|counts| Ok(counts.insert(name.to_owned(), vec![])));
+    add("one").unwrap();
+    add("two").unwrap();
+    let refused = add("three").unwrap_err();
+    assert!(matches!(refused, StateError::Refused(why) if why == "3 are too many"));
+    assert_eq!(file.load().unwrap().len(), 2);
+    fs::write(file.path(), "{\"a\": [], \"b\": [], \"c\": []}").unwrap();
+    let said = file.clone().load().unwrap_err().to_string();
+    assert!(said.contains("is damaged (3 are too many)"), "{said}");
+}
+
+#[test]
 fn what_could_not_be_read_again_is_not_written() {
     let folder = TempDir::new().unwrap();
     let file: StateFile<String> = StateFile::new(folder.path().join("text.json"));
-    let put = |len| file.change(|text| Ok(text.push_str(&"x".repeat(len))));
+    let put = |len| {
+        file.change(|text| {
+            text.push_str(&"x".repeat(len));
+            Ok(())
+        })
+    };
     put(1).unwrap();
     let refused = put(64 << 20);
     assert!(refused.unwrap_err().to_string().contains("text.json\" is larger"));
@@ -81,8 +105,11 @@ fn eight_threads_change_one_value_and_lose_nothing() {
             let file = file.clone();
             scope.spawn(move || {
                 for n in 0..20 {
-                    file.change(|counts| Ok(counts.entry(name.to_string()).or_default().push(n)))
-                        .unwrap();
+                    file.change(|counts| {
+                        counts.entry(name.to_string()).or_default().push(n);
+                        Ok(())
+                    })
+                    .unwrap();
                 }
             });
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use harness_core::text::{Clipper, Stripper, clip, is_hidden, nearest, strip, visible};
+use harness_core::text::{Clipper, Stripper, clip, is_hidden, line, nearest, strip, visible};
 use proptest::prelude::*;
 
 #[test]
@@ -75,6 +75,12 @@ fn near_names_are_found_best_first() {
     assert!(nearest("x", ["a", "b", "c", "x", "X"]).len() <= 3);
 }
 
+#[test]
+fn digits_stand_in_groups_of_three() {
+    let shown = [0, 999, 1_000, 12_345, 1_000_000].map(harness_core::text::digits);
+    assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,000,000"]);
+}
+
 proptest! {
     #[test]
     fn a_stripper_does_not_care_where_its_text_is_cut(
@@ -99,4 +105,9 @@ proptest! {
         prop_assert_eq!(clipper.total(), text.len() as u64);
         prop_assert_eq!(clipper.finish(), clip(&text, head, tail).into_owned());
     }
+}
+
+#[test]
+fn a_line_is_one_line() {
+    assert_eq!(line("  \x1b[31mtwo\n\twords\r\n"), "two words");
 }

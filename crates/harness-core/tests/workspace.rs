@@ -7,9 +7,12 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     thread,
+    time::{Duration, SystemTime},
 };
 
-use harness_core::workspace::{Workspace, WorkspaceError, hold, read, replace, update};
+use harness_core::workspace::{
+    Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
+};
 use tempfile::TempDir;
 
 /// A folder `ws` with some files, beside a file `secret` that must not be reached.
@@ -287,6 +290,33 @@ fn eight_threads_update_one_file_and_lose_nothing() {
 }
 
 #[test]
+fn a_text_is_kept_once_under_the_name_of_its_content() {
+    let (_keep, root, workspace) = playground();
+    let path = workspace.keep("compacted", "a long story").unwrap();
+    assert_eq!(workspace.keep("compacted", "a long story").unwrap(), path);
+    assert_ne!(workspace.keep("compacted", "another one").unwrap(), path);
+    assert_eq!(fs::read_to_string(root.join(&path)).unwrap(), "a long story");
+    assert_eq!(names(&root.join(".harness/compacted")).len(), 2);
+    assert!(root.join(".harness/.gitignore").exists());
+}
+
+#[test]
+fn a_state_file_of_a_workspace_is_no_way_out_of_it() {
+    let (_keep, root, workspace) = playground();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("profile"), "mine").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("profile"), root.join("memory.md")).unwrap();
+    let refused = workspace.update("memory.md", |_| Ok::<_, WorkspaceError>(b"yours".to_vec()));
+    assert!(matches!(refused, Err(WorkspaceError::Outside { .. })));
+    assert!(matches!(workspace.read("memory.md"), Err(WorkspaceError::Outside { .. })));
+    assert_eq!(fs::read_to_string(outside.path().join("profile")).unwrap(), "mine");
+    workspace
+        .update("own.md", |old| Ok::<_, WorkspaceError>(old.unwrap_or(b"new".to_vec())))
+        .unwrap();
+    assert_eq!(workspace.read("own.md").unwrap().unwrap(), b"new");
+}
+
+#[test]
 fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
     let (_top, root, _) = playground();
     symlink("a.txt", root.join("link")).unwrap();
@@ -319,4 +349,22 @@ fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
     hold(&path).unwrap();
     symlink(&path, folder.path().join("link.lock")).unwrap();
     assert!(hold(folder.path().join("link.lock")).is_err(), "a link leads to somebody's file");
+}
+
+#[test]
+fn a_folder_lists_its_regular_files_and_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state");
+    assert_eq!(files(&state, ".x").unwrap(), [], "there is no folder");
+    fs::create_dir_all(state.join("sub.x")).unwrap();
+    let day = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(n * 86_400);
+    for (name, text, n) in [("old.x", "1", 1), ("new.x", "22", 2), ("other", "333", 3)] {
+        fs::write(state.join(name), text).unwrap();
+        File::options().write(true).open(state.join(name)).unwrap().set_modified(day(n)).unwrap();
+    }
+    symlink(state.join("other"), state.join("link.x")).unwrap();
+    let found = |name: &str, n: u64, bytes| Entry { name: name.to_owned(), changed: day(n), bytes };
+    assert_eq!(files(&state, ".x").unwrap(), [found("new", 2, 2), found("old", 1, 1)]);
+    symlink(&state, folder.path().join("link")).unwrap();
+    assert!(files(folder.path().join("link"), ".x").is_err(), "a link is no folder");
 }

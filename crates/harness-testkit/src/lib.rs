@@ -44,7 +44,6 @@ pub mod rules;
 pub mod server;
 pub mod sse;
 pub mod stage;
-pub mod transcript;
 pub mod usage;
 pub mod witness;
 
@@ -57,6 +56,10 @@ pub use pty::{Key, Terminal};
 pub use rules::{Endpoint, Refusal, Rules};
 pub use server::{Recorded, StrictServer};
 pub use stage::Stage;
-pub use transcript::transcript;
 pub use usage::{Clock, PromptCache};
 pub use witness::Witness;
+
+/// The whole of a conversation as a play that a person can read: [`harness_core::transcript`].
+pub fn transcript(messages: &[harness_core::Message]) -> String {
+    harness_core::transcript(messages, usize::MAX)
+}

@@ -152,7 +152,7 @@ fn braces(units: &[Unit], depth: usize) -> Vec<Vec<Unit>> {
                         let mut one = units[..start].to_vec();
                         one.extend_from_slice(&units[from..end]);
                         one.extend_from_slice(&units[at + 1..]);
-                        match depth < 3 && commas.len() < 8 {
+                        match depth < 3 && commas.len() < 8 && units.len() < 1_000 {
                             true => all.append(&mut braces(&one, depth + 1)),
                             false => {
                                 one.push(Unit::Hole(String::new()));

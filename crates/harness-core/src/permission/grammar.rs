@@ -275,7 +275,7 @@ impl<'t> Reader<'t> {
         }
         // Pipelines are short; in a very long one only the neighbours are told.
         for (at, into) in stages.iter().enumerate() {
-            for from in &stages[at.saturating_sub(64)..at] {
+            for from in &stages[at.saturating_sub(16)..at] {
                 let pairs =
                     from.clone().flat_map(|from| into.clone().map(move |into| (from, into)));
                 self.line.flows.extend(pairs.take(256));

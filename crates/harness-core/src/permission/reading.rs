@@ -28,6 +28,17 @@ const DEEPEST: usize = 6;
 /// Programs whose output is a list of names that stand in plain sight: files of a folder.
 const LISTS: &[&str] = &["find", "fd", "ls", "git", "grep", "rg", "sort", "head", "tail", "uniq"];
 
+/// For one end of each flow, the other ends.
+type Ends = HashMap<usize, Vec<usize>>;
+
+fn ends(flows: &[(usize, usize)], needed: bool, key: fn((usize, usize)) -> (usize, usize)) -> Ends {
+    let mut ends = Ends::new();
+    for (one, other) in flows.iter().filter(|_| needed).map(|flow| key(*flow)) {
+        ends.entry(one).or_default().push(other);
+    }
+    ends
+}
+
 /// Reads a line.
 pub(crate) fn read(text: &str) -> Reading {
     read_at(text, 0, &mut 200)
@@ -49,10 +60,10 @@ fn read_at(text: &str, depth: usize, left: &mut usize) -> Reading {
 impl Reading {
     fn unwrap(&mut self, simples: &[Simple], depth: usize, left: &mut usize) {
         let mut scripts: Vec<(usize, Word)> = Vec::new();
-        let mut feeds: HashMap<usize, Vec<usize>> = HashMap::new();
-        for (from, into) in &self.flows {
-            feeds.entry(*into).or_default().push(*from);
-        }
+        let is_xargs = |word: &Word| word.text.ends_with("xargs");
+        let asks = |simple: &Simple| simple.words.iter().any(is_xargs);
+        let needed = simples.iter().any(asks);
+        let feeds = ends(&self.flows, needed, |(from, into)| (into, from));
         for (at, simple) in simples.iter().enumerate() {
             let mut simple = simple.clone();
             // `$nothing rm`: an empty first word is no word.
@@ -64,10 +75,9 @@ impl Reading {
             if nothing < simple.words.len() {
                 simple.words.drain(..nothing);
             }
-            let wraps = simple.words.iter().any(|word| word.text.ends_with("xargs"));
-            let feeds = feeds.get(&at).filter(|_| wraps);
-            let names_only =
-                feeds.is_some_and(|from| from.iter().all(|at| lists(simples.get(*at))));
+            let wraps = asks(&simple);
+            let from = feeds.get(&at).filter(|_| wraps);
+            let names_only = from.is_some_and(|from| from.iter().all(|at| lists(simples.get(*at))));
             let Peeled { layers, scripts: found, unsure, .. } = peel(&simple, names_only);
             if unsure {
                 self.doubts
@@ -78,6 +88,9 @@ impl Reading {
         }
         // `echo 'rm -rf /' | sh`, and here-documents through a pipe.
         for &(from, into) in &self.flows {
+            if scripts.len() > *left {
+                break; // more than will be read
+            }
             let reads =
                 self.commands.get(into).is_some_and(|layers| layers.iter().any(|l| l.reads_script));
             let Some(told) = simples.get(from).filter(|_| reads) else { continue };
@@ -89,6 +102,9 @@ impl Reading {
                 scripts.push((into, Word { sure: Sure::Unknown, ..Word::known(words.join(" ")) }));
             }
         }
+        let needed = !scripts.is_empty();
+        let feeds = ends(&self.flows, needed, |(from, into)| (into, from));
+        let fed = ends(&self.flows, needed, |(from, into)| (from, into));
         for (outer, script) in scripts {
             *left = left.saturating_sub(1);
             if depth >= DEEPEST || *left == 0 {
@@ -99,24 +115,19 @@ impl Reading {
             if script.sure != Sure::Known {
                 self.doubts.push(Doubt { why: "a script made at run time", broken: false });
             }
-            self.take(inner, outer);
+            let none = Vec::new();
+            let around = (feeds.get(&outer).unwrap_or(&none), fed.get(&outer).unwrap_or(&none));
+            self.take(inner, around);
         }
     }
 
     /// Takes in a script; what flows into the command that runs it flows into each of its own.
-    fn take(&mut self, inner: Reading, outer: usize) {
+    fn take(&mut self, inner: Reading, (feeds, fed): (&Vec<usize>, &Vec<usize>)) {
         let offset = self.commands.len();
         let range: Range<usize> = offset..offset + inner.commands.len();
-        let around: Vec<(usize, usize)> = self
-            .flows
-            .iter()
-            .filter(|(from, into)| *from == outer || *into == outer)
-            .take(64)
-            .copied()
-            .collect();
-        for (from, into) in around {
-            let both = |at: usize| if into == outer { (from, at) } else { (at, into) };
-            self.flows.extend(range.clone().map(both).take(256));
+        for at in range.take(256) {
+            self.flows.extend(feeds.iter().take(32).map(|from| (*from, at)));
+            self.flows.extend(fed.iter().take(32).map(|into| (at, *into)));
         }
         self.flows.extend(
             inner
@@ -139,7 +150,15 @@ fn lists(simple: Option<&Simple>) -> bool {
     let text = |at: usize| words.get(at).map_or("", |word| word.text.as_str());
     plain
         && match text(0) {
-            "git" => text(1) == "ls-files" || words.iter().any(|word| word.text == "--name-only"),
+            "git" => {
+                let names = words.iter().any(|word| word.text == "--name-only");
+                text(1) == "ls-files" || text(1) == "diff" && names
+            }
+            // Their own texts, and hidden files, where secrets are.
+            "find" => !words.iter().any(|word| word.text == "-printf"),
+            "ls" => !words
+                .iter()
+                .any(|word| word.text.starts_with('-') && word.text.contains(['a', 'A'])),
             // Without `-l` these print what is in files, and that can be anything.
             "grep" | "rg" => words.iter().any(|word| {
                 word.text == "--files-with-matches"

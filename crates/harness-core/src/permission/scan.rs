@@ -69,8 +69,8 @@ impl Scan {
                     let index = self.commands.len();
                     self.command(lexer, values, &mut heredocs, depth);
                     if self.commands.len() > index {
-                        // Pipelines are short; a longer one is asked about all the same.
-                        let from = first.max(before.saturating_sub(64));
+                        // Pipelines are short; in a very long one only near neighbours are told.
+                        let from = first.max(before.saturating_sub(16));
                         self.flows.extend((from..before).map(|from| (from, index)));
                     }
                 }

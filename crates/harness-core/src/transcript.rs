@@ -1,4 +1,4 @@
-//! A conversation as a play that a person can read, for inline snapshots.
+//! A conversation as a play that a person can read: for files, for summaries, for snapshots in tests.
 //!
 //! ```text
 //! human: Which files are here?
@@ -13,10 +13,11 @@
 //! Longer texts go on under themselves, four spaces in. A result that failed reads `error …`, thinking
 //! `thinks …`; where one message holds several results they are numbered.
 
-use harness_core::{Block, Message, Role};
+use crate::message::{Block, Message, Role};
+use crate::text;
 
-/// Renders messages.
-pub fn transcript(messages: &[Message]) -> String {
+/// Renders messages. Of a text that is longer than `longest` bytes the beginning and the end are shown.
+pub fn transcript(messages: &[Message], longest: usize) -> String {
     let mut lines = String::new();
     for message in messages {
         let many = message.results().count() > 1;
@@ -48,7 +49,7 @@ pub fn transcript(messages: &[Message]) -> String {
                     (format!("  {kind}"), String::new())
                 }
             };
-            entry(&mut lines, &label, &text);
+            entry(&mut lines, &label, &text::clip(&text, longest - longest / 3, longest / 3));
         }
     }
     lines
