@@ -499,6 +499,20 @@ fn terminal(program: &Program, server: &StrictServer) -> Terminal {
 }
 
 #[test]
+fn the_play_in_a_terminal_clears_no_screen() {
+    let program = program();
+    let mut terminal = Terminal::start(program.command(), 100, 30);
+    terminal.wait_for("s13 >>");
+    terminal.key(Press::Enter);
+    terminal.wait_for("tokens in 4 replies");
+    terminal.line("q");
+    assert!(terminal.wait_for_end().success());
+    let shown = terminal.raw();
+    let (_, since) = shown.split_once("I write it down first.").unwrap();
+    assert!(!since.contains("\x1b[2J"), "the model cleared the screen");
+}
+
+#[test]
 fn a_call_is_seen_while_its_input_is_being_written() {
     let program = program();
     let server = StrictServer::start(

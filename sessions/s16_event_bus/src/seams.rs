@@ -35,6 +35,7 @@ impl TurnLoop for EventBus {
         cancel: &CancellationToken,
     ) -> Result<Stop, AgentError> {
         if let Some(prompt) = prompt {
+            cancel.run_until_cancelled(self.settle(|kind| kind == Kind::SessionStart)).await;
             let (agent, fields) = (&chat.agent, json!({"prompt": prompt}));
             let said = Happening::new(Kind::UserPromptSubmit, &agent.name, fields);
             let answer = self.ask(&said, &agent.cwd, cancel, &mut Vec::new()).await;

@@ -13,7 +13,7 @@ use harness_core::{
     AgentError, Conversation, Effect, Event, Observer, Policy, Runner, Schedule, Secrets, Stop,
     ToolCall, ToolResult, Verdict,
 };
-use harness_testkit::{Folder, Program, Stage, transcript};
+use harness_testkit::{Folder, Key, Program, Stage, Terminal, transcript};
 use s16_event_bus::{Answer, BUILT_IN, EventBus, Happening, Kind, LESSON, OWN};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -102,6 +102,20 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         assert!(said.contains("  denied: vendor/ is copied from elsewhere"), "{said}");
         assert!(said.contains("greet.sh greets in French.\n"), "{said}");
     }
+}
+
+#[test]
+fn the_play_in_a_terminal() {
+    let program = program();
+    let mut terminal = Terminal::start(program.command(), 100, 40);
+    terminal.wait_for("s16 >>");
+    terminal.key(Key::Enter);
+    terminal.wait_for("denied: vendor/ is copied from elsewhere");
+    terminal.wait_for("greet.sh greets in French.");
+    terminal.line(":stats");
+    terminal.wait_for("PreToolUse if grep");
+    terminal.line("q");
+    assert!(terminal.wait_for_end().success());
 }
 
 // ---------------------------------------------------------------- helpers
