@@ -48,7 +48,7 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width, age, size};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};

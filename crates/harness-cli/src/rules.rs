@@ -46,7 +46,9 @@ pub(crate) fn gate(
 
 /// A policy that is compiled when the first call is judged: a start should not wait for it. Only for
 /// the built-in rules, which are known to be whole; a file of the user's is read at the start.
-struct Late(LazyLock<Arc<dyn Policy>, Box<dyn FnOnce() -> Arc<dyn Policy> + Send>>);
+struct Late(LazyLock<Arc<dyn Policy>, Compile>);
+
+type Compile = Box<dyn FnOnce() -> Arc<dyn Policy> + Send>;
 
 impl Policy for Late {
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict {

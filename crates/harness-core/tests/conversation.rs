@@ -248,10 +248,12 @@ fn any_message() -> impl Strategy<Value = Message> {
     let role = prop_oneof![Just(Role::User), Just(Role::Assistant)];
     (role, prop::collection::vec(any_block(), 0..5)).prop_map(|(role, mut content)| {
         // What no model and no disk of ours holds: a model's results, a human's calls and thoughts.
-        content.retain(|block| match (role, block) {
-            (Role::Assistant, Block::ToolResult(_) | Block::Note(_)) => false,
-            (Role::User, Block::ToolUse(_) | Block::Thinking(_)) => false,
-            _ => true,
+        content.retain(|block| {
+            !matches!(
+                (role, block),
+                (Role::Assistant, Block::ToolResult(_) | Block::Note(_))
+                    | (Role::User, Block::ToolUse(_) | Block::Thinking(_))
+            )
         });
         Message { role, content }
     })

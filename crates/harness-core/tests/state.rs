@@ -104,13 +104,13 @@ fn eight_threads_change_one_value_and_lose_nothing() {
         for name in 0..8 {
             let file = file.clone();
             scope.spawn(move || {
-                let push = |n: u32| {
+                for n in 0..20 {
                     file.change(|counts| {
                         counts.entry(name.to_string()).or_default().push(n);
                         Ok(())
                     })
-                };
-                (0..20).for_each(|n| push(n).unwrap());
+                    .unwrap();
+                }
             });
         }
     });
