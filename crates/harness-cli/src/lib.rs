@@ -17,6 +17,7 @@ mod app;
 mod approve;
 mod args;
 mod bars;
+mod config;
 mod display;
 mod human;
 mod input;
@@ -42,11 +43,12 @@ pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
+pub use config::Config;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tree::{Node, tree};
 
 use crate::repl::{Repl, Signals};
@@ -85,6 +87,14 @@ pub fn main<A: Into<App>>(lesson: Lesson, setup: impl AsyncFnOnce(Agent) -> Resu
 pub fn main_with<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+) -> ExitCode {
+    main_with_config(lesson, async |agent, own, _| setup(agent, own).await)
+}
+
+/// The same for a session that also has a file of configuration.
+pub fn main_with_config<X: Args, A: Into<App>>(
+    lesson: Lesson,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> ExitCode {
     let command = Cli::<X>::command()
         .name(lesson.name)
@@ -131,7 +141,7 @@ async fn run<X, A: Into<App>>(
     lesson: Lesson,
     args: Shared,
     own: X,
-    setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> Result<ExitCode> {
     let start = std::env::current_dir().context("the current directory is gone")?;
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
@@ -152,9 +162,10 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    agent.gate = rules::gate(&args, &settings, person, &screen)?;
+    let config = Config::new(&args);
+    agent.gate = rules::gate(&args, &config, person, &screen)?;
 
-    let mut app: App = setup(agent, own).await?.into();
+    let mut app: App = setup(agent, own, config).await?.into();
     if let Some(code) = app.exit {
         return Ok(code);
     }

@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use harness_core::permission::{Remember, Rules};
 use harness_core::{Approver, Effect, Gate, Headless, Policy, ToolCall, Verdict};
 
 use crate::approve::AskPerson;
 use crate::args::Shared;
+use crate::config::Config;
 use crate::input::Input;
 use crate::screen::Screen;
-use crate::settings::{Settings, home, repository};
+use crate::settings::home;
 
 /// The gate: what is never done holds in every session; with `--ask` all rules do.
 pub(crate) fn gate(
     args: &Shared,
-    settings: &Settings,
+    config: &Config,
     person: Option<&Input>,
     screen: &Screen,
 ) -> Result<Gate> {
@@ -29,7 +30,7 @@ pub(crate) fn gate(
             (true, Some(wider)) => Arc::new(rules.and(wider)),
         }
     };
-    let policy: Arc<dyn Policy> = match config_file(args, settings)? {
+    let policy: Arc<dyn Policy> = match config_file(config)? {
         Some(path) => {
             let text = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
@@ -45,7 +46,9 @@ pub(crate) fn gate(
 
 /// A policy that is compiled when the first call is judged: a start should not wait for it. Only for
 /// the built-in rules, which are known to be whole; a file of the user's is read at the start.
-struct Late(LazyLock<Arc<dyn Policy>, Box<dyn FnOnce() -> Arc<dyn Policy> + Send>>);
+struct Late(LazyLock<Arc<dyn Policy>, Compile>);
+
+type Compile = Box<dyn FnOnce() -> Arc<dyn Policy> + Send>;
 
 impl Policy for Late {
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict {
@@ -93,19 +96,11 @@ fn for_this_run(args: &Shared) -> Result<Option<Rules>> {
     Ok(Some(Rules::parse(&yaml, "--allow")?))
 }
 
-/// `--config`, else `$HARNESS_CONFIG`, else this repository's; else what is compiled in.
-fn config_file(args: &Shared, settings: &Settings) -> Result<Option<PathBuf>> {
-    let named = args.config.clone().or_else(|| settings.get("HARNESS_CONFIG").map(PathBuf::from));
-    if let Some(folder) = named {
-        let file = folder.join("permissions.yaml");
-        if !file.is_file() {
-            bail!("there is no {}; make it, or leave --config out", file.display());
-        }
-        return Ok(Some(file));
-    }
-    let file = repository().join("config/permissions.yaml");
-    let unchanged = || std::fs::read(&file).is_ok_and(|bytes| bytes == Rules::BUILT_IN.as_bytes());
-    Ok((file.is_file() && !unchanged()).then_some(file))
+/// The rules to read, if they are others than those that are compiled in.
+fn config_file(config: &Config) -> Result<Option<PathBuf>> {
+    let unchanged =
+        |file: &PathBuf| std::fs::read(file).is_ok_and(|bytes| bytes == Rules::BUILT_IN.as_bytes());
+    Ok(config.file("permissions.yaml")?.filter(|file| !unchanged(file)))
 }
 
 /// What the user is told of it at the start.

@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use cap_std::{
@@ -112,6 +112,44 @@ pub fn update<E: From<WorkspaceError>>(
         replace(&path, &new)?;
     }
     Ok(())
+}
+
+/// A file in a folder of state files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, without the ending that was asked for.
+    pub name: String,
+    /// When it was last written to.
+    pub changed: SystemTime,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The regular files of a folder whose names have this ending, the last changed first; none where there
+/// is no folder. Links are no regular files: they may lead to somebody else's.
+pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
+    let folder = folder.as_ref();
+    let failed = |source| error("list", folder, source);
+    let kind = match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found.map_err(failed)?.file_type(),
+    };
+    if !kind.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // One that is gone meanwhile is not there; a name that is no text has no ending either.
+        let (name, Ok(file)) = (entry.file_name(), entry.metadata()) else { continue };
+        let name = name.to_str().and_then(|name| name.strip_suffix(ending));
+        if let (Some(name), true) = (name, file.is_file()) {
+            let changed = file.modified().map_err(failed)?;
+            found.push(Entry { name: name.to_owned(), changed, bytes: file.len() });
+        }
+    }
+    found.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.name.cmp(&a.name)));
+    Ok(found)
 }
 
 /// A lock that is held until this is dropped, or until its process has ended, however it ended.
