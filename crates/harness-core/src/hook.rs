@@ -1,5 +1,11 @@
 //! The fourth seam: hooks. Each point has its own kind of answer, so that a hook cannot answer what
 //! was not asked.
+//!
+//! Code that lives in this process implements [`Hook`]. What is outside of it is told [`happening`]s and
+//! answers in JSON: [`program`].
+
+pub mod happening;
+pub mod program;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;

@@ -114,7 +114,12 @@ impl Workspace {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) if !path.ends_with("..") => {
                 let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-                let folder = self.resolve(folder)?;
+                let folder = self.resolve(folder).map_err(|error| match error {
+                    WorkspaceError::Outside { root, .. } => {
+                        WorkspaceError::Outside { path: path.to_owned(), root }
+                    }
+                    error => error,
+                })?;
                 Ok(if folder == Path::new(".") { name.into() } else { folder.join(name) })
             }
             _ => self.resolve(path),
