@@ -1,5 +1,7 @@
 //! Whatever a conversation is, making room in it leaves one that the server takes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::{call, lead, reply, says, source, summary, within};

@@ -156,7 +156,8 @@ fn whole_prompts_are_undone_and_redone() {
         s14 >> :undo me
         error: :undo takes no argument: it goes by whole checkpoints; for one file, ask for revert
         s14 >> q
-    "#]].assert_eq(said);
+    "#]]
+    .assert_eq(said);
     assert_eq!(program.folder.read("old/notes.txt"), "Ask Ada about it.\n");
 }
 
@@ -638,7 +639,8 @@ async fn what_is_no_file_is_refused_and_nothing_hangs() {
         "/dev/null" is outside the workspace /tmp/.tmpaU7fjU; use a path inside it
         no change to "none/such/file" is left to take back
         no change to "" is left to take back
-        a name is gone again: that change had made it"#]].assert_eq(&results[1..].join("\n"));
+        a name is gone again: that change had made it"#]]
+    .assert_eq(&results[1..].join("\n"));
     assert!(!stage.folder.has("sub/deeper") && stage.folder.has("pipe"));
 }
 
