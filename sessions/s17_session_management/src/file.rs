@@ -198,7 +198,7 @@ impl Past {
         let repairs;
         (self.conversation, repairs) = Conversation::recover(messages);
         self.mended |= self.moved || !repairs.is_empty();
-        self.told.extend(repairs.iter().map(ToString::to_string));
+        self.told.extend(repairs.iter().take(FAULTS).map(ToString::to_string));
     }
 
     fn see(&mut self, line: Result<journal::Record<Line>, BadLine>, until: Option<u64>) {

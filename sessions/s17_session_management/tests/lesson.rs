@@ -72,17 +72,18 @@ fn ids(folder: &Folder) -> Vec<String> {
 async fn the_play() {
     let (mut stage, store) = stage(LESSON.play);
     expect![[r#"
-        human: We take SQLite for the job queue, one file and no server. Keep that in decision.md.
+        human: We take SQLite for the queue. Keep that in decision.md.
         model: I look whether something is decided already.
           call read {"path":"decision.md"}
           error "decision.md" does not exist; check the spelling, or list the folder
         model: Now I write it down.
-          call write {"path":"decision.md","content":"The job queue is in SQLite: one file, no server.\n"}
-          result made decision.md (49 bytes)
+          call write {"path":"decision.md","content":"The queue is in SQLite.\n"}
+          result made decision.md (24 bytes)
         model: It is in decision.md.
-        human: Which database did we take, and why?
-        model: SQLite, because it is one file and needs no server. I did not look it up, you told me in this session.
-    "#]].assert_eq(&stage.play().await);
+        human: Which database did we take?
+        model: SQLite. I did not look it up, you told me in this session.
+    "#]]
+    .assert_eq(&stage.play().await);
     let kept = past(&store, &store.current().unwrap());
     assert_eq!(
         transcript(kept.conversation.messages())
@@ -117,10 +118,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         let said = play(&program);
         assert!(said.contains("\"decision.md\" does not exist"), "{said}");
         assert!(said.contains("you told me in this session"), "{said}");
-        assert_eq!(
-            program.folder.read("decision.md"),
-            "The job queue is in SQLite: one file, no server.\n"
-        );
+        assert_eq!(program.folder.read("decision.md"), "The queue is in SQLite.\n");
         assert_eq!(ids(&program.folder).len(), 1);
     }
 }
@@ -203,7 +201,7 @@ fn the_commands_list_resume_fork_and_name_sessions() {
 
     let input = format!(
         ":resume {first}\n:resume {first}\n:fork {first} 1\n:fork {first} 3\n:fork {first} 0\n:fork {first} x\n\
-         :sessions one file\n:sessions nowhere\n:resume\n:help\nq\n"
+         :sessions you told me\n:sessions nowhere\n:resume\n:help\nq\n"
     );
     let output = said(&Program::pipe(program.command(), &input));
     assert!(output.contains(&format!("session {first}, turn 2: The queue")), "{output}");
@@ -343,7 +341,7 @@ async fn odd_files_do_not_break_the_list() {
     command.arg("--workspace").arg(stage.folder.path());
     let output = said(&Program::pipe(
         command,
-        ":sessions\n:resume aa\n:resume ac\n:resume b0\nWhich database\n:sessions Second\nq\n",
+        ":sessions\n:resume aa0000\n:resume ac0000\n:resume b00000\nWhich database\n:sessions Second\nq\n",
     ));
     assert!(
         output.contains("has form 2, and 1 is the newest known here; it is left as it is"),
@@ -354,8 +352,8 @@ async fn odd_files_do_not_break_the_list() {
         "{output}"
     );
     assert!(output.contains("left out: byte 0: no record"), "{output}");
-    assert!(output.contains("no id begins with \"b0\""), "{output}");
-    assert!(output.contains("SQLite, because"), "what is left of a session goes on: {output}");
+    assert!(output.contains("no id begins with \"b00000\""), "{output}");
+    assert!(output.contains("SQLite. I did not"), "what is left of a session goes on: {output}");
     assert_eq!(
         fs::read_to_string(folder.join("aa000000.jsonl")).unwrap(),
         newer,
@@ -628,4 +626,39 @@ async fn the_last_reply_is_on_disk_before_the_turn_ends() {
     let (mut stage, store) = stage(TALK);
     stage.agent.hooks.push(Arc::new(Keeps(store)));
     stage.play().await;
+}
+
+#[test]
+fn the_readme_shows_what_the_program_prints() {
+    let program = program();
+    let mut shown = said(&Program::pipe(program.command(), "\n\ncrash\n"));
+    let id = ids(&program.folder).remove(0);
+    let mut run = |flags: &[&str], input: &str| {
+        shown += &said(&Program::pipe(command_with(program.command(), flags), input));
+    };
+    run(&["--continue"], "What happened?\nq\n");
+    run(&[], &format!(":fork {} 1\n:title A second try\n:sessions\nq\n", &id[..4]));
+    let copy = ids(&program.folder).into_iter().find(|other| *other != id).unwrap();
+    let shown = shown
+        .replace(&copy, "c96eb731")
+        .replace(&id, "3e493754")
+        .replace(&format!(":fork {}", &id[..4]), ":fork 3e49");
+    let readme = include_str!("../README.md");
+    let blocks = readme.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let shown: Vec<String> = shown.lines().map(timeless).collect();
+    for line in blocks.flat_map(str::lines).map(timeless) {
+        assert!(shown.contains(&line), "{line}\n{shown:#?}");
+    }
+}
+
+/// A row of `:sessions` without age and size, which are others each time.
+fn timeless(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_unit = |word: &&str| ["s", "min"].contains(word);
+    match words.iter().position(is_unit).filter(|at| *at <= 3 && words.len() > at + 3) {
+        Some(at) => {
+            [&words[..at - 1], &words[at + 1..=at + 1], &words[at + 4..]].concat().join(" ")
+        }
+        None => line.to_owned(),
+    }
 }
