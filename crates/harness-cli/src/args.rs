@@ -23,7 +23,7 @@ pub struct Shared {
     #[arg(long)]
     pub ask: bool,
 
-    /// Where calls are asked about: let pass what this rule matches, for this run; may be given again
+    /// Where calls are asked about: let pass the commands that this regex matches, such as 'make( .*)?', for this run; may be given again
     #[arg(long, value_name = "RULE")]
     pub allow: Vec<String>,
 

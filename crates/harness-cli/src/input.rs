@@ -325,7 +325,7 @@ impl Reader {
                 }
                 Seen::Bytes(bytes) => pending.extend(bytes),
             }
-            while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+            while let Some(end) = pending.iter().position(|byte| b"\r\n".contains(byte)) {
                 let line: Vec<u8> = pending.drain(..=end).collect();
                 let line = String::from_utf8_lossy(&line).trim_end().to_owned();
                 if self.send.blocking_send(Typed::Line(line)).is_err() {

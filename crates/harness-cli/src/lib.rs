@@ -148,6 +148,10 @@ async fn run<X, A: Into<App>>(
     let start = std::env::current_dir().context("the current directory is gone")?;
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
+    if args.human && args.prompt.as_deref() == Some("-") {
+        let why = "--human reads standard input itself: give the prompt after -p";
+        return Err(UsageError(why.to_owned()).into());
+    }
     // A subcommand ends by signals as any program does.
     let signals = if args.subcommand { None } else { Some(Signals::new()?) };
     let input = match args.prompt.is_none() && !args.subcommand || args.human {

@@ -111,8 +111,10 @@ impl List {
         }
         let numbers: Vec<String> = self.tasks.iter().map(|task| task.id.to_string()).collect();
         let task = self.tasks.iter_mut().find(|task| task.id == id);
-        let task =
-            task.ok_or_else(|| format!("there is no task {id}; there is {}", numbers.join(", ")))?;
+        let task = task.ok_or_else(|| match numbers.is_empty() {
+            true => "there is no plan yet; write one with todo_write".to_owned(),
+            false => format!("there is no task {id}; there is {}", numbers.join(", ")),
+        })?;
         task.status = status;
         Ok(format!("task {id} is {}", status.word()))
     }
