@@ -183,7 +183,7 @@ fn the_commands_list_resume_fork_and_name_sessions() {
     assert!(output.contains("error: there is no session yet"), "{output}");
     assert!(output.contains("it is all in "), "{output}");
     assert_eq!(output.matches("2      ").count(), 3, "{output}");
-    assert_eq!(output.matches(" The queue\n").count(), 3, "{output}");
+    assert_eq!(output.matches(" The queue\n").count(), 4, "{output}");
     let ids = ids(&program.folder);
     let (first, copy) = match program
         .folder
