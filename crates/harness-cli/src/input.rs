@@ -67,6 +67,8 @@ struct Shared {
     question: Option<oneshot::Sender<Option<String>>>,
     /// Lines typed during a turn that nobody has taken yet.
     ahead: VecDeque<String>,
+    /// Lines typed at a question whose turn was interrupted meanwhile.
+    orphans: VecDeque<String>,
 }
 
 impl Input {
@@ -228,7 +230,20 @@ impl Reader {
         let mut next = self.wanted.recv().ok();
         while let Some(want) = next {
             next = match want {
+                Want::Prompt(prompt) if !self.lock().orphans.is_empty() => {
+                    // A line for a question that nobody waits for any more: it was meant for here.
+                    let line = self.lock().orphans.pop_front().unwrap_or_default();
+                    self.lock().at_prompt = false;
+                    self.screen.prompt_open(false);
+                    self.screen.line(format!("{prompt}{line}"));
+                    match self.send.blocking_send(Typed::Line(line)) {
+                        Ok(()) => self.wanted.recv().ok(),
+                        Err(_) => None,
+                    }
+                }
                 Want::Prompt(prompt) => {
+                    self.lock().at_prompt = true;
+                    self.screen.prompt_open(true);
                     let editor = editor.get_or_insert_with(|| self.editor(history.as_ref()));
                     let typed = self.edit(editor, &prompt, history.as_ref());
                     self.lock().at_prompt = false;
@@ -309,7 +324,10 @@ impl Reader {
                 }
             }
         }
-        let _ = answer.send(Some(String::from_utf8_lossy(&line).trim_end().to_owned()));
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if let Err(Some(line)) = answer.send(Some(line)) {
+            self.lock().orphans.push_back(line);
+        }
         self.wanted.recv().ok()
     }
 
