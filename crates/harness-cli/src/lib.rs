@@ -24,6 +24,7 @@ mod input;
 mod lesson;
 mod oneshot;
 mod playground;
+mod reader;
 mod repl;
 mod rules;
 mod screen;
