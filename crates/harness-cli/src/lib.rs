@@ -17,18 +17,21 @@ mod app;
 mod approve;
 mod args;
 mod bars;
+mod config;
 mod display;
 mod human;
 mod input;
 mod lesson;
 mod oneshot;
 mod playground;
+mod reader;
 mod repl;
 mod rules;
 mod screen;
 mod settings;
 mod start;
 mod tree;
+mod trusted;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,12 +45,14 @@ pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
+pub use config::Config;
 pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tree::{Node, tree};
+pub use trusted::{Given, WorkspaceFile};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;
@@ -85,6 +90,14 @@ pub fn main<A: Into<App>>(lesson: Lesson, setup: impl AsyncFnOnce(Agent) -> Resu
 pub fn main_with<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+) -> ExitCode {
+    main_with_config(lesson, async |agent, own, _| setup(agent, own).await)
+}
+
+/// The same for a session that also has a file of configuration.
+pub fn main_with_config<X: Args, A: Into<App>>(
+    lesson: Lesson,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> ExitCode {
     let command = Cli::<X>::command()
         .name(lesson.name)
@@ -131,12 +144,17 @@ async fn run<X, A: Into<App>>(
     lesson: Lesson,
     args: Shared,
     own: X,
-    setup: impl AsyncFnOnce(Agent, X) -> Result<A>,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> Result<ExitCode> {
     let start = std::env::current_dir().context("the current directory is gone")?;
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
-    let signals = Signals::new()?;
+    if args.human && args.prompt.as_deref() == Some("-") {
+        let why = "--human reads standard input itself: give the prompt after -p";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    // A subcommand ends by signals as any program does.
+    let signals = if args.subcommand { None } else { Some(Signals::new()?) };
     let input = match args.prompt.is_none() && !args.subcommand || args.human {
         true => Some(Input::start(screen.clone(), history())?),
         false => None,
@@ -152,12 +170,14 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    agent.gate = rules::gate(&args, &settings, person, &screen)?;
+    let config = Config::new(&args);
+    agent.gate = rules::gate(&args, &config, person, &screen)?;
 
-    let mut app: App = setup(agent, own).await?.into();
+    let mut app: App = setup(agent, own, config).await?.into();
     if let Some(code) = app.exit {
         return Ok(code);
     }
+    let signals = signals.map_or_else(Signals::new, Ok)?;
     if let [clash, ..] = app.chat.agent.tools.clashes() {
         bail!("two tools are called `{clash}`; rename one of them");
     }
@@ -174,7 +194,7 @@ async fn run<X, A: Into<App>>(
     let mut told = speaker.told;
     let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
-    told.push(rules::told(&args).to_owned());
+    told.push(app.chat.agent.gate.policy.told().to_owned());
     app.chat.note_surroundings();
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;

@@ -1,0 +1,92 @@
+//! Where configuration comes from: the same places for every file of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::args::Shared;
+use crate::settings;
+
+/// The folder of configuration that was named, the user's own, and what was given for this run alone.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    named: Option<PathBuf>,
+    home: Option<PathBuf>,
+    pub(crate) allow: Vec<String>,
+    pub(crate) accept_edits: bool,
+}
+
+impl Config {
+    /// `--config`, else `$HARNESS_CONFIG`. The variable counts only where the user set it: a `.env` may be
+    /// somebody else's, and what is configured here may run programs.
+    pub(crate) fn new(args: &Shared) -> Self {
+        let variable = || std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
+        let named = args.config.clone().or_else(|| variable().map(PathBuf::from));
+        let (allow, accept_edits) = (args.allow.clone(), args.accept_edits);
+        Self { named, home: settings::home(), allow, accept_edits }
+    }
+
+    /// The file of this name: in the folder that was named, where it has to be, else in this repository's
+    /// `config/`. `None` where there is no repository any more: then what is compiled in counts.
+    ///
+    /// # Errors
+    /// The named folder does not have it.
+    pub fn file(&self, name: &str) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.named else {
+            let file = settings::repository().join("config").join(name);
+            return Ok(file.is_file().then_some(file));
+        };
+        let file = folder.join(name);
+        if !file.is_file() {
+            bail!("there is no {}; make it, or leave --config out", file.display());
+        }
+        Ok(Some(file))
+    }
+
+    /// The text of that file, or the one that is compiled in, and what to call it in an error.
+    ///
+    /// # Errors
+    /// The file is missing where it was named, or cannot be read.
+    pub fn read(&self, name: &str, built_in: &str) -> Result<(String, String)> {
+        let Some(path) = self.file(name)? else {
+            return Ok((built_in.to_owned(), format!("config/{name}")));
+        };
+        let shown = match &self.named {
+            Some(_) => path.display().to_string(),
+            None => format!("config/{name}"),
+        };
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
+        Ok((text, shown))
+    }
+
+    /// The user's own folder, `~/.config/harness`. It may not exist yet; `None` without a home.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_named_has_the_file_or_that_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { named: Some(folder.path().to_owned()), ..Config::default() };
+        let error = config.read("x.yaml", "built in").unwrap_err().to_string();
+        assert!(error.ends_with("/x.yaml; make it, or leave --config out"), "{error}");
+        std::fs::write(folder.path().join("x.yaml"), "mine").unwrap();
+        let (text, name) = config.read("x.yaml", "built in").unwrap();
+        assert_eq!((text.as_str(), name.ends_with("/x.yaml")), ("mine", true));
+    }
+
+    #[test]
+    fn without_one_the_repositorys_counts_and_then_what_is_compiled_in() {
+        let config = Config::default();
+        let (text, name) = config.read("permissions.yaml", "built in").unwrap();
+        assert!(text.contains("always_deny"), "{text}");
+        assert_eq!(name, "config/permissions.yaml");
+        assert_eq!(config.read("no-such.yaml", "built in").unwrap().0, "built in");
+    }
+}
