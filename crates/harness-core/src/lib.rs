@@ -12,7 +12,7 @@
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
 //! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`http`], [`models`] (what is
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
 //! known of each model).
 //!
 //! ```
@@ -82,6 +82,8 @@ pub mod state;
 pub mod text;
 pub mod transcript;
 pub use transcript::transcript;
+pub mod trust;
+pub use trust::Trust;
 pub mod undo;
 pub mod workspace;
 pub use state::{StateError, StateFile};
