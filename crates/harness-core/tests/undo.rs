@@ -103,12 +103,15 @@ fn looking_follows_no_link_at_the_end_and_none_on_the_way() {
     place.write("sub/a.txt", "a");
     symlink("sub", place.root.join("link")).unwrap();
     symlink(place.top.path(), place.root.join("out")).unwrap();
+    symlink("loop", place.root.join("loop")).unwrap();
     let look = |path: &str| place.workspace.look(path).unwrap();
     assert!(matches!(look("sub/a.txt"), Found::File { len: 1, .. }));
     assert!(matches!(look("sub"), Found::Folder { .. }));
     assert!(matches!(look("."), Found::Folder { .. }));
     assert_eq!(look("link"), Found::Link { target: "sub".into() });
-    for nothing in ["link/a.txt", "out/ws", "none", "none/deeper", "sub/a.txt/x", "sub/a.txt/x/y"] {
+    for nothing in
+        ["link/a.txt", "out/ws", "loop/a", "none", "none/deeper", "sub/a.txt/x", "sub/a.txt/x/y"]
+    {
         assert_eq!(look(nothing), Found::Nothing, "{nothing}");
     }
 }
@@ -286,6 +289,22 @@ fn what_is_too_large_or_no_file_is_told_when_it_changes_and_only_then() {
     });
     assert!(changes.steps.is_empty());
     assert_eq!(changes.lost, ["\"fifo\" is no regular file", "\"huge\" is larger than 20 MB"]);
+}
+
+#[test]
+fn where_there_is_too_much_to_keep_it_is_the_small_files_that_are_kept() {
+    let place = Place::new();
+    for n in 0..15 {
+        File::create(place.root.join(format!("a{n}"))).unwrap().set_len((19 << 20) + n).unwrap();
+    }
+    place.write("z/small.txt", "small");
+    let changes = place.changes(|place| {
+        place.write("z/small.txt", "changed");
+        place.write("a0", "changed");
+        place.write("a14", "changed");
+    });
+    assert_eq!(paths(&changes), ["a0", "z/small.txt"]);
+    assert_eq!(changes.lost, ["\"a14\" lies beyond the 256 MB that are kept"]);
 }
 
 #[test]

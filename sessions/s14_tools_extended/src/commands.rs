@@ -1,6 +1,6 @@
 //! `:checkpoints`, `:undo` and `:redo`: whole checkpoints, by the person at the prompt.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use harness_cli::{App, Chat, cut};
 use harness_core::text;
 use harness_core::undo::{Checkpoint, Way};
@@ -23,8 +23,7 @@ pub fn commands(app: App) -> App {
 fn list(chat: &Chat) -> Result<String> {
     let checkpoints = open(&chat.agent.cwd)?.1.history()?.checkpoints;
     let undone = |it: &Checkpoint| if it.undone { "  undone" } else { "" };
-    let lines: Vec<String> =
-        checkpoints.iter().map(|it| format!("{}{}", line(it), undone(it))).collect();
+    let lines: Vec<_> = checkpoints.iter().map(|it| line(it) + undone(it)).collect();
     Ok(if lines.is_empty() { "nothing was changed yet".to_owned() } else { lines.join("\n") })
 }
 
@@ -42,11 +41,7 @@ fn go(chat: &mut Chat, args: &str, way: Way) -> Result<String> {
         Way::Back => ("undo", "undone", "taken back"),
         Way::Forth => ("redo", "redone", "brought back"),
     };
-    if !args.is_empty() {
-        bail!(
-            ":{name} takes no argument: it goes by whole checkpoints; for one file, ask for revert"
-        );
-    }
+    ensure!(args.is_empty(), ":{name} goes by whole checkpoints; for one file, ask for revert");
     let (workspace, store) = open(&chat.agent.cwd)?;
     let line = store.update(|history| {
         let Some(checkpoint) = history.next(way) else { return Ok(None) };

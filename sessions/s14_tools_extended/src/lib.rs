@@ -156,8 +156,7 @@ impl Observer for Checkpoints {
             Event::Prompt(prompt) => {
                 let mut now = lock(&self.0.now);
                 now.prompt = cut(&text::strip(&now.secrets.mask(prompt)), 60);
-                now.open.clear();
-                now.told.clear();
+                (now.open, now.told) = Default::default();
             }
             Event::ToolStarted(call) => self.0.start(agent, call),
             // One that was denied. One that ran is gone already.
@@ -197,8 +196,10 @@ impl Pending {
     fn look(&mut self, shared: &Shared) -> Result<(), StateError> {
         if !self.paths.is_empty() {
             let (workspace, store) = open(&self.cwd)?;
-            let (seen, known) = (store.history()?.made, &mut lock(&shared.known));
-            self.before = workspace.snapshot(&self.paths, None, &store, known, &self.cancel)?;
+            let mut known = lock(&shared.known);
+            let seen = store.history()?.made;
+            self.before =
+                workspace.snapshot(&self.paths, None, &store, &mut known, &self.cancel)?;
             self.seen = seen;
         }
         Ok(())
@@ -230,8 +231,9 @@ impl Shared {
             return Ok(Vec::new());
         }
         let ((workspace, store), never) = (open(cwd)?, CancellationToken::new());
-        let after =
-            workspace.snapshot(paths, Some(before), &store, &mut lock(&self.known), &never)?;
+        // Until it is recorded nobody else looks: what was seen later must not be recorded earlier.
+        let mut known = lock(&self.known);
+        let after = workspace.snapshot(paths, Some(before), &store, &mut known, &never)?;
         let Changes { steps, lost } = before.compare(&after);
         if !steps.is_empty() {
             store.update(|history| {
@@ -289,8 +291,8 @@ impl Drop for Shared {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, String> {
-    let done = spawn_blocking(work).await.map_err(|broken| broken.to_string())?;
-    done.map_err(|error| error.to_string())
+    let work = move || work().map_err(|error| error.to_string());
+    spawn_blocking(work).await.map_err(|broken| broken.to_string())?
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -14,7 +14,7 @@ use harness_core::{
     ToolCall, ToolContext, ToolError, ToolResult, Verdict,
 };
 use harness_testkit::program::{KEY, Program};
-use harness_testkit::{Folder, Stage, StrictServer};
+use harness_testkit::{Folder, Key, Stage, StrictServer, Terminal, scrubbed};
 use s14_tools_extended::{Checkpoints, LESSON};
 use tokio::sync::{Barrier, Notify};
 use tokio_util::sync::CancellationToken;
@@ -154,11 +154,28 @@ fn whole_prompts_are_undone_and_redone() {
         s14 >> :undo
         undone: 2 Clear away what is old here. (greet.sh, old, old/draft.txt, old/notes.txt)
         s14 >> :undo me
-        error: :undo takes no argument: it goes by whole checkpoints; for one file, ask for revert
+        error: :undo goes by whole checkpoints; for one file, ask for revert
         s14 >> q
     "#]]
     .assert_eq(said);
     assert_eq!(program.folder.read("old/notes.txt"), "Ask Ada about it.\n");
+}
+
+#[test]
+fn the_play_in_a_terminal() {
+    let program = Program::new(BINARY, LESSON.play);
+    let mut terminal = Terminal::start(program.command(), 110, 50);
+    terminal.wait_for("press Enter to send: Make greet.sh polite.");
+    terminal.key(Key::Enter);
+    terminal.wait_for("greet.sh says “Good day”");
+    terminal.key(Key::Enter);
+    terminal.wait_for("The folder old is gone");
+    assert!(!program.folder.has("old"));
+    terminal.line(":undo");
+    terminal.wait_for("undone: 2 Clear away");
+    assert!(program.folder.has("old/draft.txt"));
+    terminal.line("q");
+    assert!(terminal.wait_for_end().success());
 }
 
 #[test]
@@ -468,22 +485,27 @@ impl Tool for Append {
 }
 
 #[tokio::test]
-async fn calls_that_run_at_once_are_recorded_once_each_and_go_back_to_the_start() {
+async fn calls_that_run_at_once_are_one_chain_and_go_back_to_the_start() {
     let append =
         |path: &str, text: &str| format!("{{tool: append, input: {{path: {path}, text: {text}}}}}");
     let together = [append("a", "one"), append("b", "two"), append("a", "three")].join(", ");
-    let lines = format!(
-        "- calls: [{together}]\n- calls: [{{{}}}]\n- calls: [{{{}}}]\n- calls: [{{{}}}]\n- {{text: Done.}}",
-        revert("a"),
-        revert("b"),
-        revert("a")
-    );
-    let mut stage = Stage::lines(&lines).with(Checkpoints::default());
+    let mut stage = Stage::lines(&format!("- calls: [{together}]\n- {{text: Done.}}"));
+    stage = stage.with(Checkpoints::default());
     stage.agent.tools.add(Append(Arc::new(Barrier::new(3))));
     stage.agent.schedule = Arc::new(AllAtOnce);
     stage.folder.write("a", "zero\n");
     stage.play().await;
-    // One step or two, as the first to end has seen one line or both; more than that is refused.
+    // The first to end may have seen the files of the others half written. It is told once all the same.
+    let index = index(&stage.folder);
+    for path in ["a", "b"] {
+        let changes = index["checkpoints"][0]["changes"].as_array().unwrap();
+        let own: Vec<_> = changes.iter().filter(|change| change["path"] == path).collect();
+        assert!(own.windows(2).all(|pair| pair[0]["to"] == pair[1]["from"]), "{index}");
+    }
+    let home = Folder::new();
+    let mut command = scrubbed(BINARY, home.path());
+    command.arg("--workspace").arg(stage.folder.path());
+    Program::pipe(command, ":undo\nq\n");
     assert_eq!(stage.folder.read("a"), "zero\n");
     assert!(!stage.folder.has("b"));
 }
