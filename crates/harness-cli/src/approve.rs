@@ -29,12 +29,15 @@ impl Approver for AskPerson {
     async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer {
         let _one_at_a_time = self.turn.lock().await;
         self.screen.rest();
-        self.screen.styled_line(BOLD, &format!("{} wants to run {} ({why})", cx.agent, call.name));
+        self.screen.end_line();
+        let asked = format!("{} wants to run {} ({why})", cx.agent, call.name);
+        self.screen.styled(BOLD, &in_a_line(&asked));
+        self.screen.end_line();
         for (name, value) in &call.input {
             // The whole input, hidden characters made visible: what is not shown cannot be agreed to.
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            for (at, line) in value.lines().enumerate() {
-                let name = if at == 0 { format!("{name}: ") } else { "  ".to_owned() };
+            for (at, line) in value.split('\n').enumerate() {
+                let name = if at == 0 { format!("{}: ", in_a_line(name)) } else { "  ".to_owned() };
                 self.screen.line(format!("  {name}{}", text::visible(line)));
             }
         }
@@ -48,4 +51,9 @@ impl Approver for AskPerson {
             None => Answer::No("the user gave no answer".to_owned()),
         }
     }
+}
+
+/// The reason quotes the call, and so does what names it: no line end in them may begin a line of ours.
+fn in_a_line(text: &str) -> String {
+    text::visible(text).replace('\n', "\\n")
 }

@@ -23,11 +23,11 @@ pub struct Shared {
     #[arg(long)]
     pub ask: bool,
 
-    /// With --ask: let pass what this rule matches, for this run; may be given again
+    /// Where calls are asked about: let pass the commands that this regex matches, such as 'make( .*)?', for this run; may be given again
     #[arg(long, value_name = "RULE")]
     pub allow: Vec<String>,
 
-    /// With --ask: let the file tools write inside the workspace, for this run
+    /// Where calls are asked about: let the file tools write inside the workspace, for this run
     #[arg(long)]
     pub accept_edits: bool,
 

@@ -7,11 +7,13 @@ use anyhow::{Context, Result, bail};
 use crate::args::Shared;
 use crate::settings;
 
-/// The folder of configuration that was named, and the user's own.
+/// The folder of configuration that was named, the user's own, and what was given for this run alone.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     named: Option<PathBuf>,
     home: Option<PathBuf>,
+    pub(crate) allow: Vec<String>,
+    pub(crate) accept_edits: bool,
 }
 
 impl Config {
@@ -20,7 +22,8 @@ impl Config {
     pub(crate) fn new(args: &Shared) -> Self {
         let variable = || std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
         let named = args.config.clone().or_else(|| variable().map(PathBuf::from));
-        Self { named, home: settings::home() }
+        let (allow, accept_edits) = (args.allow.clone(), args.accept_edits);
+        Self { named, home: settings::home(), allow, accept_edits }
     }
 
     /// The file of this name: in the folder that was named, where it has to be, else in this repository's
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn a_folder_that_was_named_has_the_file_or_that_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config { named: Some(folder.path().to_owned()), home: None };
+        let config = Config { named: Some(folder.path().to_owned()), ..Config::default() };
         let error = config.read("x.yaml", "built in").unwrap_err().to_string();
         assert!(error.ends_with("/x.yaml; make it, or leave --config out"), "{error}");
         std::fs::write(folder.path().join("x.yaml"), "mine").unwrap();

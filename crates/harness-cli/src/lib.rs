@@ -24,6 +24,7 @@ mod input;
 mod lesson;
 mod oneshot;
 mod playground;
+mod reader;
 mod repl;
 mod rules;
 mod screen;
@@ -148,7 +149,12 @@ async fn run<X, A: Into<App>>(
     let start = std::env::current_dir().context("the current directory is gone")?;
     let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
-    let signals = Signals::new()?;
+    if args.human && args.prompt.as_deref() == Some("-") {
+        let why = "--human reads standard input itself: give the prompt after -p";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    // A subcommand ends by signals as any program does.
+    let signals = if args.subcommand { None } else { Some(Signals::new()?) };
     let input = match args.prompt.is_none() && !args.subcommand || args.human {
         true => Some(Input::start(screen.clone(), history())?),
         false => None,
@@ -171,6 +177,7 @@ async fn run<X, A: Into<App>>(
     if let Some(code) = app.exit {
         return Ok(code);
     }
+    let signals = signals.map_or_else(Signals::new, Ok)?;
     if let [clash, ..] = app.chat.agent.tools.clashes() {
         bail!("two tools are called `{clash}`; rename one of them");
     }
@@ -187,7 +194,7 @@ async fn run<X, A: Into<App>>(
     let mut told = speaker.told;
     let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
-    told.push(rules::told(&args).to_owned());
+    told.push(app.chat.agent.gate.policy.told().to_owned());
     app.chat.note_surroundings();
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;

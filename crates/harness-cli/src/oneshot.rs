@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::args::OutputFormat;
-use crate::repl::{Asked, INTERRUPTED, Signals};
+use crate::repl::{Asked, INTERRUPTED, LAST, Signals};
 use crate::screen::Screen;
 
 /// The prompt of `-p`: the text itself, or all of standard input.
@@ -56,17 +56,19 @@ pub(crate) async fn run(
     let cancel = CancellationToken::new();
     let mut work = app.turns.turn(Some(&prompt), &mut app.chat, &cancel);
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
+    let mut leaves = None;
     let ended = loop {
         tokio::select! {
             ended = &mut work => break ended,
             _ = tick.tick() => screen.tick(),
             asked = signals.next() => match asked {
-                Asked::Interrupt if cancel.is_cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+                Asked::Interrupt if cancel.is_cancelled() => break Ok(Stop::Interrupted),
                 Asked::Interrupt => cancel.cancel(),
                 Asked::Leave(code) => {
                     cancel.cancel();
-                    let _ = work.await;
-                    return Ok(ExitCode::from(code));
+                    leaves = Some(code);
+                    let ended = tokio::time::timeout(LAST, &mut work).await;
+                    break ended.unwrap_or(Ok(Stop::Interrupted));
                 }
             },
         }
@@ -96,7 +98,7 @@ pub(crate) async fn run(
     for last in std::mem::take(&mut app.at_exit) {
         last().await;
     }
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(leaves.unwrap_or(code)))
 }
 
 /// Adds up a turn, and with stream-json tells it as it goes.

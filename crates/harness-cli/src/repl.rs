@@ -14,11 +14,15 @@ use crate::screen::{DIM, Screen};
 /// The exit code of a program that was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// How long a turn may take to end when the program has to leave.
+pub(crate) const LAST: Duration = Duration::from_secs(2);
+
 /// The signals that end a turn or the program.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    quit: Signal,
 }
 
 /// What a signal asks for.
@@ -36,6 +40,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -45,6 +50,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::Interrupt,
             _ = self.terminate.recv() => Asked::Leave(143),
             _ = self.hangup.recv() => Asked::Leave(129),
+            _ = self.quit.recv() => Asked::Leave(131),
         }
     }
 }
@@ -142,7 +148,7 @@ impl Repl {
     /// A pipe has no echo: without this a log would show answers to nothing.
     fn echoed(&self, typed: Typed) -> Typed {
         if let (Typed::Line(line), false) = (&typed, self.input.is_terminal()) {
-            self.screen.print(&format!("{line}\n"));
+            self.screen.print(&format!("{}\n", text::strip(line)));
         }
         typed
     }
@@ -167,7 +173,8 @@ impl Repl {
                     Asked::Interrupt => cancel.cancel(),
                     Asked::Leave(code) => {
                         cancel.cancel();
-                        let _ = work.await;
+                        // What hangs all the same does not keep the program from leaving.
+                        let _ = tokio::time::timeout(LAST, &mut work).await;
                         return Some(code);
                     }
                 },
@@ -223,7 +230,10 @@ impl Repl {
             return None;
         };
         // It may ask a model, and that can take a while: it shows, and Ctrl-C drops it.
+        self.input.watch();
         let mut work = (command.run)(chat, args.trim());
+        let interrupted = || Err(anyhow::anyhow!("interrupted; nothing was changed"));
+        let mut hears = self.input.is_terminal();
         let moment = Duration::from_millis(100);
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + moment, moment);
         self.screen.spin(name);
@@ -232,8 +242,14 @@ impl Repl {
                 done = &mut work => break done,
                 _ = tick.tick() => self.screen.tick(),
                 asked = self.signals.next() => match asked {
-                    Asked::Interrupt => break Err(anyhow::anyhow!("interrupted; nothing was changed")),
+                    Asked::Interrupt => break interrupted(),
                     Asked::Leave(code) => return Some(code),
+                },
+                typed = self.input.next(), if hears => match typed {
+                    Typed::Line(line) if line.trim().is_empty() => {}
+                    Typed::Line(line) => self.input.keep_ahead(line),
+                    Typed::Interrupted => break interrupted(),
+                    Typed::End => hears = false,
                 },
             }
         };

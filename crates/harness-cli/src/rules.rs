@@ -1,11 +1,12 @@
 //! The gate of a session: which rules are in force, and who is asked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use harness_core::permission::{Remember, Rules};
 use harness_core::{Approver, Effect, Gate, Headless, Policy, ToolCall, Verdict};
+use serde_json::json;
 
 use crate::approve::AskPerson;
 use crate::args::Shared;
@@ -21,38 +22,71 @@ pub(crate) fn gate(
     person: Option<&Input>,
     screen: &Screen,
 ) -> Result<Gate> {
-    let wider = if args.ask { for_this_run(args)? } else { None };
-    let whole = args.ask;
-    let in_force = move |rules: Rules| -> Arc<dyn Policy> {
-        match (whole, wider) {
-            (false, _) => Arc::new(rules.deny_only()),
-            (true, None) => Arc::new(rules),
-            (true, Some(wider)) => Arc::new(rules.and(wider)),
-        }
-    };
-    let policy: Arc<dyn Policy> = match config_file(config)? {
-        Some(path) => {
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            in_force(Rules::parse(&text, &path.display().to_string())?)
-        }
-        None => Arc::new(Late(LazyLock::new(Box::new(move || match Rules::built_in() {
-            Ok(rules) => in_force(rules),
-            Err(broken) => Arc::new(Broken(broken.to_string())),
-        })))),
+    let policy: Arc<dyn Policy> = match args.ask {
+        true => Arc::new(config.rules()?),
+        false => Arc::new(Unasked::new(config)?),
     };
     Ok(Gate { policy, approver: approver(person, screen)? })
 }
 
-/// A policy that is compiled when the first call is judged: a start should not wait for it. Only for
-/// the built-in rules, which are known to be whole; a file of the user's is read at the start.
-struct Late(LazyLock<Arc<dyn Policy>, Compile>);
+impl Config {
+    /// The whole policy: `permissions.yaml`, and what `--allow` and `--accept-edits` add for this run.
+    /// A session that puts it in force sets it as its agent's `gate.policy`; who is asked stays as it is.
+    ///
+    /// # Errors
+    /// A rule is not understood; the error names file, line and column.
+    pub fn rules(&self) -> Result<Rules> {
+        let rules = match self.other_rules()? {
+            Some(rules) => rules,
+            None => Rules::built_in()?,
+        };
+        let mut wider = Vec::new();
+        if self.accept_edits {
+            let reason = "--accept-edits";
+            wider.push(json!({"path": "./**", "access": "write", "reason": reason}));
+        }
+        wider.extend(self.allow.iter().map(|it| json!({"pattern": it, "reason": "--allow"})));
+        if wider.is_empty() {
+            return Ok(rules);
+        }
+        // Written as the rules they are.
+        let yaml = json!({"default": "ask", "always_allow": wider}).to_string();
+        Ok(rules.and(Rules::parse(&yaml, "--allow")?))
+    }
+
+    /// The rules of a file, if they are others than those that are compiled in.
+    fn other_rules(&self) -> Result<Option<Rules>> {
+        let (text, name) = self.read("permissions.yaml", Rules::BUILT_IN)?;
+        match text == Rules::BUILT_IN && name == "config/permissions.yaml" {
+            true => Ok(None),
+            false => Ok(Some(Rules::parse(&text, &name)?)),
+        }
+    }
+}
+
+/// Only what is never done. The built-in rules are compiled when the first call is judged: a start should
+/// not wait for them, and they are known to be whole. A file of the user's is read at the start.
+struct Unasked(LazyLock<Arc<dyn Policy>, Compile>);
 
 type Compile = Box<dyn FnOnce() -> Arc<dyn Policy> + Send>;
 
-impl Policy for Late {
+impl Unasked {
+    fn new(config: &Config) -> Result<Self> {
+        let other = config.other_rules()?;
+        Ok(Self(LazyLock::new(Box::new(move || match other.map_or_else(Rules::built_in, Ok) {
+            Ok(rules) => Arc::new(rules.deny_only()),
+            Err(broken) => Arc::new(Broken(broken.to_string())),
+        }))))
+    }
+}
+
+impl Policy for Unasked {
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict {
         self.0.rule_on(call, effect, cwd)
+    }
+
+    fn told(&self) -> &'static str {
+        "commands run without asking; --ask asks first"
     }
 }
 
@@ -76,37 +110,4 @@ fn approver(person: Option<&Input>, screen: &Screen) -> Result<Arc<dyn Approver>
         (None, Some(file)) => Arc::new(Remember::open(Headless, file)?),
         (None, None) => Arc::new(Headless),
     })
-}
-
-/// What `--allow` and `--accept-edits` add, written as the rules they are.
-fn for_this_run(args: &Shared) -> Result<Option<Rules>> {
-    let mut rules = Vec::new();
-    if args.accept_edits {
-        rules.push(
-            serde_json::json!({"path": "./**", "access": "write", "reason": "--accept-edits"}),
-        );
-    }
-    for pattern in &args.allow {
-        rules.push(serde_json::json!({"pattern": pattern, "reason": "--allow"}));
-    }
-    if rules.is_empty() {
-        return Ok(None);
-    }
-    let yaml = serde_json::json!({"default": "ask", "always_allow": rules}).to_string();
-    Ok(Some(Rules::parse(&yaml, "--allow")?))
-}
-
-/// The rules to read, if they are others than those that are compiled in.
-fn config_file(config: &Config) -> Result<Option<PathBuf>> {
-    let unchanged =
-        |file: &PathBuf| std::fs::read(file).is_ok_and(|bytes| bytes == Rules::BUILT_IN.as_bytes());
-    Ok(config.file("permissions.yaml")?.filter(|file| !unchanged(file)))
-}
-
-/// What the user is told of it at the start.
-pub(crate) fn told(args: &Shared) -> &'static str {
-    match args.ask {
-        true => "what no rule allows is asked first",
-        false => "commands run without asking; --ask asks first",
-    }
 }

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use harness_core::text;
 use rustyline::ExternalPrinter;
 
 /// Faint: what is there for those who want to look.
@@ -114,9 +115,10 @@ impl Screen {
     pub fn styled_line(&self, style: Style, text: &str) {
         let mut inner = self.lock();
         inner.fresh_line();
+        let text = text::strip(text);
         let shown = match inner.terminal {
-            true => cut(text, width()),
-            false => text.to_owned(),
+            true => cut(&text, width()),
+            false => text.into_owned(),
         };
         let styled = inner.paint(style, &shown);
         inner.write(&format!("{styled}\n"));
@@ -138,7 +140,8 @@ impl Screen {
     /// Shows that something is going on. Only on a terminal without an open prompt.
     pub fn spin(&self, label: impl Into<String>) {
         let mut inner = self.lock();
-        let label = label.into();
+        // A server names the tool that is being written; it must not drive the terminal.
+        let label = text::strip(&label.into()).replace('\n', " ");
         match &mut inner.spinner {
             Some(spinner) => spinner.label = label,
             None => {

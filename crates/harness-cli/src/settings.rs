@@ -55,7 +55,9 @@ impl Settings {
             // The error holds the line, which may hold a key: name its number and nothing of it.
             let (name, value) = pair.map_err(|e| match e {
                 dotenvy::Error::LineParse(line, _) => {
-                    let at = text.lines().position(|l| l.contains(line.trim()));
+                    let same = |l: &str| l.trim() == line.trim();
+                    let at = text.lines().position(same);
+                    let at = at.or_else(|| text.lines().position(|l| l.contains(line.trim())));
                     let at = at.map_or(String::new(), |at| format!(":{}", at + 1));
                     anyhow::anyhow!(
                         "{}{at}: not of the form NAME=value; mend it or remove it",
@@ -71,14 +73,18 @@ impl Settings {
 
     /// A value; an empty one and the example's placeholder count as not set.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        let value = self.file.get(name).cloned().or_else(|| std::env::var(name).ok())?;
-        let value = value.trim();
-        (!value.is_empty() && value != PLACEHOLDER).then(|| value.to_owned())
+        let set = |value: String| {
+            let value = value.trim();
+            (!value.is_empty() && value != PLACEHOLDER).then(|| value.to_owned())
+        };
+        let filed = self.file.get(name).cloned().and_then(set);
+        filed.or_else(|| std::env::var(name).ok().and_then(set))
     }
 
     /// Whether the value comes from the file.
     pub(crate) fn is_filed(&self, name: &str) -> bool {
-        self.file.get(name).is_some_and(|value| !value.trim().is_empty())
+        let unset = ["", PLACEHOLDER];
+        self.file.get(name).is_some_and(|value| !unset.contains(&value.trim()))
     }
 
     /// What children never get, and what is never shown.

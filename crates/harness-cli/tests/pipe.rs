@@ -22,7 +22,7 @@ fn lines_from_a_pipe_are_prompts_and_nobody_there_is_a_no() {
         s00 · A stub on every seam.
         no key is set: a script speaks here, not a model; the tools it calls are real
         working in FOLDER
-        commands run without asking; --ask asks first
+        each call is judged by this session's own policy
         press Enter to send: go
         :help lists the commands, q leaves
         s00 >> :nope

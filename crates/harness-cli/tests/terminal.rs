@@ -132,6 +132,18 @@ fn a_yes_that_was_typed_ahead_answers_nothing() {
 }
 
 #[test]
+fn lines_that_come_all_at_once_are_all_run() {
+    let folder = Folder::new();
+    let terminal = start(&folder, 80);
+    terminal.send("ahead\r:seen\rhalf a li");
+    terminal.wait_until("both lines were run, and half a line is at the prompt", |screen| {
+        screen.contains("I heard what was typed ahead.")
+            && screen.contains("observer keep before_model")
+            && screen.trim_end().ends_with("s00 >> half a li")
+    });
+}
+
+#[test]
 fn twenty_columns_are_enough() {
     let folder = Folder::new();
     folder.write("one", "");

@@ -153,10 +153,11 @@ impl<'a> Runner<'a> {
             Ok(content) => ToolResult::done(call.id.as_str(), content),
             Err(why) => ToolResult::failed(call.id.as_str(), why),
         };
-        mask(&mut result.content, &cx.secrets);
+        mask(&mut result.content, &cx.secrets); // before the hooks, which may write it down
         for hook in &self.agent.hooks {
             hook.after_tool(&call, &mut result, &cx).await;
         }
+        mask(&mut result.content, &cx.secrets); // and what they have added
         self.told(&call, result, start.elapsed())
     }
 

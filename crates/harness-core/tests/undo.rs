@@ -12,6 +12,7 @@ use harness_core::undo::{History, Store, Way};
 use harness_core::workspace::{
     Changes, Found, Keep, Known, Snapshot, State, Step, Wanted, Workspace, WorkspaceError,
 };
+use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -102,12 +103,15 @@ fn looking_follows_no_link_at_the_end_and_none_on_the_way() {
     place.write("sub/a.txt", "a");
     symlink("sub", place.root.join("link")).unwrap();
     symlink(place.top.path(), place.root.join("out")).unwrap();
+    symlink("loop", place.root.join("loop")).unwrap();
     let look = |path: &str| place.workspace.look(path).unwrap();
     assert!(matches!(look("sub/a.txt"), Found::File { len: 1, .. }));
     assert!(matches!(look("sub"), Found::Folder { .. }));
     assert!(matches!(look("."), Found::Folder { .. }));
     assert_eq!(look("link"), Found::Link { target: "sub".into() });
-    for nothing in ["link/a.txt", "out/ws", "none", "none/deeper", "sub/a.txt/x", "sub/a.txt/x/y"] {
+    for nothing in
+        ["link/a.txt", "out/ws", "loop/a", "none", "none/deeper", "sub/a.txt/x", "sub/a.txt/x/y"]
+    {
         assert_eq!(look(nothing), Found::Nothing, "{nothing}");
     }
 }
@@ -288,6 +292,22 @@ fn what_is_too_large_or_no_file_is_told_when_it_changes_and_only_then() {
 }
 
 #[test]
+fn where_there_is_too_much_to_keep_it_is_the_small_files_that_are_kept() {
+    let place = Place::new();
+    for n in 0..15 {
+        File::create(place.root.join(format!("a{n}"))).unwrap().set_len((19 << 20) + n).unwrap();
+    }
+    place.write("z/small.txt", "small");
+    let changes = place.changes(|place| {
+        place.write("z/small.txt", "changed");
+        place.write("a0", "changed");
+        place.write("a14", "changed");
+    });
+    assert_eq!(paths(&changes), ["a0", "z/small.txt"]);
+    assert_eq!(changes.lost, ["\"a14\" lies beyond the 256 MB that are kept"]);
+}
+
+#[test]
 fn names_that_are_no_text_are_told_and_never_break_the_history() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
@@ -436,6 +456,20 @@ fn undo_goes_back_and_redo_forth_and_a_new_change_begins_a_new_checkpoint() {
 }
 
 #[test]
+fn a_history_of_huge_commands_is_kept_small_and_the_newest_checkpoint_whole() {
+    let mut history = History::default();
+    for size in [10, 20_000, 20_000, 20_000, 10] {
+        let steps = (0..size).map(|n| step(&n.to_string(), "old", "new")).collect();
+        history.record(None, "p", history.made, None, steps);
+    }
+    let sizes: Vec<usize> = history.checkpoints.iter().map(|c| c.changes.len()).collect();
+    assert_eq!(sizes, [20_000, 20_000, 10]);
+    let steps = (0..60_000).map(|n| step(&n.to_string(), "old", "new")).collect();
+    history.record(None, "p", history.made, None, steps);
+    assert_eq!((history.checkpoints.len(), history.made), (1, 120_020));
+}
+
+#[test]
 fn the_last_hundred_checkpoints_are_kept_and_bytes_that_nobody_needs_go_after_a_day() {
     let place = Place::new();
     let (mut open, mut before) = (None, String::new());
@@ -471,4 +505,151 @@ fn the_last_hundred_checkpoints_are_kept_and_bytes_that_nobody_needs_go_after_a_
     assert!(place.store.has(&name(b"version 1")), "needed: checkpoint 3 goes back to it");
     let kept = fs::read_dir(place.root.join(".harness/checkpoints/blobs")).unwrap().count();
     assert_eq!(kept, 102);
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_loses_nothing_and_the_same_step_works_later() {
+    let place = Place::new();
+    let disk = place.root.join("disk");
+    fs::create_dir(&disk).unwrap();
+    if !mount(&disk) {
+        return harness_testkit::skip("no disk can be mounted here");
+    }
+    let (large, huge) = (vec![b'x'; 100_000], vec![b'y'; 100_000]);
+    let filled = std::panic::catch_unwind(|| {
+        // The store is on the other disk, as if that one had room.
+        let workspace = Workspace::open(&disk).unwrap();
+        let never = CancellationToken::new();
+        let snapshot = |earlier: Option<&Snapshot>| {
+            let paths = [PathBuf::from(".")];
+            workspace
+                .snapshot(&paths, earlier, &place.store, &mut Known::default(), &never)
+                .unwrap()
+        };
+        fs::write(disk.join("a"), &large).unwrap();
+        fs::write(disk.join("b"), "old").unwrap();
+        let before = snapshot(None);
+        fs::remove_file(disk.join("a")).unwrap();
+        fs::write(disk.join("b"), "new").unwrap();
+        let changes = before.compare(&snapshot(Some(&before)));
+        let back: Vec<Step> = changes.steps.iter().map(Step::back).collect();
+        fs::write(disk.join("other"), &huge).unwrap();
+        let why = workspace.restore(&back, &place.store).unwrap_err().to_string();
+        assert!(why.starts_with("cannot write \"a\": "), "{why}");
+        let kept = (fs::read(disk.join("b")).unwrap(), names(&disk).len());
+        assert_eq!(kept, (b"new".to_vec(), 2), "b as it was, and no half-written file");
+        // A store on the full disk says so, and keeps nothing half.
+        let full = Store::open(&workspace, name).unwrap();
+        assert!(full.keep(&large).is_err() && !full.has(&name(&large)));
+        fs::remove_file(disk.join("other")).unwrap();
+        workspace.restore(&back, &place.store).unwrap();
+        assert_eq!(
+            (fs::read(disk.join("a")).unwrap(), fs::read(disk.join("b")).unwrap()),
+            (large.clone(), b"old".to_vec())
+        );
+    });
+    unmount(&disk);
+    filled.unwrap();
+}
+
+#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
+fn mount(disk: &Path) -> bool {
+    let mut command = std::process::Command::new("mount");
+    command.args(["-t", "tmpfs", "-o", "size=160k", "tmpfs"]).arg(disk);
+    command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
+fn unmount(disk: &Path) {
+    assert!(std::process::Command::new("umount").arg(disk).status().unwrap().success());
+}
+
+/// Something that a command may do to one path.
+#[derive(Debug, Clone)]
+struct Deed {
+    path: &'static str,
+    kind: u8,
+    byte: u8,
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    const PATHS: [&str; 7] = ["a", "b", "d", "d/a", "d/e", "d/e/f", "f/g"];
+    (prop::sample::select(&PATHS[..]), 0..5_u8, any::<u8>()).prop_map(|(path, kind, byte)| Deed {
+        path,
+        kind,
+        byte,
+    })
+}
+
+impl Deed {
+    fn run(&self, root: &Path) {
+        let path = root.join(self.path);
+        if !fs::symlink_metadata(path.parent().unwrap()).is_ok_and(|it| it.is_dir()) {
+            return; // no folder to do it in
+        }
+        let mode = Permissions::from_mode(0o600 | u32::from(self.byte & 0o77));
+        if self.kind == 4 {
+            if fs::symlink_metadata(&path).is_ok_and(|it| it.is_file()) {
+                fs::set_permissions(&path, mode).unwrap();
+            }
+            return;
+        }
+        match fs::symlink_metadata(&path) {
+            Ok(it) if it.is_dir() => fs::remove_dir_all(&path).unwrap(),
+            Ok(_) => fs::remove_file(&path).unwrap(),
+            Err(_) => {}
+        }
+        match self.kind {
+            0 => {}
+            1 => fs::write(&path, [self.byte; 5]).unwrap(),
+            2 => fs::create_dir(&path).unwrap(),
+            _ => {
+                symlink(["a", "d", "../a", "/nowhere"][usize::from(self.byte % 4)], &path).unwrap()
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    #[test]
+    fn whatever_was_done_can_be_undone_to_the_start_and_redone_to_the_end(
+        prompts in prop::collection::vec(prop::collection::vec(prop::collection::vec(deed(), 1..8), 1..4), 1..5)
+    ) {
+        let place = Place::new();
+        let (mut known, mut states) = (Known::default(), vec![place.drawn()]);
+        for calls in &prompts {
+            let mut open = None;
+            for deeds in calls {
+                let before = place.look_again(&["."], None, &mut known);
+                deeds.iter().for_each(|deed| deed.run(&place.root));
+                let after = place.look_again(&["."], Some(&before), &mut known);
+                let steps = before.compare(&after).steps;
+                open = place.store.update(|history| Ok(history.record(open, "p", history.made, None, steps))).unwrap();
+            }
+            if open.is_some() {
+                states.push(place.drawn());
+            }
+        }
+        let go = |way: Way| {
+            place.store.update(|history| {
+                let Some(checkpoint) = history.next(way) else { return Ok(false) };
+                let steps = checkpoint.steps(way);
+                place.workspace.restore(&steps, &place.store).map_err(|why| why.to_string())?;
+                checkpoint.undone = way == Way::Back;
+                Ok(true)
+            }).unwrap()
+        };
+        for state in states.iter().rev().skip(1) {
+            prop_assert!(go(Way::Back));
+            prop_assert_eq!(&place.drawn(), state);
+        }
+        prop_assert!(!go(Way::Back));
+        for state in states.iter().skip(1) {
+            prop_assert!(go(Way::Forth));
+            prop_assert_eq!(&place.drawn(), state);
+        }
+        prop_assert!(!go(Way::Forth));
+    }
 }

@@ -336,7 +336,7 @@ fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
 }
 
 #[test]
-fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
+fn a_held_lock_refuses_the_next_and_names_its_holder() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("it.lock");
     let held = hold(&path).unwrap();

@@ -53,7 +53,7 @@ pub async fn perceive_and_act(
         // Act: run what it called, and answer every call in the very next message.
         let calls = conversation.calls();
         if calls.is_empty() {
-            return Ok(Stop::Answered(reply.text()));
+            return Ok(Stop::Answered(conversation.answered()));
         }
         let acted = agent.act(&calls, cancel).await;
         conversation.answer(acted.results);

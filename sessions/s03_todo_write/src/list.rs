@@ -109,10 +109,9 @@ impl List {
         if let (Status::InProgress, Some(busy)) = (status, busy) {
             return Err(format!("task {} ({}) is in progress; one at a time", busy.id, busy.text));
         }
-        let numbers: Vec<String> = self.tasks.iter().map(|task| task.id.to_string()).collect();
+        let numbers: Vec<usize> = self.tasks.iter().map(|task| task.id).collect();
         let task = self.tasks.iter_mut().find(|task| task.id == id);
-        let task =
-            task.ok_or_else(|| format!("there is no task {id}; there is {}", numbers.join(", ")))?;
+        let task = task.ok_or_else(|| format!("there is no task {id} in {numbers:?}"))?;
         task.status = status;
         Ok(format!("task {id} is {}", status.word()))
     }

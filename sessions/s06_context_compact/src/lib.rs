@@ -4,7 +4,7 @@ mod disk;
 mod summary;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -30,14 +30,14 @@ pub const LESSON: Lesson = Lesson {
 const FULL: u64 = 92;
 /// It is enough when the window is at most so full.
 const ROOMY: u64 = 50;
-/// The newest messages stay as they are, as far as they fit into this part.
+/// The newest messages stay as they are, as far as they fit into this part and are a third at most.
 const NEWEST: u64 = 20;
 /// After an attempt the next one waits until the conversation has grown by this part.
 const PAUSE: u64 = 5;
-/// A result of at most so many bytes stays: a stub would hardly be shorter.
+/// A text of at most so many bytes stays: a stub would hardly be shorter.
 const SMALL: usize = 1_000;
 /// A script has no window. This one is small enough for the play to fill it.
-const OF_A_SCRIPT: u64 = 5_400;
+const OF_A_SCRIPT: u64 = 5_800;
 
 /// This session's own flags.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -53,8 +53,8 @@ pub struct Compact {
     window: Option<u64>,
     standing: Vec<String>,
     gauge: Gauge,
-    /// How many tokens there were after the last attempt.
-    tried: Arc<AtomicU64>,
+    /// How many bytes there were after the last attempt.
+    tried: Arc<AtomicUsize>,
 }
 
 impl Mechanism for Compact {
@@ -91,7 +91,7 @@ impl Compact {
             })
         })
         .command("context", "what fills the window", move |chat, _| {
-            let table = self.table(&chat.agent, &chat.conversation, harness_cli::width());
+            let table = self.table(&chat.agent, &chat.conversation, harness_cli::columns());
             Box::pin(async move { Ok(table) })
         })
     }
@@ -116,13 +116,13 @@ impl Compact {
     /// The layers, from the cheapest on. Where one fails, the conversation is no worse than before.
     async fn make_room(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<()> {
         let (agent, window) = (t.agent, self.window(t.agent));
-        let newest = self.gauge.bytes(agent, window * NEWEST / 100);
+        let all: usize = c.messages().iter().map(Message::size).sum();
+        let newest = self.gauge.bytes(agent, window * NEWEST / 100).min(all / 3);
         let percent = |c: &Conversation| self.gauge.tokens(agent, c) * 100 / window.max(1);
         let mut lighter = c.clone();
         prune(&mut lighter, agent, newest)?;
         let cut = c.cut(c.fitting(newest));
-        let worth = |cut: &Cut| c.before(cut).iter().map(Message::size).sum::<usize>() > newest / 2;
-        let folded = match cut.filter(worth) {
+        let folded = match cut.filter(|cut| c.before(cut).len() > 1) {
             Some(cut) if percent(&lighter) > ROOMY => self.fold(c, cut, t, "").await,
             _ => {
                 *c = lighter;
@@ -138,7 +138,7 @@ impl Compact {
             }
         }
         if percent(c) > FULL {
-            c.shorten_words(newest, |words| disk::put_away(agent, words))?;
+            c.shorten_words(newest.max(SMALL), |words| disk::put_away(agent, words))?;
         }
         folded
     }
@@ -153,9 +153,8 @@ impl Compact {
         if let Err(why) = disk::remember(t.agent, &summary) {
             t.agent.tell(&Event::Notice(format!("{MEMORY} was not written: {why}")));
         }
-        let messages = old.len();
+        t.agent.tell(&Event::Folded { messages: old.len() });
         c.fold(cut, note);
-        t.agent.tell(&Event::Folded { messages });
         Ok(())
     }
 
@@ -175,20 +174,21 @@ impl Hook for Compact {
             self.gauge.refused(t.agent, before);
         }
         let window = self.window(t.agent);
-        let (full, tried) = (window * FULL / 100, self.tried.load(Ordering::Relaxed));
-        if t.why == Why::Step && before <= full.max(tried + window * PAUSE / 100) {
+        let bytes = |tokens| self.gauge.bytes(t.agent, tokens);
+        let again = self.tried.load(Ordering::Relaxed) + bytes(window * PAUSE / 100);
+        if t.why == Why::Step && (before <= window * FULL / 100 || bytes(before) < again) {
             return Ok(());
         }
         let made = self.make_room(c, t).await;
         let after = self.gauge.tokens(t.agent, c);
-        self.tried.store(after, Ordering::Relaxed);
+        self.tried.store(bytes(after), Ordering::Relaxed);
         let what = match made {
             _ if after < before => self.told(before, t.agent, c),
             Ok(()) => "no room was made: nothing is left to put away".to_owned(),
             Err(why) => format!("no room was made: {why:#}"),
         };
-        if after < window {
-            t.agent.tell(&Event::Notice(what));
+        if after < window || t.why == Why::Step {
+            t.agent.tell(&Event::Notice(what)); // an estimate is no reason to refuse; the server may
             return Ok(());
         }
         let kinds = self.gauge.kinds(t.agent, c);

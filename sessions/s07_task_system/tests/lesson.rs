@@ -10,7 +10,7 @@ use expect_test::expect;
 use harness_core::ids;
 use harness_testkit::{Folder, Program, Stage, Terminal, scrubbed};
 use s07_task_system::Status::{Done, Failed, InProgress, Pending};
-use s07_task_system::{Graph, LESSON, MOVES, NewTask, Priority, Status, TaskBoard, Update};
+use s07_task_system::{Graph, LESSON, MOVES, NewTask, Priority, Status, Task, TaskBoard, Update};
 
 fn board(folder: &Path) -> TaskBoard {
     TaskBoard::open(folder.join(TaskBoard::FILE))
@@ -37,6 +37,23 @@ fn named(text: &str, folder: &Path) -> String {
         .fold(text.to_owned(), |text, (n, task)| text.replace(&task.id, &format!("task-{}", n + 1)))
 }
 
+fn keep(board: &TaskBoard, graph: &Graph) {
+    let put = |old: &mut Graph| {
+        *old = graph.clone();
+        Ok(())
+    };
+    board.change(put).unwrap();
+}
+
+/// Adds an arrow around all that `Graph` offers.
+fn depend(board: &TaskBoard, n: usize, on: &str) -> Result<(), String> {
+    let push = |graph: &mut Graph| {
+        graph.tasks[n].depends_on.push(on.to_owned());
+        Ok(())
+    };
+    board.change(push).map_err(|why| why.to_string())
+}
+
 /// A graph of tasks with the ids `00000000`, `11111111` …, and the digits of those that each comes
 /// after, on a board of its own.
 fn graph_of(after: &[&str]) -> (Folder, TaskBoard, Graph) {
@@ -48,8 +65,7 @@ fn graph_of(after: &[&str]) -> (Folder, TaskBoard, Graph) {
         create(&mut graph, &format!("task {n}"), &after);
         graph.tasks[n].id = n.to_string().repeat(8);
     }
-    let kept = graph.clone();
-    board.change(|graph| Ok(*graph = kept)).unwrap();
+    keep(&board, &graph);
     (folder, board, graph)
 }
 
@@ -234,15 +250,16 @@ fn an_unknown_dependency_is_refused() {
         assert_eq!(why.to_string(), format!("no id begins with {unknown:?}"));
     }
     // Nor can it be written around `create`.
-    let why = board.change(|graph| Ok(graph.tasks[0].depends_on.push("deadbeef".to_owned())));
-    assert_eq!(why.unwrap_err().to_string(), "00000000 → \"deadbeef\": there is no such thing");
+    let why = depend(&board, 0, "deadbeef").unwrap_err();
+    assert_eq!(why, "00000000 → \"deadbeef\": there is no such thing");
     assert_eq!(board.load().unwrap().tasks.len(), 1);
 }
 
 #[test]
 fn an_empty_or_ambiguous_beginning_of_an_id_changes_nothing() {
-    let (_folder, board, _) = graph_of(&["", ""]);
-    board.change(|graph| Ok(graph.tasks[1].id = "00000001".to_owned())).unwrap();
+    let (_folder, board, mut graph) = graph_of(&["", ""]);
+    graph.tasks[1].id = "00000001".to_owned();
+    keep(&board, &graph);
     let start = |id: &str| {
         board.change(|graph| update(graph, id, InProgress)).map_err(|why| why.to_string())
     };
@@ -318,9 +335,8 @@ fn a_damaged_file_is_named_and_never_overwritten() {
 #[test]
 fn a_circle_is_refused_with_its_path_whoever_makes_it() {
     let (_folder, board, _) = graph_of(&["", "0", "1"]);
-    let why = board.change(|graph| Ok(graph.tasks[0].depends_on.push("22222222".to_owned())));
-    let path = "a circle: 00000000 → 22222222 → 11111111 → 00000000";
-    assert_eq!(why.unwrap_err().to_string(), path);
+    let why = depend(&board, 0, "22222222").unwrap_err();
+    assert_eq!(why, "a circle: 00000000 → 22222222 → 11111111 → 00000000");
     assert!(board.load().unwrap().tasks[0].depends_on.is_empty());
 }
 
@@ -349,29 +365,23 @@ fn age_is_the_place_in_the_list_whatever_a_clock_says_and_what_others_added_is_k
 #[test]
 fn ten_thousand_tasks_are_read_changed_and_drawn() {
     for chain in [true, false] {
-        let folder = Folder::new();
+        let (_folder, board, mut graph) = graph_of(&[""]);
         let ids: Vec<String> = (0..10_000).map(|n| format!("{n:08x}")).collect();
-        let mut graph = Graph::default();
-        let id = create(&mut graph, "x", &[]);
-        let first = graph.tasks[0].clone();
-        graph.tasks = ids
-            .iter()
-            .map(|id| s07_task_system::Task { id: id.clone(), ..first.clone() })
-            .collect();
-        for n in (1..10_000).filter(|_| chain) {
-            graph.tasks[n].depends_on = vec![ids[n - 1].clone()];
-        }
-        let board = board(folder.path());
-        board.change(|kept| Ok(*kept = graph)).unwrap();
+        let task = |n: usize| Task {
+            id: ids[n].clone(),
+            depends_on: if chain && n > 0 { vec![ids[n - 1].clone()] } else { vec![] },
+            ..graph.tasks[0].clone()
+        };
+        graph.tasks = (0..10_000).map(task).collect();
+        keep(&board, &graph);
         board.change(|graph| Ok(create(graph, "one more", &[&ids[9_999]]))).unwrap();
         let graph = board.load().unwrap();
         assert_eq!(
             (graph.tasks.len(), graph.ready().len()),
             (10_001, if chain { 1 } else { 10_000 })
         );
-        assert!(graph.draw(80).ends_with("\n… 9801 more"), "{}{id}", graph.draw(80));
-        let why = board.change(|graph| Ok(graph.tasks[0].depends_on.push(ids[9_999].clone())));
-        assert_eq!(why.is_err(), chain);
+        assert!(graph.draw(80).ends_with("\n… 9801 more"));
+        assert_eq!(depend(&board, 0, &ids[9_999]).is_err(), chain);
     }
 }
 
@@ -405,7 +415,7 @@ fn drawn() -> (Folder, Graph) {
         graph.tasks[n].status = status;
     }
     graph.tasks[2].result = Some("nobody knows it".to_owned());
-    board.change(|kept| Ok(*kept = graph.clone())).unwrap();
+    keep(&board, &graph);
     (folder, graph)
 }
 

@@ -71,7 +71,9 @@ async fn the_play() {
         river.txt holds the poem, in four lines. You saw each word when it came.
         · first token after N s, N tokens in N replies
     "#]]
-    .assert_eq(&without_numbers(&screen.written()));
+    // In process a rate is shown only where the machine is slow enough to have one; the meter's own
+    // example tests it.
+    .assert_eq(&without_numbers(&screen.written()).replace(" N tokens a second,", ""));
 }
 
 fn program() -> Program {

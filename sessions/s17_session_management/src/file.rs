@@ -109,7 +109,7 @@ impl Open {
     pub(crate) fn append(&mut self, records: Vec<Record>, secrets: &Secrets) -> Result<()> {
         let mut lines = Vec::with_capacity(records.len());
         for record in records {
-            self.last = self.last.wrapping_add(1);
+            self.last += 1;
             if let Record::Message(message) = &record {
                 self.turns = self.turns.saturating_add(message.prompts() as u64);
             }
@@ -179,7 +179,7 @@ impl Past {
         if let (Some(Torn { len, .. }), None) = (tail.torn, until) {
             past.fault(format!("a last line that was cut short after {len} bytes"));
             // The next append ends that line, and it may turn out to be whole: its number is taken.
-            past.last = past.last.wrapping_add(1);
+            past.last += 1;
         }
         if past.title.is_empty() {
             past.title = first_words(past.messages());
@@ -198,7 +198,7 @@ impl Past {
         let repairs;
         (self.conversation, repairs) = Conversation::recover(messages);
         self.mended |= self.moved || !repairs.is_empty();
-        self.told.extend(repairs.iter().map(ToString::to_string));
+        self.told.extend(repairs.iter().take(FAULTS).map(ToString::to_string));
     }
 
     fn see(&mut self, line: Result<journal::Record<Line>, BadLine>, until: Option<u64>) {
@@ -210,14 +210,14 @@ impl Past {
         if until.is_some_and(|until| turn > until) {
             return;
         }
-        if !self.seen.insert(n) {
-            return self.fault(format!("line {n} when it came again"));
+        if n.saturating_sub(self.last) >> 32 > 0 || !self.seen.insert(n) {
+            return self.fault(format!("line {n}, which does not belong there"));
         }
-        if n != self.last.wrapping_add(1) {
+        if n != self.last + 1 {
             self.moved = true;
             self.fault(format!("what stood between line {} and line {n}", self.last));
         }
-        (self.last, self.turns) = (n, turn);
+        (self.last, self.turns) = (n.max(self.last), turn);
         match record {
             Record::Session(header) => {
                 self.title.clone_from(&header.title);

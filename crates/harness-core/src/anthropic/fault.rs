@@ -195,7 +195,8 @@ impl Failure {
         let line = words.line(masks);
         let cause = match status {
             401 | 403 => Cause::Unauthorized,
-            404 if words.api => {
+            // A server also says 404 in the API's own shape when only the address is wrong.
+            404 if words.api && line.to_lowercase().contains("model") => {
                 let known = models::notice(model).map(|notice| format!("{notice}; "));
                 let why = format!("{}{line}", known.unwrap_or_default());
                 return Self::new(Cause::NoSuchModel, why, false);

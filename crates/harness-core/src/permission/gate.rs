@@ -25,6 +25,11 @@ pub enum Verdict {
 pub trait Policy: Send + Sync {
     /// What the rules say of this call, started in this directory.
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict;
+
+    /// What the user is told of it before the first prompt, in a line.
+    fn told(&self) -> &'static str {
+        "each call is judged by this session's own policy"
+    }
 }
 
 /// What a person says to a question.
@@ -105,6 +110,10 @@ pub struct AllowAll;
 impl Policy for AllowAll {
     fn rule_on(&self, _: &ToolCall, _: &Effect, _: &Path) -> Verdict {
         Verdict::Allow
+    }
+
+    fn told(&self) -> &'static str {
+        "calls run without asking"
     }
 }
 

@@ -25,13 +25,11 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn new() -> Result<Self, regex::Error> {
-        let address = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
-        let replace: Vec<String> = ["/", "|", "#", ",", ":", "@"]
-            .map(|d| {
-                let d = regex::escape(d);
-                format!(r"s{d}(?:[^{d}\\\n]|\\[^\n])*{d}(?:[^{d}\\\n]|\\[^\n])*{d}[gpIi0-9]*")
-            })
-            .to_vec();
+        // In brackets a delimiter is a letter to one sed and the end to another: not known then.
+        let body = |d: &str| format!(r"(?:[^{d}\\\n\[]|\\[^\n]|\[[^\]{d}\n]*\])*");
+        let address = format!(r"(?:\d+|\$|/{}/)", body("/"));
+        let replace = ["/", r"\|", r"\#", ",", ":", "@"]
+            .map(|d| format!(r"s{d}{}{d}(?:[^{d}\\\n]|\\[^\n])*{d}[gpIi0-9]*", body(d)));
         let one = format!(r"(?:{address}(?:,[+~]?{address})?)?!?(?:[pdq=]|{})", replace.join("|"));
         Ok(Self { sed: Regex::new(&format!(r"^\s*{one}\s*(?:[;\n]\s*{one}\s*)*;?\s*$"))? })
     }
@@ -55,31 +53,11 @@ impl Programs {
             return true;
         }
         if READ.contains(&name) {
-            // `test -v 'a[$(x)]'` and `[[ x -eq y ]]` compute, and computing can run commands.
-            let computes = |word: &Word| {
-                matches!(
-                    word.text.as_str(),
-                    "-v" | "-R" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"
-                )
-            };
-            let number = |word: &Word| word.text.parse::<i64>().is_ok();
             return match name {
-                "test" | "[" => !args.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R")),
-                "[[" => {
-                    !args.iter().any(computes)
-                        || args.iter().all(|word| {
-                            word.sure == Sure::Known
-                                && (computes(word) && !word.text.eq("-v")
-                                    || number(word)
-                                    || word.text == "]]")
-                        })
-                }
+                "test" | "[" | "[[" => tests(name, args),
                 // `ps e` shows the environment of every process.
-                "ps" if args
-                    .iter()
-                    .any(|word| !word.text.starts_with('-') && word.text.contains('e')) =>
-                {
-                    false
+                "ps" => {
+                    args.iter().all(|word| word.text.starts_with('-') || !word.text.contains('e'))
                 }
                 _ => args.iter().all(|word| word.sure <= Sure::Listed),
             };
@@ -89,7 +67,7 @@ impl Programs {
                 .first()
                 .is_some_and(|word| word.sure == Sure::Known && !word.text.starts_with('-'));
         }
-        if args.iter().any(|word| word.sure != Sure::Known) {
+        if args.iter().any(|word| word.sure != Sure::Known) || may_bring_options(name, args) {
             return false;
         }
         match name {
@@ -130,6 +108,54 @@ impl Programs {
         }
         script
     }
+}
+
+/// A file may be called `-ofile`, and then `sort *` writes. Programs that only read have no such
+/// options; for the others a word that begins with a wildcard is not known.
+fn may_bring_options(name: &str, args: &[Word]) -> bool {
+    let ends_options = |word: &Word| word.text == "--" && matches!(name, "git" | "rg");
+    let mut before = args.iter().take_while(|word| !ends_options(word));
+    before.any(|word| word.wild && word.text.starts_with(['*', '?', '[']))
+}
+
+/// `test -v 'a[$(x)]'` and `[[ x -eq y ]]` compute, and computing can run commands. So can a test of
+/// a variable, if what it holds becomes an operator.
+fn tests(name: &str, args: &[Word]) -> bool {
+    let text = |at: usize| args.get(at).map_or("", |word| word.text.as_str());
+    let known = args.iter().all(|word| word.sure == Sure::Known);
+    let asks_variable = args.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R"));
+    let computes = args
+        .iter()
+        .any(|word| matches!(word.text.as_str(), "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"));
+    if asks_variable {
+        return false;
+    }
+    if name == "[[" {
+        let number = |word: &Word| word.text.parse::<i64>().is_ok() || word.text == "]]";
+        return !computes || args.iter().all(|word| number(word) || word.text.starts_with('-'));
+    }
+    let from = usize::from(text(0) == "!");
+    let args = args.get(from..).unwrap_or_default();
+    let args = if name == "[" { args.split_last().map_or(args, |(_, rest)| rest) } else { args };
+    let quoted = args.iter().all(|word| word.sure == Sure::Known || !word.wild);
+    let is = |at: usize, operators: &[&str]| {
+        args.get(at)
+            .is_some_and(|word| word.sure == Sure::Known && operators.contains(&word.text.as_str()))
+    };
+    known
+        || quoted
+            && match args.len() {
+                1 => true,
+                2 => args.first().is_some_and(|word| word.sure == Sure::Known),
+                3 => is(
+                    1,
+                    &[
+                        "=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot",
+                        "-ef",
+                    ],
+                ),
+                _ => false,
+            }
 }
 
 /// Only the spellings with which a program says its version and ends: `bash -v` would read a script.

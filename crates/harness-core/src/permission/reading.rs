@@ -41,7 +41,7 @@ fn ends(flows: &[(usize, usize)], needed: bool, key: fn((usize, usize)) -> (usiz
 
 /// Reads a line.
 pub(crate) fn read(text: &str) -> Reading {
-    read_at(text, 0, &mut 200)
+    read_at(text, 0, &mut 100)
 }
 
 /// `left`: how many more scripts may be read; scripts in scripts could otherwise multiply.

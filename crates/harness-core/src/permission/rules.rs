@@ -134,6 +134,13 @@ impl Policy for Rules {
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict {
         self.explain(call, effect, cwd).verdict
     }
+
+    fn told(&self) -> &'static str {
+        match self.denies_rest {
+            true => "what no rule allows is refused",
+            false => "what no rule allows is asked first; where nobody can be asked, it is refused",
+        }
+    }
 }
 
 /// [`Rules::deny_only`].
@@ -146,5 +153,9 @@ impl Policy for DenyOnly {
             Verdict::Deny(why) => Verdict::Deny(why),
             Verdict::Ask(_) | Verdict::Allow => Verdict::Allow,
         }
+    }
+
+    fn told(&self) -> &'static str {
+        "calls run without asking, but for what is never done"
     }
 }

@@ -115,7 +115,7 @@ impl Lexer {
 
     fn double(&mut self, units: &mut Vec<Unit>) {
         self.at += 1;
-        let (start, kept) = (self.at, units.len());
+        let (start, kept, found) = (self.at, units.len(), self.inner.len());
         units.push(Unit::Maybe(Vec::new()));
         if self.unpaired {
             return; // quotes can no longer be paired; the rest is read as if there were none
@@ -145,7 +145,9 @@ impl Lexer {
                 }
             }
         }
+        // Taken back, with what was found inside: it is read again.
         units.truncate(kept);
+        self.inner.truncate(found);
         self.at = start;
         self.unpaired = true;
         self.trouble = Some("a quote is not closed");

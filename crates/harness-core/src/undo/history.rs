@@ -1,7 +1,7 @@
 //! The data. Nothing here touches a file.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use crate::workspace::{State, Step};
 const FORMAT: u32 = 1;
 /// The most checkpoints that are kept.
 const KEPT: usize = 100;
+/// The most changes in all of them; the file stays small enough to be read for each call.
+const MOST: usize = 50_000;
 
 /// One change of one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,11 +97,15 @@ impl History {
         reverts: Option<u64>,
         steps: Vec<Step>,
     ) -> Option<u64> {
+        let made = self.checkpoints.iter().flat_map(|c| &c.changes);
+        let mut newer: Vec<&Change> = made.filter(|c| c.number > seen).collect();
+        newer.sort_by_key(|c| c.number);
+        let left: HashMap<PathBuf, State> =
+            newer.into_iter().map(|c| (c.step.path.clone(), c.step.to.clone())).collect();
         let mut changes = Vec::new();
         for mut step in steps {
-            let mut made = self.checkpoints.iter().flat_map(|c| &c.changes);
-            if let Some(newer) = made.rfind(|c| c.number > seen && c.step.path == step.path) {
-                step.from = newer.step.to.clone();
+            if let Some(state) = left.get(&step.path) {
+                step.from = state.clone();
             }
             if step.from != step.to {
                 self.made += 1;
@@ -117,8 +123,20 @@ impl History {
         let number = self.checkpoints.last().map_or(1, |last| last.number + 1);
         let prompt = prompt.to_owned();
         self.checkpoints.push(Checkpoint { number, prompt, undone: false, changes });
-        self.checkpoints.drain(..self.checkpoints.len().saturating_sub(KEPT));
+        self.shorten();
         Some(number)
+    }
+
+    /// Drops the oldest checkpoints; the newest always stays.
+    fn shorten(&mut self) {
+        let mut room = MOST;
+        let keeps = |c: &&Checkpoint| {
+            let left = room.checked_sub(c.changes.len());
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
+        let kept = self.checkpoints.iter().rev().take(KEPT).take_while(keeps).count().max(1);
+        self.checkpoints.drain(..self.checkpoints.len() - kept);
     }
 
     /// The last change of a path that is in force. Taking it back again and again goes further and

@@ -20,7 +20,7 @@ const LARGEST: u64 = 20 * 1024 * 1024;
 /// The most files and folders of one snapshot.
 const MOST: usize = 20_000;
 /// The most bytes of one snapshot.
-const ROOM: u64 = 1024 * 1024 * 1024;
+const ROOM: u64 = 256 * 1024 * 1024;
 
 /// Keeps bytes. All calls block.
 pub trait Keep {
@@ -131,7 +131,8 @@ impl Snapshot {
 impl Workspace {
     /// What these paths are (resolved ones; a folder means all in it that no ignore file names), and
     /// what the paths of an `earlier` snapshot are by now. Their bytes are kept when this returns.
-    /// A file of more than 20 MB, or beyond the first GB, is looked at but not kept.
+    /// A file of more than 20 MB is looked at but not kept, and neither are the largest of all when they
+    /// are more than 256 MB together.
     ///
     /// # Errors
     /// Bytes could not be kept, or it was cancelled. A file that cannot be read is no error here.
@@ -164,7 +165,12 @@ impl Workspace {
                 found.insert(path.clone(), self.look(path)?);
             }
         }
-        let mut room = ROOM;
+        let (mut room, mut found) = (ROOM, Vec::from_iter(found));
+        // The small ones first: what people write by hand is among them.
+        found.sort_by_key(|(_, found)| match found {
+            Found::File { len, .. } => *len,
+            _ => 0,
+        });
         for (path, found) in found {
             if cancel.is_cancelled() {
                 return Err(error("look at", &path, io::ErrorKind::Interrupted.into()));
@@ -242,7 +248,7 @@ impl Workspace {
             return unkept("is larger than 20 MB");
         }
         let Some(left) = room.checked_sub(len) else {
-            return unkept("lies beyond the first GB of files");
+            return unkept("lies beyond the 256 MB that are kept");
         };
         *room = left;
         let at = self.absolute(path);

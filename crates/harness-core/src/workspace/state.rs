@@ -19,6 +19,9 @@ use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
 /// So long a lock is waited for. Who holds it for longer is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// So long a holder may be on its way out: a process that was just killed, or a child that is being started
+/// and has its parent's handles until it is.
+const MOMENT: Duration = Duration::from_millis(300);
 /// The most bytes of a small state file.
 const STATE_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -158,8 +161,8 @@ pub struct Held {
     _file: File,
 }
 
-/// Takes the lock that this file stands for, without waiting: for what one process keeps open as long
-/// as it runs. The file stays when the lock is given back (see [`update`]) and holds the number of the
+/// Takes the lock that this file stands for: for what one process keeps open as long as it runs, so that
+/// it is not waited for but a moment. The file stays when the lock is given back (see [`update`]) and holds the number of the
 /// process that had it last.
 ///
 /// # Errors
@@ -171,17 +174,17 @@ pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     let file = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags).open(path);
-    let mut file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut by = String::new();
-            let _ = file.take(20).read_to_string(&mut by);
-            return Err(WorkspaceError::InUse {
-                path: path.to_owned(),
-                by: by.trim().parse().ok(),
-            });
+    let (mut file, begun) = (file.map_err(failed)?, Instant::now());
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+            Err(fs::TryLockError::WouldBlock) if begun.elapsed() > MOMENT => {
+                let (mut by, path) = (String::new(), path.to_owned());
+                let _ = file.take(20).read_to_string(&mut by);
+                return Err(WorkspaceError::InUse { path, by: by.trim().parse().ok() });
+            }
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
         }
     }
     let number = format!("{}\n", std::process::id());

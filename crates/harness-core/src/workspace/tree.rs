@@ -10,6 +10,7 @@ use std::{
 
 use cap_std::fs::{Metadata, MetadataExt, Permissions, PermissionsExt};
 use ignore::WalkBuilder;
+use rustix::io::Errno;
 
 use super::{Result, Workspace, WorkspaceError, replace_in};
 
@@ -114,7 +115,12 @@ impl Workspace {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) if !path.ends_with("..") => {
                 let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-                let folder = self.resolve(folder)?;
+                let folder = self.resolve(folder).map_err(|error| match error {
+                    WorkspaceError::Outside { root, .. } => {
+                        WorkspaceError::Outside { path: path.to_owned(), root }
+                    }
+                    error => error,
+                })?;
                 Ok(if folder == Path::new(".") { name.into() } else { folder.join(name) })
             }
             _ => self.resolve(path),
@@ -252,11 +258,13 @@ fn is_own(name: &OsStr) -> bool {
     own.iter().any(|own| name == *own) || name.as_encoded_bytes().starts_with(b".agent_")
 }
 
-/// A way that ends early leads to nothing.
+/// A way that ends early, or goes round in circles, leads to nothing.
 fn nothing(error: WorkspaceError) -> Result<Found> {
     match error {
         WorkspaceError::NotFound { .. } => Ok(Found::Nothing),
-        WorkspaceError::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+        WorkspaceError::Io { source, .. }
+            if matches!(Errno::from_io_error(&source), Some(Errno::NOTDIR | Errno::LOOP)) =>
+        {
             Ok(Found::Nothing)
         }
         error => Err(error),

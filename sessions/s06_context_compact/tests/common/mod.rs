@@ -1,5 +1,5 @@
 //! A model that a closure speaks for, and an agent around it.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +30,18 @@ pub(crate) fn reply(request: &Request<'_>, content: Vec<Block>) -> Said {
     let calls = content.iter().any(|block| matches!(block, Block::ToolUse(_)));
     let stop = if calls { StopReason::ToolUse } else { StopReason::EndTurn };
     let input_tokens = (serde_json::to_string(request).unwrap().len() / 4) as u64;
-    let usage = Usage { input_tokens, output_tokens: 10, ..Usage::default() };
+    let output_tokens = (serde_json::to_string(&content).unwrap().len() / 4) as u64;
+    let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
     Ok(Reply { message: Message { role: Role::Assistant, content }, stop, usage })
+}
+
+/// What a server with this window says to a larger prompt.
+pub(crate) fn within(window: usize, request: &Request<'_>, answer: Said) -> Said {
+    let tokens = serde_json::to_string(request).unwrap().len() / 4;
+    match tokens > window {
+        true => Err(ModelError::TooLong { why: format!("{tokens} > {window}") }),
+        false => answer,
+    }
 }
 
 pub(crate) fn says(request: &Request<'_>, text: &str) -> Said {
