@@ -1,6 +1,6 @@
 //! The display that every session has: words as they arrive, a line a tool, a few lines of its result.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use harness_core::{Delta, Event, Observer, ToolCall, ToolResult, text};
 use serde_json::Value;
@@ -29,15 +29,28 @@ impl Display {
             Delta::Text(words) => (words, false),
             Delta::Thinking(words) => (words, true),
             Delta::ToolInput { name, bytes, .. } => {
+                self.screen.end_line(); // the spinner needs a line of its own
                 return self.screen.spin(format!("writing {name} ({bytes} bytes)"));
             }
             _ => return,
         };
-        let words = self.stripper.lock().unwrap_or_else(PoisonError::into_inner).push(words);
+        let words = self.stripper().push(words);
         match thinking {
             true => self.screen.styled(DIM, &words),
             false => self.screen.print(&words),
         }
+    }
+
+    fn stripper(&self) -> MutexGuard<'_, text::Stripper> {
+        self.stripper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was begun ends here: the line, the spinner, and a control sequence that was never closed,
+    /// which would hide the beginning of the next reply.
+    fn end(&self) {
+        *self.stripper() = text::Stripper::default();
+        self.screen.end_line();
+        self.screen.rest();
     }
 
     fn finished(&self, call: &ToolCall, result: &ToolResult) {
@@ -66,10 +79,7 @@ impl Observer for Display {
         let by = if lead { String::new() } else { format!("{agent}: ") };
         match event {
             Event::Delta(delta) if lead => self.words(delta),
-            Event::Replied(_) if lead => {
-                self.screen.end_line();
-                self.screen.rest();
-            }
+            Event::Replied(_) if lead => self.end(),
             Event::Replied(reply) => {
                 for line in text::strip(&reply.text()).lines() {
                     self.screen.line(format!("{by}{line}"));
@@ -105,10 +115,7 @@ impl Observer for Display {
                 self.screen.styled_line(BOLD, &format!("{by}{child}: {}", text::strip(outcome)));
             }
             Event::Notice(notice) => self.screen.line(format!("{by}{}", text::strip(notice))),
-            Event::TurnEnded(_) | Event::TurnFailed(_) if lead => {
-                self.screen.end_line();
-                self.screen.rest();
-            }
+            Event::TurnEnded(_) | Event::TurnFailed(_) if lead => self.end(),
             _ => {}
         }
     }
@@ -128,4 +135,34 @@ pub fn title(call: &ToolCall) -> String {
         }
     };
     cut(&text::visible(&format!("{} {input}", call.name)), width().max(20) * 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use harness_core::Stop;
+
+    use super::*;
+
+    fn shown(events: &[Event]) -> String {
+        let display = Display::new(Screen::memory(), "lead");
+        events.iter().for_each(|event| display.on("lead", event));
+        display.screen.written()
+    }
+
+    fn words(text: &str) -> Event {
+        Event::Delta(Delta::Text(text.to_owned()))
+    }
+
+    #[test]
+    fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
+        let cut = Event::TurnEnded(Stop::Interrupted);
+        assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn a_call_that_is_being_written_gets_a_line_of_its_own() {
+        let (id, name) = ("1".to_owned(), "bash".to_owned());
+        let call = Event::Delta(Delta::ToolInput { id, name, bytes: 7 });
+        assert_eq!(shown(&[words("I look."), call]), "I look.\n");
+    }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use regex::Regex;
@@ -23,6 +24,9 @@ pub struct Play {
     /// What the learner may send with Enter: one prompt, or several, one after the other.
     #[serde(deserialize_with = "one_or_many")]
     pub prompt: Vec<String>,
+    /// Milliseconds between two pieces of a reply; 0, the default, shows it all at once.
+    #[serde(default)]
+    pub pace: u64,
     /// What is made in the playground before the play.
     #[serde(default)]
     pub setup: Setup,
@@ -297,9 +301,21 @@ impl Model for Script {
             role: Role::Assistant,
             content: vec![Block::text(why)],
         });
-        stream::iter(deltas(message, request).into_iter().map(Ok)).boxed()
+        let pieces = stream::iter(deltas(message, request).into_iter().map(Ok));
+        let pace = Duration::from_millis(self.play.pace);
+        if pace.is_zero() {
+            return pieces.boxed();
+        }
+        let typed = move |piece| async move {
+            tokio::time::sleep(pace).await;
+            piece
+        };
+        pieces.then(typed).boxed()
     }
 }
+
+/// The most bytes of a piece of tool input.
+const FRAGMENT: usize = 32;
 
 /// The deltas of a finished message, in pieces as a server would send them.
 fn deltas(message: Message, request: &Request<'_>) -> Vec<Delta> {
@@ -314,13 +330,13 @@ fn deltas(message: Message, request: &Request<'_>) -> Vec<Delta> {
                 );
             }
             Block::ToolUse(call) => {
-                let bytes = Value::Object(call.input.clone()).to_string().len();
-                written += bytes;
-                deltas.push(Delta::ToolInput {
+                let whole = Value::Object(call.input.clone()).to_string().len();
+                written += whole;
+                deltas.extend((0..whole).step_by(FRAGMENT).map(|at| Delta::ToolInput {
                     id: call.id.clone(),
                     name: call.name.clone(),
-                    bytes,
-                });
+                    bytes: (at + FRAGMENT).min(whole),
+                }));
             }
             _ => {}
         }

@@ -462,3 +462,35 @@ impl Observer for Said {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_play_with_a_pace_says_the_same_in_its_time() {
+    let pieces = async |pace: u64| {
+        let lines = "  - {text: Two words., calls: [{tool: echo, input: {word: 'longer than one piece of input'}}]}";
+        let yaml = format!("prompt: go\npace: {pace}\nscenes:\n- lines:\n{lines}");
+        let agent = Agent::new(
+            Arc::new(Script::new(Play::from_yaml(&yaml).unwrap())),
+            std::env::temp_dir(),
+        );
+        let mut conversation = Conversation::new();
+        conversation.say("go");
+        let request = Request {
+            agent: &agent.name,
+            model: &agent.model_id,
+            max_tokens: 1,
+            system: Vec::new().into(),
+            tools: Vec::new().into(),
+            messages: conversation.messages(),
+            marks: Vec::new(),
+            extra: harness_core::models::extra(&agent.model_id),
+        };
+        let start = tokio::time::Instant::now();
+        let pieces: Vec<_> = agent.model.stream(&request).collect().await;
+        (pieces, start.elapsed().as_millis())
+    };
+    let (at_once, no_time) = pieces(0).await;
+    let (paced, time) = pieces(10).await;
+    assert_eq!(at_once, paced);
+    // Two words, two pieces of input, the reply.
+    assert_eq!((no_time, time), (0, 50));
+}

@@ -1,4 +1,5 @@
 //! The gate's rules, held against what people and models really type.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 
@@ -87,9 +88,9 @@ fn no_harmless_line_is_stopped() {
 fn a_harmless_neighbour_never_launders_a_dangerous_part() {
     let rules = Rules::built_in().unwrap();
     let deny_only = rules.deny_only();
-    // Lines that are whole in themselves: no open quote or here-document, no remark at the end.
-    let whole =
-        |line: &str| !line.contains("<<") && !line.contains("unclosed") && !line.contains('#');
+    // Lines that are whole in themselves: no open quote, bracket or here-document, no remark.
+    let open = ["<<", "unclosed", "#", "ls )", "ls $(rm -rf /"];
+    let whole = |line: &str| !open.iter().any(|open| line.contains(open));
     let dangerous: Vec<_> = rows(DANGEROUS).into_iter().filter(|(_, line)| whole(line)).collect();
     let harmless = ["ls", "echo 'a b'", "git status", "cat x | wc -l", "cd src"];
     for (at, (wanted, line)) in dangerous.iter().enumerate() {
@@ -114,7 +115,7 @@ fn a_harmless_neighbour_never_launders_a_dangerous_part() {
         for mixed in mixed {
             let found = rule_on(&rules, &mixed);
             assert_ne!(found, "allow", "{mixed:?}");
-            if wanted == "deny" && !line.contains(['`', '\'', '"']) && !line.contains(") ;") {
+            if wanted == "deny" && !line.contains(['`', '\'', '"']) {
                 assert_eq!(found, "deny", "{mixed:?}");
                 assert_eq!(rule_on(&deny_only, &mixed), "deny", "{mixed:?}");
             }
@@ -348,6 +349,14 @@ fn an_allow_rule_of_the_user_is_no_way_to_hooks_rules_or_state() {
         assert_eq!(on("bash", Effect::Runs(line.to_owned())), "ask", "{line}");
     }
     assert_eq!(on("bash", Effect::Runs("make > out.txt".to_owned())), "allow");
+    for line in [
+        "cd /etc && make > passwd",
+        "cd .. ; make > x",
+        "make > ~bob/x",
+        "cd .git/hooks && make > x",
+    ] {
+        assert_ne!(on("bash", Effect::Runs(line.to_owned())), "allow", "{line}");
+    }
     // A link inside that leads outside, and one that leads to a protected file.
     std::os::unix::fs::symlink("/etc", cwd.path().join("out")).unwrap();
     std::fs::create_dir_all(cwd.path().join(".git/hooks")).unwrap();
@@ -371,6 +380,12 @@ fn file_tools_and_others_are_judged_by_what_they_do() {
     std::fs::write(cwd.path().join(".env"), "KEY=1").unwrap();
     std::os::unix::fs::symlink(".env", cwd.path().join("notes.txt")).unwrap();
     assert_eq!(reads("notes.txt"), "ask", "behind the link");
+    std::os::unix::fs::symlink(".env", cwd.path().join(".env.example")).unwrap();
+    assert_eq!(
+        reads(".env.example"),
+        "ask",
+        "an exception is of the name, not of what it leads to"
+    );
     assert_eq!(on("write", Effect::Writes(vec!["a.txt".into()])), "ask");
     assert_eq!(on("write", Effect::Writes(vec!["/dev/sda".into()])), "deny");
     assert_eq!(on("todo_write", Effect::Reads(vec![])), "allow");
@@ -456,8 +471,7 @@ mod answers {
         for call in calls {
             remember.approve(call, "why", &cx).await;
         }
-        let count = *count.lock().unwrap();
-        count
+        *count.lock().unwrap()
     }
 
     #[tokio::test]
@@ -705,7 +719,11 @@ mod shell {
         let cases = std::env::var("FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000);
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let piece = prop::sample::select(PIECES);
-        let lines = prop::collection::vec(piece, 1..12).prop_map(|pieces| pieces.concat());
+        let lines = (any::<bool>(), prop::collection::vec(piece, 1..10));
+        let lines = lines.prop_map(|(first, pieces)| {
+            let start = if first { "aa " } else { "" };
+            format!("{start}{}", pieces.concat())
+        });
         let allowed = std::cell::Cell::new(0u32);
         let run = |line: String| {
             let verdict = rules.rule_on(&call("bash"), &Effect::Runs(line.clone()), cwd.path());

@@ -21,7 +21,7 @@ pub(crate) struct Word {
     /// Its text; a variable that is not known is left as `$NAME`.
     pub(crate) text: String,
     pub(crate) sure: Sure,
-    /// It has wildcards outside quotes.
+    /// It has wildcards, or variables, outside quotes: it may become other words, or several.
     pub(crate) wild: bool,
     /// Its text if the variables that nobody knows are empty: `r${x}m`.
     pub(crate) unset: Option<String>,
@@ -81,6 +81,7 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
             }
             Unit::Quoted(c) => word.push(c.encode_utf8(&mut [0; 4])),
             Unit::Hole(raw) => {
+                word.wild = true; // in quotes or not is no longer known
                 word.sure = Sure::Unknown;
                 word.push(raw);
             }
@@ -92,6 +93,7 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
             }
             Unit::Var { name, quoted } => match values.get(name) {
                 Some(Value::Listed) => {
+                    word.wild |= !quoted;
                     word.sure = word.sure.max(Sure::Listed);
                     word.push("$");
                     word.push(name);
@@ -108,6 +110,7 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
                     }
                 }
                 None => {
+                    word.wild |= !quoted;
                     word.sure = Sure::Unknown;
                     split = name == "IFS" && !quoted;
                     word.unset.get_or_insert_with(|| word.text.clone());

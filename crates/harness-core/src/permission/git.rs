@@ -89,6 +89,7 @@ fn acts(subcommand: &str, option: &str) -> bool {
         || subcommand == "grep" && option.starts_with("-O")
         // A signature is checked by the program that the configuration names.
         || option.contains("%G")
+        || option.contains("(signature")
 }
 
 fn lists(args: &[&str]) -> bool {

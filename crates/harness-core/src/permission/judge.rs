@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::expand::{Sure, Word};
+use super::forms::{clip, flow, harmless_redirect, is_plain_variable, normal, stricter, strings};
 use super::gate::Verdict;
-use super::paths::{Located, could_be, in_word};
 use super::programs::{is_harmless_env, path_words};
 use super::reading::{Reading, read};
-use super::rules::{Access, Rule, RuleRef, Rules, Source, Tier};
+use super::rules::{RuleRef, Rules};
 use super::shell::{Redirect, TOO_LONG};
+use super::source::{Access, Rule, Tier};
 use super::unwrap::Layer;
 use crate::message::ToolCall;
 use crate::tool::Effect;
@@ -34,101 +35,45 @@ pub struct Part {
 }
 
 /// A command with more words than this is asked about; no more of them are held against paths.
-const MOST_WORDS: usize = 500;
+pub(super) const MOST_WORDS: usize = 500;
 
 const NO_RULE: &str = "no rule allows this";
 
 impl Rules {
     /// What the rules say of this call, part by part.
     pub fn explain(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Ruling {
-        let judge = Judge {
-            rules: self,
-            tool: &call.name,
-            cwd: cwd.to_path_buf(),
-            parts: Vec::new(),
-            guessing: false,
-        };
+        let judge = Judge::new(self, &call.name, cwd);
         judge.call(call, effect)
     }
 
     /// What the rules say of a shell line.
     pub fn explain_line(&self, line: &str, cwd: &Path) -> Ruling {
-        let mut judge = Judge {
-            rules: self,
-            tool: "bash",
-            cwd: cwd.to_path_buf(),
-            parts: Vec::new(),
-            guessing: false,
-        };
+        let mut judge = Judge::new(self, "bash", cwd);
         judge.line(line);
         judge.ruling()
     }
 }
 
-/// Does this line only look? What is not fully understood does not. For schedules that run readers
-/// together; no rule is asked.
-pub fn is_read_only(line: &str) -> bool {
-    let Ok(programs) = super::programs::Programs::new() else { return false };
-    let reading = read(line);
-    let looks = |layer: &Layer| {
-        layer.assigns.iter().all(|(name, _)| is_harmless_env(name))
-            && (layer.clear || programs.only_looks(layer))
-    };
-    reading.doubts.is_empty()
-        && reading.loops.is_empty()
-        && !reading.commands.is_empty()
-        && reading.commands.iter().flatten().all(looks)
-        && reading
-            .redirects
-            .iter()
-            .all(|redirect| harmless_redirect(redirect) || redirect.op == "<")
-}
-
-/// Does an example of a rule match it?
-pub(super) fn example(rules: &Rules, source: &Source, at: usize, text: &str) -> bool {
-    let Some(rule) = source.rules.get(at) else { return false };
-    if rule.on_tool_alone() {
-        return rule.is_for(text);
-    }
-    let cwd = PathBuf::from("/workspace");
-    let judge = Judge { rules, tool: "bash", cwd: cwd.clone(), parts: Vec::new(), guessing: false };
-    let has_path = |place: &Located| {
-        place.any(&source.paths).iter().any(|hit| source.path_of.get(*hit) == Some(&at))
-            && place.any(&rule.except).is_empty()
-    };
-    if rule.on_path && !rule.on_command {
-        return has_path(&Located::new(&cwd, text));
-    }
-    let reading = read(text);
-    let layers = || reading.commands.iter().flatten();
-    let allows = |layer: &Layer| !rule.read_only || judge.rules.known.programs.only_looks(layer);
-    rule.fork_bomb && reading.fork_bomb
-        || flow(rule, &reading).is_some()
-        || rule.on_command
-            && layers().any(|layer| {
-                source.on_command(&normal(layer), false).contains(&at)
-                    && allows(layer)
-                    && (!rule.on_path
-                        || layer
-                            .words
-                            .iter()
-                            .skip(1)
-                            .any(|word| has_path(&Located::new(&cwd, &word.text))))
-            })
-}
-
-struct Judge<'r> {
-    rules: &'r Rules,
-    tool: &'r str,
-    cwd: PathBuf,
+pub(super) struct Judge<'r> {
+    pub(super) rules: &'r Rules,
+    pub(super) tool: &'r str,
+    /// The workspace.
+    pub(super) cwd: &'r Path,
+    /// Where relative names may start: the workspace and every folder that the line goes to.
+    pub(super) folders: Vec<PathBuf>,
     parts: Vec<Part>,
     /// What is judged was only guessed at, and is asked about anyway: only what is denied counts.
-    guessing: bool,
+    pub(super) guessing: bool,
 }
 
-type Hit<'r> = Option<&'r Rule>;
+pub(super) type Hit<'r> = Option<&'r Rule>;
 
 impl<'r> Judge<'r> {
+    fn new(rules: &'r Rules, tool: &'r str, cwd: &'r Path) -> Self {
+        let folders = vec![cwd.to_path_buf()];
+        Self { rules, tool, cwd, folders, parts: Vec::new(), guessing: false }
+    }
+
     fn call(mut self, call: &ToolCall, effect: &Effect) -> Ruling {
         let mut tool: Hit<'r> = None;
         for rule in self.all_rules().filter(|rule| rule.on_tool_alone() && rule.is_for(&call.name))
@@ -155,8 +100,7 @@ impl<'r> Judge<'r> {
                 call.input.values().for_each(|value| strings(value, &mut texts));
                 let mut found = tool;
                 for text in texts {
-                    let hit = self.named(&[text], None);
-                    found = stricter(found, hit.filter(|rule| rule.tier > Tier::Allow));
+                    found = stricter(found, self.named(text, None));
                 }
                 self.part(call.name.clone(), found, NO_RULE);
                 return self.ruling();
@@ -197,7 +141,7 @@ impl<'r> Judge<'r> {
         Ruling { verdict, parts: self.parts }
     }
 
-    fn part(&mut self, text: String, rule: Hit<'r>, otherwise: &str) {
+    pub(super) fn part(&mut self, text: String, rule: Hit<'r>, otherwise: &str) {
         if self.guessing && rule.is_none_or(|rule| rule.tier != Tier::Deny) {
             return;
         }
@@ -216,7 +160,7 @@ impl<'r> Judge<'r> {
         self.parts.push(Part { text, verdict, rule: rule.map(|rule| rule.place.clone()) });
     }
 
-    fn all_rules(&self) -> impl Iterator<Item = &'r Rule> + use<'r> {
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = &'r Rule> + use<'r> {
         self.rules.sources.iter().flat_map(|source| source.rules.iter())
     }
 
@@ -236,11 +180,9 @@ impl<'r> Judge<'r> {
     }
 
     fn reading(&mut self, reading: &Reading) {
-        let home = self.cwd.clone();
         for layer in reading.commands.iter().flatten() {
             self.layer(layer);
         }
-        self.cwd = home;
         for redirect in &reading.redirects {
             self.redirect(redirect);
         }
@@ -309,11 +251,8 @@ impl<'r> Judge<'r> {
             return self.part(text, None, "may change hooks, git's configuration, rules or state");
         }
         self.part(text, found, NO_RULE);
-        if layer.name() == "cd"
-            && let [_, folder] = layer.words.as_slice()
-            && !folder.text.starts_with(['~', '$'])
-        {
-            self.cwd.push(&folder.text);
+        if layer.name() == "cd" {
+            self.go(layer.words.get(1).map_or("~", |folder| &folder.text));
         }
     }
 
@@ -347,12 +286,12 @@ impl<'r> Judge<'r> {
         }
         let text = format!("{op}{}", target.text);
         let access = if op == "<" { Access::Read } else { Access::Write };
-        let mut found = self.named(&[&target.text], Some(access));
+        let mut found = self.named(&target.text, Some(access));
         if found.is_none() {
             found = self.words(&[target]);
         }
         let tier = found.map(|rule| rule.tier);
-        let known = target.sure == Sure::Known && !target.wild;
+        let known = target.sure == Sure::Known && !target.wild && !target.text.starts_with('~');
         let device = target.text.starts_with("/dev/") || target.text.starts_with("/proc/");
         match access {
             Access::Read if known && !device && matches!(tier, None | Some(Tier::Allow)) => {
@@ -375,7 +314,7 @@ impl<'r> Judge<'r> {
 
     fn path(&mut self, path: &Path, access: Access) {
         let text = path.to_string_lossy().into_owned();
-        let found = self.named(&[&text], Some(access));
+        let found = self.named(&text, Some(access));
         if access == Access::Write
             && found.is_some_and(|rule| rule.tier == Tier::Allow)
             && self.is_protected(&[&text])
@@ -387,165 +326,5 @@ impl<'r> Judge<'r> {
             );
         }
         self.part(text, found, NO_RULE);
-    }
-
-    /// The strictest rule on these paths alone. Allow rules need all names of the path to match.
-    fn named(&self, texts: &[&str], access: Option<Access>) -> Hit<'r> {
-        let mut found: Hit<'r> = None;
-        for place in texts.iter().map(|text| self.place(text)) {
-            for source in &self.rules.sources {
-                let all = place.all(&source.paths);
-                for hit in place.any(&source.paths) {
-                    let Some(rule) = source.path_of.get(hit).and_then(|at| source.rules.get(*at))
-                    else {
-                        continue;
-                    };
-                    let right = rule.access.is_none() || access.is_some() && rule.access == access;
-                    let sure = rule.tier != Tier::Allow || access.is_some() && all.contains(&hit);
-                    if !rule.on_command
-                        && right
-                        && sure
-                        && rule.is_for(self.tool)
-                        && place.any(&rule.except).is_empty()
-                    {
-                        found = stricter(found, Some(rule));
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    /// The strictest rule, allow rules aside, on what these words may name.
-    fn words(&self, words: &[&Word]) -> Hit<'r> {
-        let mut found: Hit<'r> = None;
-        if self.guessing && !self.denies_paths() {
-            return None;
-        }
-        for word in words.iter().take(MOST_WORDS) {
-            let hit = self.named(&in_word(&word.text), None);
-            found = stricter(found, hit.filter(|rule| rule.tier > Tier::Allow));
-            if word.wild {
-                let hidden = self
-                    .all_rules()
-                    .filter(|rule| rule.tier > Tier::Allow && rule.access.is_none());
-                let could =
-                    |rule: &&Rule| rule.samples.iter().any(|name| could_be(&word.text, name));
-                found = hidden.filter(could).fold(found, |found, rule| stricter(found, Some(rule)));
-            }
-        }
-        found
-    }
-
-    fn place(&self, text: &str) -> Located {
-        // Guesses are many and are asked about anyway; they are not worth looking at the disk.
-        let find = if self.guessing { Located::by_text } else { Located::new };
-        find(&self.cwd, text)
-    }
-
-    fn denies_paths(&self) -> bool {
-        let alone = |rule: &Rule| rule.on_path && !rule.on_command && rule.access.is_none();
-        self.all_rules().any(|rule| rule.tier == Tier::Deny && alone(rule))
-    }
-
-    fn touches(&self, source: &Source, at: usize, texts: &[&str]) -> bool {
-        let rule = &source.rules[at];
-        texts.iter().take(MOST_WORDS).flat_map(|text| in_word(text)).any(|text| {
-            let place = self.place(text);
-            place.any(&source.paths).iter().any(|hit| source.path_of.get(*hit) == Some(&at))
-                && place.any(&rule.except).is_empty()
-        })
-    }
-
-    fn is_protected(&self, texts: &[&str]) -> bool {
-        let globs = &self.rules.known.protected;
-        let pieces = texts.iter().take(MOST_WORDS).flat_map(|text| in_word(text));
-        pieces.into_iter().any(|text| !self.place(text).any(globs).is_empty())
-    }
-}
-
-/// The flow from one command into another that a rule means, if the line has it.
-fn flow(rule: &Rule, reading: &Reading) -> Option<(String, String)> {
-    let (source, sink) = rule.pipe.as_ref()?;
-    let find = |regex: &regex::Regex| -> Vec<Option<String>> {
-        let hit = |layers: &Vec<Layer>| layers.iter().map(normal).find(|text| regex.is_match(text));
-        reading.commands.iter().map(hit).collect()
-    };
-    let sinks = find(sink);
-    if sinks.iter().all(Option::is_none) {
-        return None;
-    }
-    let sources = find(source);
-    let end = |found: &[Option<String>], at: usize| found.get(at).cloned().flatten();
-    reading.flows.iter().find_map(|&(from, into)| end(&sources, from).zip(end(&sinks, into)))
-}
-
-/// Discards or joins streams; touches no file.
-fn harmless_redirect(redirect: &Redirect) -> bool {
-    let Redirect { op, target, .. } = redirect;
-    let digits = !target.text.is_empty() && target.text.chars().all(|c| c.is_ascii_digit());
-    match op.as_str() {
-        ">&" | "<&" if target.sure == Sure::Known => digits || target.text == "-",
-        "<" => target.text == "/dev/null",
-        "<<<" => true,
-        _ => {
-            target.sure == Sure::Known
-                && matches!(target.text.as_str(), "/dev/null" | "/dev/stdout" | "/dev/stderr")
-        }
-    }
-}
-
-/// A variable of the line's own, that no program looks at.
-fn is_plain_variable(name: &str) -> bool {
-    name.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
-        && !name.ends_with("_proxy")
-}
-
-/// The form that rules see: the program without its folder, words as they reach it, in quotes where
-/// they would not be one word otherwise.
-pub(super) fn normal(layer: &Layer) -> String {
-    let mut text = String::new();
-    for (at, word) in layer.words.iter().enumerate() {
-        let shown = if at == 0 { layer.name() } else { word.text.as_str() };
-        if at > 0 {
-            text.push(' ');
-        }
-        let plain = |c: char| !c.is_whitespace() && !"'\"\\;&|<>()`".contains(c);
-        if at == 0 {
-            // Letter case hides nothing on disks that ignore it.
-            let name = word.unset.as_deref().filter(|unset| !unset.is_empty());
-            let name = name.map_or(shown, |unset| unset.rsplit('/').next().unwrap_or(unset));
-            text.push_str(&name.to_lowercase());
-        } else if !shown.is_empty() && shown.chars().all(plain) {
-            text.push_str(shown);
-        } else {
-            text.push('\'');
-            text.push_str(&shown.replace('\'', r"'\''"));
-            text.push('\'');
-        }
-    }
-    text
-}
-
-fn stricter<'r>(one: Hit<'r>, other: Hit<'r>) -> Hit<'r> {
-    match (one, other) {
-        (Some(a), Some(b)) => Some(if b.tier > a.tier { b } else { a }),
-        (one, other) => one.or(other),
-    }
-}
-
-fn strings<'v>(value: &'v serde_json::Value, found: &mut Vec<&'v str>) {
-    match value {
-        serde_json::Value::String(text) => found.push(text),
-        serde_json::Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|item| strings(item, found)),
-        _ => {}
-    }
-}
-
-fn clip(text: &str) -> String {
-    match text.char_indices().nth(160) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
     }
 }

@@ -27,63 +27,54 @@ const PROTECTED: &[&str] = &[
     ".sessions/**",
 ];
 
-/// One path under all the names that a rule may know it by.
+/// One path under the names that a rule may know it by: the absolute one and, inside the workspace,
+/// the one that begins with `./`.
 #[derive(Clone, Debug)]
-pub(crate) struct Located {
-    /// By its text, then, where they differ, behind its links: for each, the absolute name and, if
-    /// it is inside the workspace, the one that begins with `./`.
-    views: Vec<Vec<String>>,
+pub(crate) struct Place(Vec<String>);
+
+impl Place {
+    /// Which globs match.
+    pub(crate) fn matches(&self, globs: &GlobSet) -> Vec<usize> {
+        self.0.iter().flat_map(|name| globs.matches(name)).collect()
+    }
+
+    /// Some glob matches.
+    pub(crate) fn is_in(&self, globs: &GlobSet) -> bool {
+        self.0.iter().any(|name| globs.is_match(name))
+    }
 }
 
-impl Located {
-    /// Finds a path. `~` and `$HOME` stay as `~`: the core does not read the environment.
-    pub(crate) fn new(cwd: &Path, text: &str) -> Self {
-        let mut place = Self::by_text(cwd, text);
-        let Some(path) = place.views.first().and_then(|names| names.first()).map(PathBuf::from)
-        else {
-            return place;
-        };
-        let real = if path.is_absolute() { real(&path) } else { path.clone() };
-        if real != path {
-            let cwd = std::fs::canonicalize(cwd).unwrap_or_else(|_| lexical(cwd));
-            place.views.push(names(&cwd, &real));
-        }
-        place
+/// Where a path leads by its text alone; the disk is not looked at. `~` and `$HOME` stay as `~`: the
+/// core does not read the environment.
+pub(crate) fn by_text(cwd: &Path, folder: &Path, text: &str) -> Place {
+    let home = |text: &str| {
+        let rest = ["~", "$HOME"].iter().find_map(|home| text.strip_prefix(home))?;
+        let path = lexical(Path::new(&format!("/{rest}")));
+        let rest = path.to_string_lossy().into_owned();
+        let plain = text.len() == 1
+            || text == "$HOME"
+            || text.starts_with("~/")
+            || text.starts_with("$HOME/");
+        plain.then(|| format!("~{}", if rest == "/" { "" } else { &rest }))
+    };
+    let joined = if home(text).is_some() { PathBuf::from(text) } else { folder.join(text) };
+    match home(&joined.to_string_lossy()) {
+        Some(name) => Place(vec![name]),
+        None => Place(names(&lexical(cwd), &lexical(&cwd.join(joined)))),
     }
+}
 
-    /// The same by its text alone; the disk is not looked at.
-    pub(crate) fn by_text(cwd: &Path, text: &str) -> Self {
-        for home in ["~", "$HOME"] {
-            if let Some(rest) =
-                text.strip_prefix(home).filter(|rest| rest.is_empty() || rest.starts_with('/'))
-            {
-                let path = lexical(Path::new(&format!("/{rest}")));
-                let rest = path.to_string_lossy();
-                let name = format!("~{}", if rest == "/" { "" } else { &rest });
-                return Self { views: vec![vec![name]] };
-            }
-        }
-        let path = lexical(&cwd.join(text));
-        Self { views: vec![names(&lexical(cwd), &path)] }
+/// By its text and, where that differs, behind the links on the disk.
+pub(crate) fn places(cwd: &Path, folder: &Path, text: &str) -> Vec<Place> {
+    let place = by_text(cwd, folder, text);
+    let path = PathBuf::from(place.0.first().map_or("", String::as_str));
+    let real = if path.is_absolute() { real(&path) } else { path.clone() };
+    let mut places = vec![place];
+    if real != path {
+        let cwd = std::fs::canonicalize(cwd).unwrap_or_else(|_| lexical(cwd));
+        places.push(Place(names(&cwd, &real)));
     }
-
-    /// Some name of it, on some way, matches.
-    pub(crate) fn any(&self, globs: &GlobSet) -> Vec<usize> {
-        let mut found: Vec<usize> =
-            self.views.iter().flatten().flat_map(|name| globs.matches(name)).collect();
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// The globs that match it on every way: a link into the workspace does not make a file one of it.
-    pub(crate) fn all(&self, globs: &GlobSet) -> Vec<usize> {
-        let found = self.any(globs);
-        let on = |view: &Vec<String>, at: usize| {
-            view.iter().any(|name| globs.matches(name).contains(&at))
-        };
-        found.into_iter().filter(|at| self.views.iter().all(|view| on(view, *at))).collect()
-    }
+    places
 }
 
 fn names(cwd: &Path, path: &Path) -> Vec<String> {

@@ -7,110 +7,9 @@
 use regex::Regex;
 
 use super::expand::{Sure, Word};
+use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSIONED};
 use super::git;
 use super::unwrap::{EXEC, Layer};
-
-/// They only print what they are told, whatever it is.
-const SPEAK: &[&str] = &[
-    "echo", "pwd", "true", "false", ":", "whoami", "id", "uname", "arch", "nproc", "sleep", "wait",
-    "exit", "return", "break", "continue", "basename", "dirname", "groups", "logname", "uptime",
-];
-
-/// They only read what is named; none of their options runs, writes or sends anything.
-const READ: &[&str] = &[
-    "cat",
-    "head",
-    "tail",
-    "wc",
-    "ls",
-    "dir",
-    "vdir",
-    "grep",
-    "egrep",
-    "fgrep",
-    "stat",
-    "du",
-    "df",
-    "cmp",
-    "comm",
-    "cut",
-    "paste",
-    "nl",
-    "tac",
-    "rev",
-    "fold",
-    "expand",
-    "unexpand",
-    "tr",
-    "od",
-    "hexdump",
-    "strings",
-    "md5sum",
-    "sha1sum",
-    "sha224sum",
-    "sha256sum",
-    "sha384sum",
-    "sha512sum",
-    "b2sum",
-    "cksum",
-    "sum",
-    "readlink",
-    "realpath",
-    "which",
-    "type",
-    "whereis",
-    "jq",
-    "ps",
-    "pgrep",
-    "free",
-    "lscpu",
-    "lsblk",
-    "cal",
-    "locale",
-    "getconf",
-    "seq",
-    "test",
-    "[",
-    "[[",
-    "cd",
-    "column",
-    "join",
-    "tsort",
-    "numfmt",
-    "factor",
-    "getent",
-    "tty",
-    "diff",
-];
-
-/// Options a program may have, and nothing else: single letters, letters with a value, long ones.
-type Spec = (&'static str, &'static str, &'static str, &'static [&'static str]);
-
-#[rustfmt::skip]
-const SPECS: &[Spec] = &[
-    ("sort", "bdfgiMhnRrVcCmsuz", "kSt", &["reverse", "numeric-sort", "unique", "key", "field-separator", "human-numeric-sort", "version-sort", "ignore-case", "stable", "check", "zero-terminated", "general-numeric-sort", "month-sort"]),
-    ("date", "uRI", "dr", &["utc", "universal", "iso-8601", "rfc-3339", "rfc-email", "date", "reference", "universal"]),
-    ("file", "bhiIkLNnrsSvzZ0pd", "FPme", &["brief", "mime", "mime-type", "mime-encoding", "dereference"]),
-    ("tree", "adfghilnpqrstuvACDFJNQSUXx", "LIP", &["dirsfirst", "filelimit", "gitignore", "noreport", "prune", "du", "si", "inodes", "matchdirs", "ignore-case", "sort"]),
-    ("fd", "HIuusgiFaLpl0q1", "detEcSo", &["hidden", "no-ignore", "type", "extension", "exclude", "max-depth", "glob", "absolute-path", "follow", "full-path", "color", "size", "changed-within"]),
-    ("xxd", "abeEipuC", "cglos", &[]),
-    ("uniq", "cdDiuz", "fsw", &["count", "repeated", "unique", "ignore-case"]),
-    ("hostname", "fsdiIAy", "", &["fqdn", "short", "domain", "ip-address", "all-ip-addresses"]),
-    ("set", "eux", "o", &[]),
-    ("printf", "", "", &[]),
-    ("bat", "pnA", "lr", &["plain", "number", "language", "line-range", "style", "color", "paging"]),
-];
-
-/// Programs whose version may be asked: `rustc --version`, `node -v`.
-#[rustfmt::skip]
-const VERSIONED: &[&str] = &["rustc", "cargo", "rustup", "rustfmt", "clippy-driver", "rust-analyzer", "node", "npm", "npx", "yarn", "pnpm", "bun", "deno", "tsc", "python", "python2", "python3", "pip", "pip3", "pipx", "uv", "poetry", "ruff", "mypy", "pytest", "ruby", "gem", "bundle", "perl", "php", "composer", "lua", "go", "gofmt", "java", "javac", "mvn", "gradle", "kotlin", "scala", "dotnet", "swift", "gcc", "g++", "cc", "c++", "clang", "clang++", "ld", "make", "cmake", "ninja", "meson", "zig", "ghc", "stack", "cabal", "elixir", "erl", "julia", "Rscript", "git", "gh", "hg", "svn", "docker", "docker-compose", "podman", "kubectl", "helm", "terraform", "aws", "gcloud", "az", "bash", "sh", "zsh", "curl", "wget", "tar", "gzip", "rsync", "ssh", "openssl", "psql", "mysql", "sqlite3", "redis-cli", "redis-server", "jq", "yq", "rg", "fd", "sed", "awk", "gawk", "grep", "find", "vim", "nvim", "emacs", "tmux", "ffmpeg", "pandoc", "protoc", "just", "systemctl", "ls", "cat", "sort"];
-
-/// Environment prefixes that only change how something is said.
-#[rustfmt::skip]
-const HARMLESS_ENV: &[&str] = &["LANG", "LANGUAGE", "TZ", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "COLUMNS", "LINES", "RUST_LOG", "RUST_BACKTRACE", "CARGO_TERM_COLOR", "NODE_ENV", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "TERM", "DEBUG", "VERBOSE", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "GIT_OPTIONAL_LOCKS"];
-
-/// Folders of which a program's name may be written in full and still be that program.
-const SYSTEM: &[&str] = &["/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/", "/usr/local/bin/"];
 
 /// May this variable be set for a command without a question? Never one that chooses programs,
 /// libraries, pagers or configuration.
@@ -126,13 +25,11 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn new() -> Result<Self, regex::Error> {
-        let address = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
-        let replace: Vec<String> = ["/", "|", "#", ",", ":", "@"]
-            .map(|d| {
-                let d = regex::escape(d);
-                format!(r"s{d}(?:[^{d}\\\n]|\\[^\n])*{d}(?:[^{d}\\\n]|\\[^\n])*{d}[gpIi0-9]*")
-            })
-            .to_vec();
+        // In brackets a delimiter is a letter to one sed and the end to another: not known then.
+        let body = |d: &str| format!(r"(?:[^{d}\\\n\[]|\\[^\n]|\[[^\]{d}\n]*\])*");
+        let address = format!(r"(?:\d+|\$|/{}/)", body("/"));
+        let replace = ["/", r"\|", r"\#", ",", ":", "@"]
+            .map(|d| format!(r"s{d}{}{d}(?:[^{d}\\\n]|\\[^\n])*{d}[gpIi0-9]*", body(d)));
         let one = format!(r"(?:{address}(?:,[+~]?{address})?)?!?(?:[pdq=]|{})", replace.join("|"));
         Ok(Self { sed: Regex::new(&format!(r"^\s*{one}\s*(?:[;\n]\s*{one}\s*)*;?\s*$"))? })
     }
@@ -156,24 +53,11 @@ impl Programs {
             return true;
         }
         if READ.contains(&name) {
-            // `test -v 'a[$(x)]'` and `[[ x -eq y ]]` compute, and computing can run commands.
-            let computes = |word: &Word| {
-                matches!(
-                    word.text.as_str(),
-                    "-v" | "-R" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"
-                )
-            };
-            let number = |word: &Word| word.text.parse::<i64>().is_ok();
             return match name {
-                "test" | "[" => !args.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R")),
-                "[[" => {
-                    !args.iter().any(computes)
-                        || args.iter().all(|word| {
-                            word.sure == Sure::Known
-                                && (computes(word) && !word.text.eq("-v")
-                                    || number(word)
-                                    || word.text == "]]")
-                        })
+                "test" | "[" | "[[" => tests(name, args),
+                // `ps e` shows the environment of every process.
+                "ps" => {
+                    args.iter().all(|word| word.text.starts_with('-') || !word.text.contains('e'))
                 }
                 _ => args.iter().all(|word| word.sure <= Sure::Listed),
             };
@@ -183,7 +67,7 @@ impl Programs {
                 .first()
                 .is_some_and(|word| word.sure == Sure::Known && !word.text.starts_with('-'));
         }
-        if args.iter().any(|word| word.sure != Sure::Known) {
+        if args.iter().any(|word| word.sure != Sure::Known) || may_bring_options(name, args) {
             return false;
         }
         match name {
@@ -224,6 +108,54 @@ impl Programs {
         }
         script
     }
+}
+
+/// A file may be called `-ofile`, and then `sort *` writes. Programs that only read have no such
+/// options; for the others a word that begins with a wildcard is not known.
+fn may_bring_options(name: &str, args: &[Word]) -> bool {
+    let ends_options = |word: &Word| word.text == "--" && matches!(name, "git" | "rg");
+    let mut before = args.iter().take_while(|word| !ends_options(word));
+    before.any(|word| word.wild && word.text.starts_with(['*', '?', '[']))
+}
+
+/// `test -v 'a[$(x)]'` and `[[ x -eq y ]]` compute, and computing can run commands. So can a test of
+/// a variable, if what it holds becomes an operator.
+fn tests(name: &str, args: &[Word]) -> bool {
+    let text = |at: usize| args.get(at).map_or("", |word| word.text.as_str());
+    let known = args.iter().all(|word| word.sure == Sure::Known);
+    let asks_variable = args.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R"));
+    let computes = args
+        .iter()
+        .any(|word| matches!(word.text.as_str(), "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"));
+    if asks_variable {
+        return false;
+    }
+    if name == "[[" {
+        let number = |word: &Word| word.text.parse::<i64>().is_ok() || word.text == "]]";
+        return !computes || args.iter().all(|word| number(word) || word.text.starts_with('-'));
+    }
+    let from = usize::from(text(0) == "!");
+    let args = args.get(from..).unwrap_or_default();
+    let args = if name == "[" { args.split_last().map_or(args, |(_, rest)| rest) } else { args };
+    let quoted = args.iter().all(|word| word.sure == Sure::Known || !word.wild);
+    let is = |at: usize, operators: &[&str]| {
+        args.get(at)
+            .is_some_and(|word| word.sure == Sure::Known && operators.contains(&word.text.as_str()))
+    };
+    known
+        || quoted
+            && match args.len() {
+                1 => true,
+                2 => args.first().is_some_and(|word| word.sure == Sure::Known),
+                3 => is(
+                    1,
+                    &[
+                        "=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot",
+                        "-ef",
+                    ],
+                ),
+                _ => false,
+            }
 }
 
 /// Only the spellings with which a program says its version and ends: `bash -v` would read a script.
@@ -279,76 +211,6 @@ fn asks_version(name: &str, args: &[Word]) -> bool {
 }
 
 fn finds(args: &[Word]) -> bool {
-    const TESTS: &[&str] = &[
-        "-name",
-        "-iname",
-        "-path",
-        "-ipath",
-        "-wholename",
-        "-iwholename",
-        "-regex",
-        "-iregex",
-        "-regextype",
-        "-type",
-        "-xtype",
-        "-maxdepth",
-        "-mindepth",
-        "-size",
-        "-mtime",
-        "-mmin",
-        "-ctime",
-        "-cmin",
-        "-atime",
-        "-amin",
-        "-newer",
-        "-anewer",
-        "-cnewer",
-        "-newermt",
-        "-newerct",
-        "-perm",
-        "-user",
-        "-group",
-        "-uid",
-        "-gid",
-        "-links",
-        "-inum",
-        "-samefile",
-        "-lname",
-        "-ilname",
-        "-not",
-        "-o",
-        "-or",
-        "-a",
-        "-and",
-        "-print",
-        "-print0",
-        "-printf",
-        "-ls",
-        "-empty",
-        "-prune",
-        "-quit",
-        "-readable",
-        "-writable",
-        "-executable",
-        "-true",
-        "-false",
-        "-nouser",
-        "-nogroup",
-        "-follow",
-        "-xdev",
-        "-mount",
-        "-depth",
-        "-daystart",
-        "-noleaf",
-        "-L",
-        "-H",
-        "-P",
-        "-fstype",
-        "-used",
-        "-size",
-        "-E",
-        "-X",
-    ];
     let mut args = args.iter();
     while let Some(word) = args.next() {
         let text = word.text.as_str();

@@ -150,7 +150,15 @@ fn lists(simple: Option<&Simple>) -> bool {
     let text = |at: usize| words.get(at).map_or("", |word| word.text.as_str());
     plain
         && match text(0) {
-            "git" => text(1) == "ls-files" || words.iter().any(|word| word.text == "--name-only"),
+            "git" => {
+                let names = words.iter().any(|word| word.text == "--name-only");
+                text(1) == "ls-files" || text(1) == "diff" && names
+            }
+            // Their own texts, and hidden files, where secrets are.
+            "find" => !words.iter().any(|word| word.text == "-printf"),
+            "ls" => !words
+                .iter()
+                .any(|word| word.text.starts_with('-') && word.text.contains(['a', 'A'])),
             // Without `-l` these print what is in files, and that can be anything.
             "grep" | "rg" => words.iter().any(|word| {
                 word.text == "--files-with-matches"

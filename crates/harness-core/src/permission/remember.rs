@@ -6,8 +6,7 @@
 //! touches git's hooks and configuration, the rules themselves, secrets or the harness's state.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::gate::{Answer, Approver};
-use super::paths::{Located, in_word, protected};
+use super::paths::{in_word, places, protected};
 use super::reading::read;
 use super::rules::RulesError;
 use crate::event::Event;
 use crate::message::ToolCall;
 use crate::tool::ToolContext;
+use crate::workspace::{self, WorkspaceError};
 
 const HEAD: &str =
     "# Calls that you answered with \"always\". Delete an entry to be asked again.\n";
@@ -68,7 +68,7 @@ impl<A: Approver> Remember<A> {
     /// The file is there and cannot be read or understood; it is left as it is.
     pub fn open(inner: A, file: impl Into<PathBuf>) -> Result<Self, RulesError> {
         let file = file.into();
-        let kept = load(&file).map_err(|(line, column, what)| RulesError {
+        let kept = load(&file).map_err(|Fault(line, column, what)| RulesError {
             file: file.display().to_string(),
             line,
             column,
@@ -133,7 +133,7 @@ impl<A: Approver> Remember<A> {
     }
 
     fn is_protected(&self, path: &str, cwd: &Path) -> bool {
-        !Located::new(cwd, path).any(&self.protected).is_empty()
+        places(cwd, cwd, path).iter().any(|place| place.is_in(&self.protected))
     }
 
     fn speaks_of_protected(&self, value: &Value, cwd: &Path) -> bool {
@@ -169,9 +169,9 @@ impl<A: Approver> Approver for Remember<A> {
         }
         let answer = self.inner.approve(call, why, cx).await;
         if answer == Answer::Always
-            && let Err(e) = save(&self.file, &key)
+            && let Err(Fault(_, _, what)) = save(&self.file, &key)
         {
-            tell(format!("allowed for this session only: {}: {e}", self.file.display()));
+            tell(format!("allowed for this session only: {}: {what}", self.file.display()));
         }
         if matches!(answer, Answer::Session | Answer::Always) {
             self.known().insert(key);
@@ -186,39 +186,42 @@ impl<A> std::fmt::Debug for Remember<A> {
     }
 }
 
-fn load(file: &Path) -> Result<Vec<Kept>, (usize, usize, String)> {
-    let text = match fs::read_to_string(file) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err((1, 1, e.to_string())),
-        Ok(text) => text,
-    };
+fn load(file: &Path) -> Result<Vec<Kept>, Fault> {
+    workspace::read(file)?.map_or(Ok(Vec::new()), |bytes| parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Kept>, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|e| Fault(1, 1, e.to_string()))?;
     if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
         return Ok(Vec::new());
     }
-    let answers: Answers = serde_yaml::from_str(&text).map_err(|e| {
+    let answers: Answers = serde_yaml::from_str(text).map_err(|e| {
         let (line, column) = e.location().map_or((1, 1), |at| (at.line(), at.column()));
-        (line, column, format!("{e}; mend the file or move it away"))
+        Fault(line, column, format!("{e}; mend the file or move it away"))
     })?;
     Ok(answers.always)
 }
 
-/// Adds one answer: under a lock, because two programs may do so at once, and by a rename, so that
-/// a crash leaves the old file.
-fn save(file: &Path, key: &Kept) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let lock = File::create(file.with_extension("lock"))?;
-    lock.lock()?;
-    let mut always = load(file).map_err(|(_, _, what)| io::Error::other(what))?;
-    if !always.contains(key) {
-        always.push(key.clone());
+/// Adds one answer, as one step for all programs that do so at once.
+fn save(file: &Path, key: &Kept) -> Result<(), Fault> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).map_err(|e| Fault(1, 1, e.to_string()))?;
     }
-    let yaml = serde_yaml::to_string(&Answers { always }).map_err(io::Error::other)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(HEAD.as_bytes())?;
-    new.write_all(yaml.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(file).map_err(|e| e.error)?;
-    File::open(folder)?.sync_all()
+    workspace::update(file, |old| {
+        let mut always = old.map_or(Ok(Vec::new()), |bytes| parse(&bytes))?;
+        if !always.contains(key) {
+            always.push(key.clone());
+        }
+        let yaml = serde_yaml::to_string(&Answers { always });
+        Ok(format!("{HEAD}{}", yaml.map_err(|e| Fault(1, 1, e.to_string()))?).into_bytes())
+    })
+}
+
+/// What is wrong with the file: line, column and what.
+struct Fault(usize, usize, String);
+
+impl From<WorkspaceError> for Fault {
+    fn from(error: WorkspaceError) -> Self {
+        Self(1, 1, error.to_string())
+    }
 }

@@ -104,7 +104,12 @@ impl Scan {
                 }
                 Some('\n' | ';' | '&' | '|' | '(' | ')') if !test => break,
                 Some('#') => break,
-                Some(c) if test && "\n;&|()<>".contains(c) => lexer.at += 1,
+                Some(c) if test && "\n;&|()<>".contains(c) => {
+                    if "<>".contains(c) {
+                        self.trouble = self.trouble.or(Some("another shell writes a file here"));
+                    }
+                    lexer.at += 1;
+                }
                 Some(_) => {
                     let units = lexer.word();
                     let raw = lexer.slice(start);

@@ -9,6 +9,7 @@ use super::expand::{Sure, Value, Values, Word, finish};
 use super::grammar;
 use super::scan::{Scan, scan};
 use super::word::Unit;
+use crate::text;
 
 /// One simple command: what stands between separators.
 #[derive(Clone, Debug, Default)]
@@ -135,10 +136,8 @@ fn agree(line: &Line, scan: &Scan) -> bool {
 
 /// Characters that make a line look like another one.
 pub(crate) fn is_hidden(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+    // Wide blanks and the marks of emoji are part of what people write, and the shell ignores them.
+    text::is_hidden(c) && !matches!(c, '\u{a0}' | '\u{3000}' | '\u{202f}' | '\u{fe0e}' | '\u{fe0f}')
 }
 
 /// `x(){ x|x& }`, found without a parser: quotes cut out, blanks ignored.

@@ -3,6 +3,7 @@
 
 use super::expand::{Sure, Word};
 use super::shell::Simple;
+use super::wrappers::{PLAIN, SHELLS, TELLS_SHELL, WRAPPERS, Wrapper};
 
 /// One layer of a command.
 #[derive(Clone, Debug, Default)]
@@ -33,57 +34,11 @@ pub(crate) struct Peeled {
     waiting: Vec<Layer>,
 }
 
-/// How a wrapper is written: its name, options without a value, options with one, how many words
-/// stand before the command, and whether it adds nothing of its own.
-type Wrapper = (&'static str, &'static str, &'static str, usize, bool);
-
-#[rustfmt::skip]
-const WRAPPERS: &[Wrapper] = &[
-    ("nohup", "", "", 0, true),             ("setsid", "cfw", "", 0, true),
-    ("nice", "0123456789", "n", 0, true),   ("ionice", "t", "cn", 0, true),
-    ("timeout", "fpv", "ks", 1, true),      ("stdbuf", "", "ioe", 0, true),
-    ("time", "p", "", 0, true),             ("command", "p", "", 0, true),
-    ("builtin", "", "", 0, true),           ("exec", "cl", "a", 0, true),
-    ("busybox", "", "", 0, true),           ("toybox", "", "", 0, true),
-    ("noglob", "", "", 0, true),            ("nocorrect", "", "", 0, true),
-    ("coproc", "", "", 0, false),           ("unbuffer", "p", "", 0, false),
-    ("sudo", "AbBEeHiKklnNPSsv", "CDghpRrTtUuac", 0, false),
-    ("doas", "Lns", "Cua", 0, false),       ("pkexec", "", "", 0, false),
-    ("run0", "", "uD", 0, false),           ("gosu", "", "", 1, false),
-    ("setpriv", "", "", 0, false),          ("runuser", "", "ugG", 0, false),
-    ("chroot", "", "", 1, false),           ("unshare", "cfimnprTuU", "GSRw", 0, false),
-    ("nsenter", "aFrZ", "GSt", 0, false),   ("systemd-run", "dGPqSrt", "EHMp", 0, false),
-    ("flock", "enosuxF", "Ew", 1, false),   ("fakeroot", "", "lsibo", 0, false),
-    ("proot", "0", "bqrwk", 0, false),      ("firejail", "", "", 0, false),
-    ("bwrap", "", "", 0, false),            ("chrt", "abdfior", "", 1, false),
-    ("taskset", "a", "", 1, false),         ("numactl", "", "CNmpi", 0, false),
-    ("strace", "cCdfFhiknqrtTvVwxyYz", "abeEIoOpPsSuUX", 0, false),
-    ("ltrace", "cCfhiLrStTV", "aADeFlnopsuwx", 0, false),
-    ("valgrind", "qv", "", 0, false),       ("rlwrap", "", "", 0, false),
-    ("catchsegv", "", "", 0, false),        ("caffeinate", "dimsu", "tw", 0, false),
-    ("dbus-run-session", "", "", 0, false), ("xvfb-run", "a", "enpsf", 0, false),
-    ("doppler", "", "", 1, false),          ("dotenv", "", "", 0, false),
-    ("npx", "yq", "p", 0, false),           ("entr", "acdnprsz", "", 0, false),
-];
-
-/// Wrappers that hand the rest of their words to a shell as one text.
-#[rustfmt::skip]
-const TELLS_SHELL: &[Wrapper] = &[
-    ("watch", "bcegptwx", "nq", 0, false),  ("parallel", "kqtvX", "jnNIadSs", 0, false),
-    ("ssh", "46AaCfGgKkMNnqsTtVvXxYy", "BbcDEeFIiJLlmOoPpQRSWw", 1, false),
-];
-
-const SHELLS: &[&str] =
-    &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh"];
-
 /// The options of find that run a command.
 pub(crate) const EXEC: &[&str] = &["-exec", "-execdir", "-ok", "-okdir"];
 
 /// More wrappers than this around one command are not taken off.
 const MOST: usize = 16;
-
-/// Long options of clear wrappers that stand alone.
-const PLAIN: &[&str] = &["--foreground", "--preserve-status", "--verbose", "--fork", "--wait"];
 
 /// Takes the wrappers off.
 pub(crate) fn peel(simple: &Simple, names_only: bool) -> Peeled {
@@ -155,6 +110,8 @@ impl Peeled {
                     return None;
                 }
                 let wrapper = find(WRAPPERS)?;
+                // Some programs are many in one file, and `exec -a rm ls` then is `rm`.
+                self.unsure |= name == "exec" && words[1].text.contains('a');
                 let start = self.start(&words, wrapper);
                 layer.clear = wrapper.4;
                 let inner = words.get(start..).filter(|words| !words.is_empty());
@@ -255,6 +212,8 @@ impl Peeled {
         let start = self.start(&words, ("xargs", "0rtpxoile", "InLPsdaE", 0, true));
         let options = words.get(1..start.min(words.len())).unwrap_or_default();
         layer.clear = true;
+        let from_file = |word: &Word| word.text.starts_with("-a") || word.text.starts_with("--a");
+        let sure = if options.iter().any(from_file) { Sure::Unknown } else { sure };
         let marks =
             options.iter().zip(options.iter().skip(1)).filter(|(option, _)| option.text == "-I");
         let mut replaced: Vec<String> = marks.map(|(_, mark)| mark.text.clone()).collect();

@@ -35,6 +35,8 @@ pub(crate) struct Lexer {
     /// The text of each substitution met on the way.
     pub(crate) inner: Vec<String>,
     pub(crate) trouble: Option<&'static str>,
+    /// A quote was never closed: from there on the rest is read as if there were none.
+    unpaired: bool,
     depth: usize,
 }
 
@@ -43,7 +45,14 @@ const DEEPEST: usize = 12;
 
 impl Lexer {
     pub(crate) fn new(text: &str) -> Self {
-        Self { chars: text.chars().collect(), at: 0, inner: Vec::new(), trouble: None, depth: 0 }
+        Self {
+            chars: text.chars().collect(),
+            at: 0,
+            inner: Vec::new(),
+            trouble: None,
+            unpaired: false,
+            depth: 0,
+        }
     }
 
     pub(crate) fn peek(&self, ahead: usize) -> Option<char> {
@@ -91,11 +100,14 @@ impl Lexer {
         self.at += 1;
         let rest = self.chars.get(self.at..).unwrap_or_default();
         match rest.iter().position(|c| *c == '\'') {
-            Some(end) if self.trouble.is_none() => {
+            Some(end) if !self.unpaired => {
                 units.extend(rest[..end].iter().map(|c| Unit::Quoted(*c)));
                 self.at += end + 1;
             }
-            _ => self.trouble = Some("a quote is not closed"),
+            _ => {
+                self.unpaired = true;
+                self.trouble = Some("a quote is not closed");
+            }
         }
         // An empty string is still a word.
         units.push(Unit::Maybe(Vec::new()));
@@ -105,7 +117,7 @@ impl Lexer {
         self.at += 1;
         let (start, kept) = (self.at, units.len());
         units.push(Unit::Maybe(Vec::new()));
-        if self.trouble.is_some() {
+        if self.unpaired {
             return; // quotes can no longer be paired; the rest is read as if there were none
         }
         while let Some(c) = self.peek(0) {
@@ -135,6 +147,7 @@ impl Lexer {
         }
         units.truncate(kept);
         self.at = start;
+        self.unpaired = true;
         self.trouble = Some("a quote is not closed");
     }
 
@@ -179,9 +192,8 @@ impl Lexer {
                     let plain = |c: char| c.is_ascii_digit() || " ()+-*/%<>=&|^~!,?:".contains(c);
                     if !script.chars().all(plain) {
                         self.trouble = self.trouble.or(Some("arithmetic that is not only numbers"));
-                        self.inner.push(script.clone());
+                        self.inner.push(script);
                     }
-                    self.nested(&script);
                 } else {
                     self.inner.push(script);
                 }
@@ -229,7 +241,8 @@ impl Lexer {
         self.nested(body);
         let default = rest.strip_prefix(':').unwrap_or(rest).strip_prefix(['-', '=']);
         match default {
-            Some(default) if !name.is_empty() => {
+            // One way down only: a default with expansions of its own is not read as words too.
+            Some(default) if !name.is_empty() && !default.contains(['$', '`']) => {
                 let mut inner = Lexer { depth: self.depth + 1, ..Lexer::new(default) };
                 units.push(Unit::Maybe(inner.word()));
                 units.push(Unit::Hole(String::new()));
