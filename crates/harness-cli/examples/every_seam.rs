@@ -195,6 +195,8 @@ fn main() -> ExitCode {
             )
             .steering(Arc::new(Steer(steer)))
             .wake(woken)
-            .at_exit(|| async { eprintln!("at exit") }))
+            .at_exit(|| async {
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), b"at exit\n");
+            }))
     })
 }

@@ -146,6 +146,16 @@ impl App {
         self
     }
 
+    /// A command that has nothing to wait for.
+    pub fn quick(
+        self,
+        name: &'static str,
+        about: &'static str,
+        run: impl Fn(&mut Chat, &str) -> Result<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.command(name, about, move |chat, words| Box::pin(std::future::ready(run(chat, words))))
+    }
+
     /// Another way to take a turn.
     pub fn turns(mut self, turns: impl TurnLoop + 'static) -> Self {
         self.turns = Arc::new(turns);

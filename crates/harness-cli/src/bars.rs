@@ -4,20 +4,25 @@ use harness_core::text::digits;
 
 use crate::screen::cut;
 
-/// What a row takes beside its bar.
-const BESIDE: usize = 31;
+/// What a row takes beside its name and its bar: number, percentage, and what is between them.
+const BESIDE: usize = 18;
+/// The longest name.
+const NAME: usize = 13;
 /// A longer bar shows no more.
 const LONGEST: usize = 40;
 
-/// Draws rows of a name, a number, its part of the whole in percent, and a bar, in so many columns. Empty
-/// rows are left out. What is called `free` has a lighter bar.
+/// Draws rows of a name, a number, its part of the whole in percent, and a bar, in so many columns; where
+/// there is no room, the bar gives way first, then the name. Empty rows are left out. What is called `free`
+/// has a lighter bar.
 pub fn bars(rows: &[(&str, u64)], whole: u64, columns: usize) -> String {
-    let most = columns.saturating_sub(BESIDE).min(LONGEST) as f64;
+    let wide = columns.saturating_sub(BESIDE).clamp(2, NAME);
+    let most = columns.saturating_sub(BESIDE + NAME).min(LONGEST) as f64;
     let drawn = rows.iter().filter(|(_, number)| *number > 0).map(|(name, number)| {
         let part = *number as f64 / whole.max(1) as f64;
         let mark = if *name == "free" { "░" } else { "█" };
         let bar = mark.repeat((part.min(1.0) * most).round() as usize);
-        let row = format!("{name:<13} {:>9} {:>3.0} % {bar}", digits(*number), part * 100.0);
+        let (name, number) = (cut(name, wide), digits(*number));
+        let row = format!("{name:<wide$} {number:>9} {:>3.0} % {bar}", part * 100.0);
         cut(row.trim_end(), columns)
     });
     drawn.collect::<Vec<_>>().join("\n")
@@ -35,7 +40,12 @@ mod tests {
             assert!(table.lines().all(|line| line.chars().count() <= columns), "{table}");
             assert_eq!(table.lines().count(), 3);
         }
-        expect_test::expect![[r#""#]].assert_eq(&bars(&rows, 1_000_000, 40));
+        assert!(bars(&rows, 1_000_000, 20).contains("t…   640,000  64 %"));
+        expect_test::expect![[r#"
+            tools             1,200   0 %
+            tool results    640,000  64 % ██████
+            free            358,800  36 % ░░░"#]]
+        .assert_eq(&bars(&rows, 1_000_000, 40));
         assert_eq!(bars(&rows, 0, 80).lines().count(), 3, "a whole of nothing breaks nothing");
     }
 }

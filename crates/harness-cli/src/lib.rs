@@ -30,6 +30,7 @@ mod screen;
 mod settings;
 mod start;
 mod tree;
+mod trusted;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,8 +49,9 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, columns, cut, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tree::{Node, tree};
+pub use trusted::{Given, WorkspaceFile};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::Settings;

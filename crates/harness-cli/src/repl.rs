@@ -223,7 +223,10 @@ impl Repl {
             return None;
         };
         // It may ask a model, and that can take a while: it shows, and Ctrl-C drops it.
+        self.input.watch();
         let mut work = (command.run)(chat, args.trim());
+        let interrupted = || Err(anyhow::anyhow!("interrupted; nothing was changed"));
+        let mut hears = self.input.is_terminal();
         let moment = Duration::from_millis(100);
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + moment, moment);
         self.screen.spin(name);
@@ -232,8 +235,14 @@ impl Repl {
                 done = &mut work => break done,
                 _ = tick.tick() => self.screen.tick(),
                 asked = self.signals.next() => match asked {
-                    Asked::Interrupt => break Err(anyhow::anyhow!("interrupted; nothing was changed")),
+                    Asked::Interrupt => break interrupted(),
                     Asked::Leave(code) => return Some(code),
+                },
+                typed = self.input.next(), if hears => match typed {
+                    Typed::Line(line) if line.trim().is_empty() => {}
+                    Typed::Line(line) => self.input.keep_ahead(line),
+                    Typed::Interrupted => break interrupted(),
+                    Typed::End => hears = false,
                 },
             }
         };

@@ -66,7 +66,9 @@ impl Config {
 
 /// Only what is never done. The built-in rules are compiled when the first call is judged: a start should
 /// not wait for them, and they are known to be whole. A file of the user's is read at the start.
-struct Unasked(LazyLock<Arc<dyn Policy>, Box<dyn FnOnce() -> Arc<dyn Policy> + Send>>);
+struct Unasked(LazyLock<Arc<dyn Policy>, Compile>);
+
+type Compile = Box<dyn FnOnce() -> Arc<dyn Policy> + Send>;
 
 impl Unasked {
     fn new(config: &Config) -> Result<Self> {

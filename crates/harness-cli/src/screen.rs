@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -272,5 +272,39 @@ pub fn cut(text: &str, columns: usize) -> String {
     match text.chars().count() > columns {
         true => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
         false => text,
+    }
+}
+
+/// How long ago it was, in a few characters: `12 s`, `3 min`, `5 h`, `9 d`.
+pub fn age(since: SystemTime) -> String {
+    let seconds = since.elapsed().unwrap_or_default().as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A number of bytes in a few characters: `912 B`, `34 kB`, `5 MB`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_are_short() {
+        let ago = |seconds| age(SystemTime::now() - std::time::Duration::from_secs(seconds));
+        assert_eq!([ago(65), ago(3700), ago(90_000)], ["1 min", "1 h", "1 d"]);
+        let future = SystemTime::now() + std::time::Duration::from_secs(60);
+        assert_eq!(age(future), "0 s");
+        assert_eq!([size(999), size(1000), size(200_000_000)], ["999 B", "1 kB", "200 MB"]);
     }
 }

@@ -77,7 +77,7 @@ impl Settings {
     }
 
     /// Whether the value comes from the file.
-    pub(crate) fn from_file(&self, name: &str) -> bool {
+    pub(crate) fn is_filed(&self, name: &str) -> bool {
         self.file.get(name).is_some_and(|value| !value.trim().is_empty())
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn speaker(
     if let Some(lines) = settings.get("ANTHROPIC_CUSTOM_HEADERS") {
         config.headers = headers(&lines)?;
     }
-    let from = match (&settings.path, settings.from_file("ANTHROPIC_BASE_URL")) {
+    let from = match (&settings.path, settings.is_filed("ANTHROPIC_BASE_URL")) {
         (Some(path), true) => format!(" (from {})", path.display()),
         _ => String::new(),
     };

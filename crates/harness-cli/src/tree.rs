@@ -6,7 +6,7 @@ use crate::screen::cut;
 
 /// So many things are drawn; the others are counted.
 const MOST: usize = 200;
-/// So many columns are left for a text beside its note; else the note gets a line of its own.
+/// So many columns are left for a text beside its notes; else each note gets a line of its own.
 const BESIDE: usize = 28;
 
 /// What is drawn of one thing.
@@ -29,7 +29,7 @@ pub fn tree(nodes: &[Node<'_>], columns: usize) -> String {
     let places: HashMap<&str, usize> =
         nodes.iter().enumerate().map(|(n, it)| (it.name, n)).collect();
     let mut below: Vec<Vec<usize>> = vec![Vec::new(); nodes.len() + 1];
-    let mut notes = Vec::with_capacity(nodes.len());
+    let mut notes: Vec<Vec<String>> = Vec::with_capacity(nodes.len());
     for (n, node) in nodes.iter().enumerate() {
         let after = || node.after.iter().filter_map(|name| places.get(name.as_str()).copied());
         let parent = after().max();
@@ -37,7 +37,7 @@ pub fn tree(nodes: &[Node<'_>], columns: usize) -> String {
         let others = after().filter(|place| Some(*place) != parent);
         let mut said: Vec<String> = others.map(|n| format!("after {}", nodes[n].name)).collect();
         said.extend(Some(node.note.clone()).filter(|note| !note.is_empty()));
-        notes.push(if said.is_empty() { String::new() } else { format!("({})", said.join(", ")) });
+        notes.push(said);
     }
     let levels = (columns / 8).min(20);
     let last_first = |children: &[usize], stem: &str, level: usize| -> Vec<_> {
@@ -62,17 +62,18 @@ pub fn tree(nodes: &[Node<'_>], columns: usize) -> String {
         let (lead, under) = (format!("{stem}{branch}"), format!("{stem}{bar}"));
         let next = if level < levels { &under } else { &stem };
         todo.extend(last_first(&below[n], next, level + 1));
-        let (text, note) = (&nodes[n].text, &notes[n]);
+        let text = &nodes[n].text;
         let room = columns.saturating_sub(lead.chars().count());
-        let beside = room.saturating_sub(note.chars().count() + 1);
+        let note = notes[n].join(", ");
+        let beside = room.saturating_sub(note.chars().count() + 3);
         if note.is_empty() {
             lines.push(format!("{lead}{}", cut(text, room)));
         } else if beside >= BESIDE || beside >= text.chars().count() {
-            lines.push(format!("{lead}{} {note}", cut(text, beside)));
+            lines.push(format!("{lead}{} ({note})", cut(text, beside)));
         } else {
             let bar = if below[n].is_empty() { "    " } else { "│   " };
             lines.push(format!("{lead}{}", cut(text, room)));
-            lines.push(format!("{under}{bar}{note}"));
+            lines.extend(notes[n].iter().map(|note| format!("{under}{bar}({note})")));
         }
     }
     lines.iter().map(|line| cut(line, columns)).collect::<Vec<_>>().join("\n")

@@ -143,6 +143,20 @@ impl Conversation {
         &self.messages
     }
 
+    /// What was added since the messages were these; the first message may be what the last of these grew
+    /// by. `None` when they were changed, and not only added to.
+    pub fn since(&self, earlier: &[Message]) -> Option<Vec<Message>> {
+        let Some((last, before)) = earlier.split_last() else { return Some(self.messages.clone()) };
+        let (same, rest) = self.messages.split_at_checked(before.len())?;
+        let (first, rest) = rest.split_first()?;
+        if same != before || first.role != last.role || !first.content.starts_with(&last.content) {
+            return None;
+        }
+        let content = first.content[last.content.len()..].to_vec();
+        let grown = (!content.is_empty()).then_some(Message { role: first.role, content });
+        Some(grown.into_iter().chain(rest.iter().cloned()).collect())
+    }
+
     /// The latest place to cut at which at least `keep` messages stay, if there is one.
     pub fn cut(&self, keep: usize) -> Option<Cut> {
         let latest = self.messages.len().checked_sub(keep)?;

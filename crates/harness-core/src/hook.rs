@@ -1,5 +1,11 @@
 //! The fourth seam: hooks. Each point has its own kind of answer, so that a hook cannot answer what
 //! was not asked.
+//!
+//! Code that lives in this process implements [`Hook`]. What is outside of it is told [`happening`]s and
+//! answers in JSON: [`program`].
+
+pub mod happening;
+pub mod program;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +67,8 @@ pub trait Hook: Send + Sync {
     /// A call was answered. Also called for calls that failed, not for those that never ran.
     async fn after_tool(&self, _call: &ToolCall, _result: &mut ToolResult, _cx: &ToolContext) {}
 
-    /// The conversation has grown. Called after every append, and so before tools run.
+    /// The conversation has grown. Called after every append, and so before tools run. An agent's clones
+    /// have its hooks and conversations of their own: [`Conversation::identity`] tells them apart.
     ///
     /// # Errors
     /// It could not be kept, and the turn must not go on as if it were.

@@ -9,6 +9,8 @@
 //! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and
 //! drops the oldest.
 
+mod cursor;
+
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
@@ -18,9 +20,10 @@ use std::{
 };
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::workspace::{self, Share, WorkspaceError, lock};
+pub use self::cursor::{Cursor, Place};
+use crate::workspace::{Share, WorkspaceError, lock};
 
 /// The most bytes of one line. A longer one is refused on writing and told as bad on reading.
 pub const LINE_LIMIT: usize = 32 * 1024 * 1024;
@@ -58,9 +61,11 @@ pub struct Tail {
     pub end: u64,
 }
 
-/// One record and where it ends.
+/// One record and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<T> {
+    /// Where its line begins, in bytes from the start of the file.
+    pub begin: u64,
     /// Bytes from the start of the file to behind its line end: the cursor once it is handled.
     pub end: u64,
     /// The record.
@@ -315,7 +320,7 @@ impl<T: DeserializeOwned> Journal<T> {
                 continue;
             }
             see(match parse(&line, length) {
-                Ok(value) => Ok(Record { end, value }),
+                Ok(value) => Ok(Record { begin, end, value }),
                 Err(why) => Err(BadLine { line: number, offset: begin, why }),
             });
         }
@@ -365,70 +370,5 @@ impl<T> Clone for Journal<T> {
 impl<T> std::fmt::Debug for Journal<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Journal").field(&self.path).finish()
-    }
-}
-
-/// How far one reader of a journal has come: a small state file beside it.
-#[derive(Debug, Clone)]
-pub struct Cursor {
-    path: PathBuf,
-}
-
-/// Where a reader goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// For [`Journal::read_from`].
-    pub offset: u64,
-    /// Set when the cursor was damaged or did not fit the journal: what was wrong and where its
-    /// bytes are now. Reading begins again at 0, so records may be seen twice. To be shown.
-    pub rebuilt: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    offset: u64,
-}
-
-impl Cursor {
-    /// Names a cursor. The file is made by the first [`Cursor::save`].
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
-    }
-
-    /// The saved place in this journal, 0 when none was saved. A file that is damaged or points
-    /// to where no record begins is set aside as `<name>.damaged` (the last such one is kept).
-    pub fn load<T>(&self, journal: &Journal<T>) -> Result<Place> {
-        let start = Place { offset: 0, rebuilt: None };
-        let Some(bytes) = workspace::read(&self.path)? else { return Ok(start) };
-        let why = match serde_json::from_slice::<Saved>(&bytes) {
-            Ok(Saved { offset }) => {
-                let fits = match journal.open_settled()? {
-                    Some((file, len)) => journal.begins_at(&file, offset, len)?,
-                    None => offset == 0,
-                };
-                if fits {
-                    return Ok(Place { offset, rebuilt: None });
-                }
-                format!("no record of {:?} begins at byte {offset}", journal.path)
-            }
-            Err(error) => error.to_string(),
-        };
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".damaged");
-        let aside = PathBuf::from(aside);
-        fs::rename(&self.path, &aside).map_err(|source| WorkspaceError::Io {
-            action: "set aside",
-            path: self.path.clone(),
-            source,
-        })?;
-        let cursor = &self.path;
-        let told = format!("cursor {cursor:?} is damaged ({why}); kept as {aside:?}, read from 0");
-        Ok(Place { offset: 0, rebuilt: Some(told) })
-    }
-
-    /// Saves a place atomically. Only after everything before it was handled.
-    pub fn save(&self, offset: u64) -> Result<()> {
-        Ok(workspace::replace(&self.path, format!("{{\"offset\":{offset}}}\n").as_bytes())?)
     }
 }

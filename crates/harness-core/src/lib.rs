@@ -10,9 +10,10 @@
 //! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`front_matter`] (files that people write), [`order`]
-//! (what depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read),
-//! [`secrets`], [`http`], [`models`] (what is known of each model).
+//! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
+//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
+//! known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -81,5 +82,8 @@ pub mod state;
 pub mod text;
 pub mod transcript;
 pub use transcript::transcript;
+pub mod trust;
+pub use trust::Trust;
+pub mod undo;
 pub mod workspace;
 pub use state::{StateError, StateFile};

@@ -47,6 +47,12 @@ impl Message {
         self.content.iter().map(Block::size).sum()
     }
 
+    /// How often the human speaks in it: each thing said is a block of its own.
+    pub fn prompts(&self) -> usize {
+        let texts = self.content.iter().filter(|block| matches!(block, Block::Text(_))).count();
+        if self.role == Role::User { texts } else { 0 }
+    }
+
     /// The tool calls in this message, in order.
     pub fn calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.content.iter().filter_map(|block| match block {
@@ -234,7 +240,8 @@ impl Block {
         }
     }
 
-    pub(crate) fn is_thinking(&self) -> bool {
+    /// Whether it is the model's reasoning, readable or not.
+    pub fn is_thinking(&self) -> bool {
         matches!(self, Block::Thinking(_) | Block::RedactedThinking(_))
     }
 

@@ -16,6 +16,11 @@ pub fn strip(text: &str) -> Cow<'_, str> {
     Cow::Owned(Stripper::default().push(text))
 }
 
+/// The words of a text on one line, without control sequences: for titles and tables.
+pub fn line(text: &str) -> String {
+    strip(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn has_controls(text: &str) -> bool {
     // C1 controls are U+0080..=U+009F, which UTF-8 writes as C2 80 ..= C2 9F.
     let mut before = 0;

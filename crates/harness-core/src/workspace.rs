@@ -8,7 +8,9 @@
 //! What this cannot do: a command of the shell goes where it likes. A real product puts the shell
 //! into a sandbox as well (Landlock, bubblewrap, a container).
 
+mod snapshot;
 mod state;
+mod tree;
 
 use std::{
     collections::VecDeque,
@@ -28,9 +30,11 @@ use rustix::fs::OFlags;
 
 pub use cap_std::fs::Metadata;
 
+pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 use self::state::replace_in;
-pub use self::state::{Held, hold, read, replace, update};
+pub use self::state::{Entry, Held, files, hold, read, replace, update};
 pub(crate) use self::state::{Share, lock};
+pub use self::tree::{Found, Listing, Stamp, Wanted};
 
 /// More links than this in one path count as a loop, as in the kernel.
 const LINKS: usize = 40;
@@ -78,6 +82,12 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// What it is: directory, named pipe, socket, device …
         kind: &'static str,
+    },
+    /// It is not what it was when it was left, so nothing is put in its place.
+    #[error("{path:?} was changed since by somebody else; move it away and try again")]
+    Changed {
+        /// The path.
+        path: PathBuf,
     },
     /// A state file that is, or would be, too large to be one.
     #[error(
@@ -243,7 +253,7 @@ impl Workspace {
             }
             _ => &*self.dir,
         };
-        replace_in(folder, Path::new(name), path, bytes)?;
+        replace_in(folder, Path::new(name), path, bytes, None)?;
         Ok(resolved)
     }
 

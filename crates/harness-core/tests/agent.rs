@@ -103,7 +103,9 @@ async fn a_fatal_tool_ends_the_turn_after_every_call_is_answered() {
 /// A model that says what the test tells it, delta by delta. A stream whose list runs out without an end
 /// stays silent for ever.
 #[derive(Clone, Default)]
-struct Replies(Arc<Mutex<VecDeque<Vec<Result<Delta, ModelError>>>>>);
+struct Replies(Arc<Mutex<VecDeque<Stream>>>);
+
+type Stream = Vec<Result<Delta, ModelError>>;
 
 impl Replies {
     fn then(self, deltas: impl IntoIterator<Item = Result<Delta, ModelError>>) -> Self {

@@ -248,10 +248,12 @@ fn any_message() -> impl Strategy<Value = Message> {
     let role = prop_oneof![Just(Role::User), Just(Role::Assistant)];
     (role, prop::collection::vec(any_block(), 0..5)).prop_map(|(role, mut content)| {
         // What no model and no disk of ours holds: a model's results, a human's calls and thoughts.
-        content.retain(|block| match (role, block) {
-            (Role::Assistant, Block::ToolResult(_) | Block::Note(_)) => false,
-            (Role::User, Block::ToolUse(_) | Block::Thinking(_)) => false,
-            _ => true,
+        content.retain(|block| {
+            !matches!(
+                (role, block),
+                (Role::Assistant, Block::ToolResult(_) | Block::Note(_))
+                    | (Role::User, Block::ToolUse(_) | Block::Thinking(_))
+            )
         });
         Message { role, content }
     })
@@ -344,4 +346,24 @@ fn cache_marks_are_merged_in_and_leave_the_history_clean() {
     };
     expect_test::expect![[r#"{"model":"m","max_tokens":100,"system":[{"type":"text","text":"be good","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":[{"role":"user","content":[{"type":"text","text":"one","cache_control":{"type":"ephemeral"}}]}],"metadata":null}"#]]
         .assert_eq(&serde_json::to_string(&request).unwrap());
+}
+
+#[test]
+fn what_was_added_is_told_apart_from_what_was_changed() {
+    let mut c = Conversation::new();
+    assert_eq!(c.since(&[]), Some(vec![]));
+    c.note("a note");
+    let noted = c.messages().to_vec();
+    c.say("one");
+    c.reply(&reply(vec![Block::text("two")]));
+    let grown = c.since(&noted).unwrap();
+    assert_eq!(grown.len(), 2);
+    assert_eq!((grown[0].content.as_slice(), grown[0].prompts()), (&[Block::text("one")][..], 1));
+    assert_eq!((grown[1].role, grown[1].prompts()), (Role::Assistant, 0));
+    assert_eq!(c.since(c.messages()), Some(vec![]));
+    let whole = c.messages().to_vec();
+    c.say("three");
+    let cut = c.cut(1).unwrap();
+    c.fold(cut, "what happened");
+    assert_eq!(c.since(&whole), None);
 }

@@ -1,4 +1,5 @@
 //! How full a window is: the server's count where there is one, an estimate where there is none.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use std::sync::Arc;
 

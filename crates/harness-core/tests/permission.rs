@@ -1,5 +1,5 @@
 //! The gate's rules, held against what people and models really type.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use std::path::Path;
 

@@ -85,7 +85,12 @@ fn what_must_hold_is_checked_when_it_is_read_and_before_it_is_kept() {
 fn what_could_not_be_read_again_is_not_written() {
     let folder = TempDir::new().unwrap();
     let file: StateFile<String> = StateFile::new(folder.path().join("text.json"));
-    let put = |len| file.change(|text| Ok(text.push_str(&"x".repeat(len))));
+    let put = |len| {
+        file.change(|text| {
+            text.push_str(&"x".repeat(len));
+            Ok(())
+        })
+    };
     put(1).unwrap();
     let refused = put(64 << 20);
     assert!(refused.unwrap_err().to_string().contains("text.json\" is larger"));
@@ -100,8 +105,11 @@ fn eight_threads_change_one_value_and_lose_nothing() {
             let file = file.clone();
             scope.spawn(move || {
                 for n in 0..20 {
-                    file.change(|counts| Ok(counts.entry(name.to_string()).or_default().push(n)))
-                        .unwrap();
+                    file.change(|counts| {
+                        counts.entry(name.to_string()).or_default().push(n);
+                        Ok(())
+                    })
+                    .unwrap();
                 }
             });
         }

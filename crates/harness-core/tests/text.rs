@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use harness_core::text::{Clipper, Stripper, clip, is_hidden, nearest, strip, visible};
+use harness_core::text::{Clipper, Stripper, clip, is_hidden, line, nearest, strip, visible};
 use proptest::prelude::*;
 
 #[test]
@@ -105,4 +105,9 @@ proptest! {
         prop_assert_eq!(clipper.total(), text.len() as u64);
         prop_assert_eq!(clipper.finish(), clip(&text, head, tail).into_owned());
     }
+}
+
+#[test]
+fn a_line_is_one_line() {
+    assert_eq!(line("  \x1b[31mtwo\n\twords\r\n"), "two words");
 }

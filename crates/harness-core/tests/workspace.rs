@@ -7,9 +7,12 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     thread,
+    time::{Duration, SystemTime},
 };
 
-use harness_core::workspace::{Workspace, WorkspaceError, hold, read, replace, update};
+use harness_core::workspace::{
+    Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
+};
 use tempfile::TempDir;
 
 /// A folder `ws` with some files, beside a file `secret` that must not be reached.
@@ -333,7 +336,7 @@ fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
 }
 
 #[test]
-fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
+fn a_held_lock_refuses_the_next_and_names_its_holder() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("it.lock");
     let held = hold(&path).unwrap();
@@ -346,4 +349,22 @@ fn a_held_lock_refuses_the_next_at_once_and_names_its_holder() {
     hold(&path).unwrap();
     symlink(&path, folder.path().join("link.lock")).unwrap();
     assert!(hold(folder.path().join("link.lock")).is_err(), "a link leads to somebody's file");
+}
+
+#[test]
+fn a_folder_lists_its_regular_files_and_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state");
+    assert_eq!(files(&state, ".x").unwrap(), [], "there is no folder");
+    fs::create_dir_all(state.join("sub.x")).unwrap();
+    let day = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(n * 86_400);
+    for (name, text, n) in [("old.x", "1", 1), ("new.x", "22", 2), ("other", "333", 3)] {
+        fs::write(state.join(name), text).unwrap();
+        File::options().write(true).open(state.join(name)).unwrap().set_modified(day(n)).unwrap();
+    }
+    symlink(state.join("other"), state.join("link.x")).unwrap();
+    let found = |name: &str, n: u64, bytes| Entry { name: name.to_owned(), changed: day(n), bytes };
+    assert_eq!(files(&state, ".x").unwrap(), [found("new", 2, 2), found("old", 1, 1)]);
+    symlink(&state, folder.path().join("link")).unwrap();
+    assert!(files(folder.path().join("link"), ".x").is_err(), "a link is no folder");
 }

@@ -30,6 +30,18 @@ impl Folder {
         Self { root, path }
     }
 
+    /// One that is kept in memory, where the system has such a place: for tests that write so often that
+    /// the disk is all they would wait for.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let root = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory).unwrap(),
+            false => tempfile::tempdir().unwrap(),
+        };
+        let path = root.path().canonicalize().unwrap();
+        Self { root, path }
+    }
+
     /// A git repository with one commit, of a `README.md`.
     pub fn git_repo() -> Self {
         let folder = Self::new();

@@ -59,7 +59,7 @@ pub use stage::Stage;
 pub use usage::{Clock, PromptCache};
 pub use witness::Witness;
 
-/// The whole of a conversation as a play that a person can read: [`harness_core::transcript`].
+/// The whole of a conversation as a play that a person can read: [`mod@harness_core::transcript`].
 pub fn transcript(messages: &[harness_core::Message]) -> String {
     harness_core::transcript(messages, usize::MAX)
 }

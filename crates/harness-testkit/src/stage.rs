@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness_core::{Agent, AgentError, Conversation, Mechanism, Play, Script, Stop, tools};
+use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, Stop, tools};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Folder, Witness, transcript};
@@ -47,11 +47,12 @@ impl Stage {
         self
     }
 
-    /// Says this and runs the turn.
+    /// Says this, which is told as the terminal tells it, and runs the turn.
     ///
     /// # Errors
     /// Those of the turn.
     pub async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
+        self.agent.tell(&Event::Prompt(prompt.to_owned()));
         self.conversation.say(prompt);
         self.agent.run(&mut self.conversation, &CancellationToken::new()).await
     }

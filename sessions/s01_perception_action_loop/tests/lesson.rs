@@ -1,4 +1,5 @@
 //! The lesson, played; then the hard cases.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use expect_test::expect;
 use harness_core::{Agent, Conversation, Stop};

@@ -76,13 +76,13 @@ async fn the_play() {
         human: An order failed yesterday. Find out why from the logs, and write it into REPORT.md.
         model: I need one line of these logs. A subagent reads them, and I keep its answer.
           call spawn_subagent {"prompt":"In logs/, find the order that failed. Answer in one sentence: the order, the reason, the file and the line."}
-          result [subagent-1 answered · steps 4 · tokens 536 in, 61 out · .harness/subagents/subagent-1.jsonl]
+          result [subagent-1 answered · steps 4 · tokens 3282 in, 61 out · .harness/subagents/subagent-1.jsonl]
             Order 4711 failed at 10:03 because the card had expired (08/26). See logs/shop-2.log, line 3.
           call write {"path":"REPORT.md","content":"Order 4711 failed because the card had expired (logs/shop-2.log, line 3).\n"}
           result made REPORT.md (74 bytes)
         model: Somebody who does not know how I got there shall check it.
           call spawn_subagent {"prompt":"Is what REPORT.md says about order 4711 right? The logs are in logs/.","agent":"checker"}
-          result [checker-1 answered · steps 3 · tokens 459 in, 61 out · .harness/subagents/checker-1.jsonl]
+          result [checker-1 answered · steps 3 · tokens 1277 in, 61 out · .harness/subagents/checker-1.jsonl]
             The claim is right. logs/shop-2.log, line 3, says that the card of order 4711 had expired.
         model: Order 4711 failed because the card had expired. It is in REPORT.md, and it was checked. Of the logs, my own history holds two sentences.
     "#]].assert_eq(&stage.play().await);
@@ -164,7 +164,7 @@ async fn every_event_of_a_child_carries_its_name() {
         subagent-1 finished bash
         subagent-1 replied, 2 tokens out
         subagent-1 ended
-        lead subagent-1 ended: answered · steps 2 · tokens 134 in, 7 out
+        lead subagent-1 ended: answered · steps 2 · tokens 1493 in, 7 out
         lead finished spawn_subagent
         lead replied, 1 tokens out
         lead ended"#]]
@@ -473,7 +473,7 @@ fn a_folder_of_agents_that_leads_outside_or_is_none_is_told() {
     let agents = stage.folder.path().join(".claude/agents");
     std::os::unix::fs::symlink(outside.folder.path(), &agents).unwrap();
     let why = Subagents::load(&stage.agent).unwrap_err().to_string();
-    assert!(why.contains(".claude/agents/a.md") && why.contains("outside the workspace"), "{why}");
+    assert!(why.contains(".claude/agents/a.md") && why.contains("leads out of"), "{why}");
     std::fs::remove_file(&agents).unwrap();
     std::fs::write(&agents, "no folder").unwrap();
     let why = Subagents::load(&stage.agent).unwrap_err().to_string();

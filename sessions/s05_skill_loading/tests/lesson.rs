@@ -296,7 +296,9 @@ fn the_specification_is_held_at_its_edges() {
         "---\nname: greet\ndescription: x\n---\n\n".to_owned(),
     ];
     for text in wrong {
-        assert_eq!(faults(&text).lines().count(), 1, "{text}{}", faults(&text));
+        let faults = faults(&text);
+        assert!(faults.starts_with("greet/SKILL.md:"), "{text}{faults}");
+        assert_eq!(faults.lines().count(), 1, "{text}{faults}");
     }
     for name in ["-greet", "greet-", "gr--eet", "gr_eet", "GREET", "grüße", "other", "a/b"] {
         let text = format!("---\nname: {name}\ndescription: x\n---\nHello.\n");

@@ -5,7 +5,7 @@ mod meter;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use harness_cli::{DIM, Display, Lesson, Screen};
+use harness_cli::{DIM, Display, Lesson, Screen, size};
 use harness_core::anthropic::{assemble::Assembler, sse::Decoder};
 use harness_core::{Delta, Event, Observer, text::Stripper};
 
@@ -112,21 +112,14 @@ impl Page {
             Some(call) => call.2 = bytes,
             None => self.calls.push((id.to_owned(), name.to_owned(), bytes)),
         }
-        let calls = self.calls.iter().map(|(_, name, bytes)| format!("{name} ({})", size(*bytes)));
+        let calls =
+            self.calls.iter().map(|(_, name, bytes)| format!("{name} ({})", size(*bytes as u64)));
         format!("writing {}", calls.collect::<Vec<_>>().join(", "))
     }
 
     /// A new page; the meter goes on.
     fn turn_over(&mut self) {
         *self = Self { meter: std::mem::take(&mut self.meter), ..Self::default() };
-    }
-}
-
-fn size(bytes: usize) -> String {
-    match bytes {
-        0..1000 => format!("{bytes} bytes"),
-        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }
 

@@ -1,8 +1,6 @@
 //! The lesson, played; then the hard cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,8 +12,9 @@ use harness_core::{
     ModelError, Observer, Reply, Role, Stop, StopReason, ToolCall, ToolContext, ToolResult, Usage,
     Verdict, text, tools,
 };
+use harness_testkit::program::KEY;
 use harness_testkit::{
-    Fault, Folder, Key as Press, Stage, StrictServer, Terminal, scrubbed, transcript,
+    Fault, Folder, Key as Press, Program, Stage, StrictServer, Terminal, transcript,
 };
 use s13_streaming::{LESSON, Meter, Typewriter, deltas};
 use serde_json::{Value, json};
@@ -70,30 +69,18 @@ async fn the_play() {
         ▸ bash grep -c '' river.txt
           N
         river.txt holds the poem, in four lines. You saw each word when it came.
-        · N tokens in N replies
+        · first token after N s, N tokens in N replies
     "#]]
     .assert_eq(&without_numbers(&screen.written()));
 }
 
-fn program(folder: &Folder) -> Command {
-    let mut command = scrubbed(env!("CARGO_BIN_EXE_s13_streaming"), folder.path());
-    command.current_dir(folder.path()).arg("--workspace").arg(folder.path());
-    command
-}
-
-fn piped(mut command: Command, input: &str) -> (String, String) {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_s13_streaming"), LESSON.play)
 }
 
 #[test]
 fn the_readme_shows_what_the_program_prints_and_a_pipe_gets_no_escapes() {
-    let folder = Folder::new();
-    let (printed, _) = piped(program(&folder), "\n\nq\n");
+    let printed = program().play();
     assert!(!printed.contains('\x1b'), "{printed:?}");
     let readme = include_str!("../README.md");
     let shown = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
@@ -106,18 +93,23 @@ fn the_readme_shows_what_the_program_prints_and_a_pipe_gets_no_escapes() {
 
 #[test]
 fn one_shot_prints_the_answer_alone_and_the_figures_beside_it() {
-    let folder = Folder::new();
-    let mut command = program(&folder);
-    command.args([
-        "-p",
-        "Write a poem of four lines about a river to river.txt, and count its lines.",
-    ]);
-    let (answer, beside) = piped(command, "");
-    assert_eq!(
-        answer,
-        "river.txt holds the poem, in four lines. You saw each word when it came.\n"
-    );
+    let program = program();
+    let mut command = program.command();
+    command.args(["-p", &Stage::new(LESSON.play).prompts[0]]);
+    let output = Program::pipe(command, "");
+    assert!(output.status.success());
+    let answer = "river.txt holds the poem, in four lines. You saw each word when it came.\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), answer);
+    let beside = String::from_utf8(output.stderr).unwrap();
     assert!(beside.contains("tokens a second") && !beside.contains('\x1b'), "{beside}");
+}
+
+#[test]
+fn the_play_runs_the_same_against_a_server() {
+    let printed = program().play_over_the_wire();
+    assert!(printed.contains("  made river.txt (160 bytes)\n"), "{printed}");
+    assert!(printed.contains("river.txt holds the poem, in four lines."), "{printed}");
+    assert!(printed.contains("tokens in 4 replies"), "{printed}");
 }
 
 // ---------------------------------------------------------------- nothing is lost
@@ -373,7 +365,7 @@ fn line(play: &str, faults: &[Fault]) -> Line {
         server.fault(1, fault.clone());
     }
     let patience = Patience { first: Duration::from_millis(1), ..Patience::default() };
-    let config = Config::new(server.base_url(), Key::ApiKey("sk-test-0123456789".to_owned()));
+    let config = Config::new(server.base_url(), Key::ApiKey(KEY.to_owned()));
     // Where the server falls silent the test waits for this; everywhere else nobody does.
     let stalls = faults.iter().any(|fault| matches!(fault, Fault::Gate(_) | Fault::Silent(_)));
     let idle = Duration::from_millis(if stalls { 1500 } else { 60_000 });
@@ -498,10 +490,9 @@ async fn a_line_of_a_megabyte_is_shown_whole() {
 
 // ---------------------------------------------------------------- a terminal
 
-fn terminal(folder: &Folder, server: &StrictServer) -> Terminal {
-    let mut command = program(folder);
-    command.env("ANTHROPIC_BASE_URL", server.base_url());
-    command.env("ANTHROPIC_API_KEY", "sk-test-0123456789");
+fn terminal(program: &Program, server: &StrictServer) -> Terminal {
+    let mut command = program.command();
+    command.env("ANTHROPIC_BASE_URL", server.base_url()).env("ANTHROPIC_API_KEY", KEY);
     let terminal = Terminal::start(command, 100, 30);
     terminal.wait_for("s13 >>");
     terminal
@@ -509,17 +500,17 @@ fn terminal(folder: &Folder, server: &StrictServer) -> Terminal {
 
 #[test]
 fn a_call_is_seen_while_its_input_is_being_written() {
-    let folder = Folder::new();
+    let program = program();
     let server = StrictServer::start(
         "prompt: go\nscenes:\n- lines:\n  - calls: [{tool: write, input: {path: a.txt, content: twelve bytes}}]\n  - {text: Done.}",
     );
     // The stream is held behind the input, before the call is complete.
     server.fault(1, Fault::WholeInputAtOnce).fault(1, Fault::Gate("input".to_owned()));
-    let terminal = terminal(&folder, &server);
+    let terminal = terminal(&program, &server);
     terminal.line("go");
-    terminal.wait_for("writing write (41 bytes)");
+    terminal.wait_for("writing write (41 B)");
     assert!(!terminal.screen().contains("▸"), "{}", terminal.screen());
-    assert!(!folder.has("a.txt"));
+    assert!(!program.folder.has("a.txt"));
     server.open("input");
     terminal.wait_for("made a.txt (12 bytes)");
     terminal.wait_for("Done.");
@@ -538,9 +529,9 @@ fn a_call_after_words_gets_a_line_of_its_own_to_be_shown_on() {
 
 #[test]
 fn ctrl_c_in_the_middle_of_a_reply_brings_the_prompt_back_and_the_next_one_works() {
-    let (folder, server) = (Folder::new(), StrictServer::start(PLAY));
+    let (program, server) = (program(), StrictServer::start(PLAY));
     server.fault(1, Fault::Gate("words".to_owned()));
-    let mut terminal = terminal(&folder, &server);
+    let mut terminal = terminal(&program, &server);
     terminal.line("go");
     server.held_blocking("words", 1);
     terminal.wait_for("\nI");
@@ -551,21 +542,6 @@ fn ctrl_c_in_the_middle_of_a_reply_brings_the_prompt_back_and_the_next_one_works
     terminal.line("q");
     assert!(terminal.wait_for_end().success());
     server.finish();
-}
-
-#[test]
-fn the_play_runs_the_same_against_a_server() {
-    let (folder, server) = (Folder::new(), StrictServer::start(LESSON.play));
-    let mut command = program(&folder);
-    command.env("ANTHROPIC_BASE_URL", server.base_url());
-    command.env("ANTHROPIC_API_KEY", "sk-test-0123456789");
-    command.args([
-        "-p",
-        "Write a poem of four lines about a river to river.txt, and count its lines.",
-    ]);
-    let (answer, _) = piped(command, "");
-    assert!(answer.starts_with("river.txt holds the poem"), "{answer}");
-    assert_eq!(server.finish().len(), 4);
 }
 
 // ---------------------------------------------------------------- the meter

@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use cap_std::{
@@ -19,6 +19,9 @@ use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
 /// So long a lock is waited for. Who holds it for longer is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// So long a holder may be on its way out: a process that was just killed, or a child that is being started
+/// and has its parent's handles until it is.
+const MOMENT: Duration = Duration::from_millis(300);
 /// The most bytes of a small state file.
 const STATE_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -62,7 +65,7 @@ pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
     }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
-    replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes)
+    replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes, None)
 }
 
 /// Reads one small state file, at most 64 MiB of it; `None` when it does not exist.
@@ -114,14 +117,52 @@ pub fn update<E: From<WorkspaceError>>(
     Ok(())
 }
 
+/// A file in a folder of state files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, without the ending that was asked for.
+    pub name: String,
+    /// When it was last written to.
+    pub changed: SystemTime,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The regular files of a folder whose names have this ending, the last changed first; none where there
+/// is no folder. Links are no regular files: they may lead to somebody else's.
+pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
+    let folder = folder.as_ref();
+    let failed = |source| error("list", folder, source);
+    let kind = match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found.map_err(failed)?.file_type(),
+    };
+    if !kind.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // One that is gone meanwhile is not there; a name that is no text has no ending either.
+        let (name, Ok(file)) = (entry.file_name(), entry.metadata()) else { continue };
+        let name = name.to_str().and_then(|name| name.strip_suffix(ending));
+        if let (Some(name), true) = (name, file.is_file()) {
+            let changed = file.modified().map_err(failed)?;
+            found.push(Entry { name: name.to_owned(), changed, bytes: file.len() });
+        }
+    }
+    found.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.name.cmp(&a.name)));
+    Ok(found)
+}
+
 /// A lock that is held until this is dropped, or until its process has ended, however it ended.
 #[derive(Debug)]
 pub struct Held {
     _file: File,
 }
 
-/// Takes the lock that this file stands for, without waiting: for what one process keeps open as long
-/// as it runs. The file stays when the lock is given back (see [`update`]) and holds the number of the
+/// Takes the lock that this file stands for: for what one process keeps open as long as it runs, so that
+/// it is not waited for but a moment. The file stays when the lock is given back (see [`update`]) and holds the number of the
 /// process that had it last.
 ///
 /// # Errors
@@ -133,17 +174,17 @@ pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     let file = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags).open(path);
-    let mut file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut by = String::new();
-            let _ = file.take(20).read_to_string(&mut by);
-            return Err(WorkspaceError::InUse {
-                path: path.to_owned(),
-                by: by.trim().parse().ok(),
-            });
+    let (mut file, begun) = (file.map_err(failed)?, Instant::now());
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+            Err(fs::TryLockError::WouldBlock) if begun.elapsed() > MOMENT => {
+                let (mut by, path) = (String::new(), path.to_owned());
+                let _ = file.take(20).read_to_string(&mut by);
+                return Err(WorkspaceError::InUse { path, by: by.trim().parse().ok() });
+            }
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
         }
     }
     let number = format!("{}\n", std::process::id());
@@ -193,7 +234,14 @@ fn place(path: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     Ok((real, folder, name))
 }
 
-pub(super) fn replace_in(folder: &Dir, name: &Path, shown: &Path, bytes: &[u8]) -> Result<()> {
+/// With a `mode` the file gets it; without, it keeps the one it had.
+pub(super) fn replace_in(
+    folder: &Dir,
+    name: &Path,
+    shown: &Path,
+    bytes: &[u8],
+    mode: Option<u32>,
+) -> Result<()> {
     let failed = |source| error("write", shown, source);
     let old = match folder.symlink_metadata(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -203,13 +251,13 @@ pub(super) fn replace_in(folder: &Dir, name: &Path, shown: &Path, bytes: &[u8]) 
         regular(shown, old.file_type())?;
     }
     // Private until it has its mode; `create_new` and a name nobody can guess: no link is followed.
-    let mode = if old.is_some() { 0o600 } else { 0o644 };
+    let first = if old.is_some() || mode.is_some() { 0o600 } else { 0o644 };
     let temporary = format!(".{:016x}.tmp", RandomState::new().hash_one(bytes.len()));
     let temporary = Path::new(&temporary);
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
+    options.write(true).create_new(true).mode(first);
     let file = folder.open_with(temporary, &options).map_err(failed)?.into_std();
-    let replaced = fill(file, bytes, old.as_ref())
+    let replaced = fill(file, bytes, old.as_ref(), mode)
         .and_then(|()| folder.rename(temporary, folder, name))
         .inspect_err(|_| _ = folder.remove_file(temporary));
     replaced.map_err(failed)?;
@@ -217,14 +265,16 @@ pub(super) fn replace_in(folder: &Dir, name: &Path, shown: &Path, bytes: &[u8]) 
     folder.open(".").and_then(|opened| opened.sync_all()).map_err(failed)
 }
 
-fn fill(mut file: File, bytes: &[u8], old: Option<&Metadata>) -> io::Result<()> {
+fn fill(mut file: File, bytes: &[u8], old: Option<&Metadata>, mode: Option<u32>) -> io::Result<()> {
     file.write_all(bytes)?;
     if let Some(old) = old {
         // Only root may give a file away; for others the owner is the same anyway. Before the
         // mode, because a change of owner clears bits of it.
         let (user, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
         let _ = fchown(&file, Some(user), Some(group));
-        fchmod(&file, Mode::from_raw_mode(old.mode() & 0o7777))?;
+    }
+    if let Some(mode) = mode.or(old.map(|old| old.mode() & 0o7777)) {
+        fchmod(&file, Mode::from_raw_mode(mode))?;
     }
     file.sync_all()
 }

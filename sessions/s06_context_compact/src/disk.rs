@@ -1,0 +1,83 @@
+//! What the disk remembers: the whole of what left the window, and the memory across sessions.
+
+use std::path::Path;
+
+use harness_core::workspace::{Workspace, WorkspaceError};
+use harness_core::{Agent, text};
+
+/// The memory across sessions, in the workspace.
+pub const MEMORY: &str = ".agent_memory.md";
+
+/// Files that stand in the system prompt, where no fold touches them, and what each is.
+const STANDING: [(&str, &str); 3] = [
+    ("AGENTS.md", "What the owners of this workspace tell agents"),
+    ("CLAUDE.md", "What the owners of this workspace tell agents"),
+    (MEMORY, "What you noted in earlier sessions; check it before you rely on it"),
+];
+/// State of other mechanisms, which a summary must not retell: the harness copies it.
+const STATE: [&str; 2] = [".agent_todo.json", ".agent_tasks.json"];
+/// Of each of these files so many bytes are read.
+const MOST: usize = 8_000;
+
+/// Keeps the whole text in a file, and returns the path.
+pub(crate) fn keep(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
+    let path = Workspace::open(&agent.cwd)?.keep("compacted", &agent.secrets.mask(text))?;
+    Ok(path.display().to_string())
+}
+
+/// Keeps the whole text, and returns what stands in its place: where it is, its beginning and its end.
+pub(crate) fn put_away(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
+    let (path, part) = (keep(agent, text)?, text::clip(text, 160, 160));
+    Ok(format!("[{} bytes were put away to make room; all of it is in {path}]\n{part}", text.len()))
+}
+
+/// Adds a summary to the memory, under its date. What is there stays, byte for byte.
+pub(crate) fn remember(agent: &Agent, summary: &str) -> Result<(), WorkspaceError> {
+    let entry = format!("# {}\n\n{summary}\n", jiff::Zoned::now().date());
+    Workspace::open(&agent.cwd)?.update(MEMORY, |old| {
+        let mut bytes = old.map_or_else(Vec::new, |old| [old, b"\n".to_vec()].concat());
+        bytes.extend_from_slice(agent.secrets.mask(&entry).as_bytes());
+        Ok(bytes)
+    })
+}
+
+/// What earlier sessions and the owners of the workspace have to say: a block of system prompt each.
+pub(crate) fn standing(cwd: &Path) -> Result<Vec<String>, WorkspaceError> {
+    let mut blocks: Vec<String> = Vec::new();
+    for (name, what) in STANDING {
+        let Some(text) = read(cwd, name)? else { continue };
+        let text = if name == MEMORY { newest(&text).to_owned() } else { text };
+        // One of the two is often a link to the other.
+        if !blocks.iter().any(|block| block.ends_with(&text)) {
+            blocks.push(format!("{what} ({name}):\n\n{text}"));
+        }
+    }
+    Ok(blocks)
+}
+
+/// The state files that are there, word for word.
+pub(crate) fn state(cwd: &Path) -> Result<String, WorkspaceError> {
+    let mut copies = String::new();
+    for name in STATE {
+        if let Some(text) = read(cwd, name)? {
+            let text = text::clip(&text, MOST / 4, MOST - MOST / 4);
+            copies.push_str(&format!("\n\n{name}, copied as it is on disk:\n{text}"));
+        }
+    }
+    Ok(copies)
+}
+
+/// The last entries of the memory, as many whole ones as fit; of a longer one its end.
+fn newest(memory: &str) -> &str {
+    let from = memory.ceil_char_boundary(memory.len().saturating_sub(MOST));
+    match memory[from..].find("\n# ") {
+        Some(at) if from > 0 => &memory[from + at + 1..],
+        _ => &memory[from..],
+    }
+}
+
+fn read(cwd: &Path, name: &str) -> Result<Option<String>, WorkspaceError> {
+    let bytes = Workspace::open(cwd)?.read(name)?.unwrap_or_default();
+    let text = text::strip(String::from_utf8_lossy(&bytes).trim()).into_owned();
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}

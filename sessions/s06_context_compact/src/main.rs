@@ -1,0 +1,14 @@
+//! Session 6: room in the window.
+
+use std::process::ExitCode;
+
+use harness_cli::App;
+use s06_context_compact::{Compact, Flags, LESSON};
+
+fn main() -> ExitCode {
+    harness_cli::main_with(LESSON, async |agent, flags: Flags| {
+        let compact = Compact::open(&agent, flags.window)?;
+        let app = App::from(agent.with(compact.clone()));
+        Ok(compact.commands(app))
+    })
+}

@@ -1,0 +1,60 @@
+//! `:checkpoints`, `:undo` and `:redo`: whole checkpoints, by the person at the prompt.
+
+use anyhow::{Result, bail};
+use harness_cli::{App, Chat, cut};
+use harness_core::text;
+use harness_core::undo::{Checkpoint, Way};
+
+use crate::open;
+
+/// Adds the commands to the prompt line.
+pub fn commands(app: App) -> App {
+    app.command("checkpoints", "what was changed, a line a prompt", |chat, _| {
+        Box::pin(async { list(chat) })
+    })
+    .command("undo", "takes back what was changed for the last prompt", |chat, args| {
+        Box::pin(async move { go(chat, args, Way::Back) })
+    })
+    .command("redo", "brings back what was undone", |chat, args| {
+        Box::pin(async move { go(chat, args, Way::Forth) })
+    })
+}
+
+fn list(chat: &Chat) -> Result<String> {
+    let checkpoints = open(&chat.agent.cwd)?.1.history()?.checkpoints;
+    let undone = |it: &Checkpoint| if it.undone { "  undone" } else { "" };
+    let lines: Vec<String> =
+        checkpoints.iter().map(|it| format!("{}{}", line(it), undone(it))).collect();
+    Ok(if lines.is_empty() { "nothing was changed yet".to_owned() } else { lines.join("\n") })
+}
+
+/// One checkpoint: its number, the prompt, the paths.
+fn line(checkpoint: &Checkpoint) -> String {
+    let steps = checkpoint.steps(Way::Forth);
+    let paths: Vec<_> = steps.iter().map(|step| step.path.to_string_lossy()).collect();
+    let paths = cut(&text::visible(&paths.join(", ")), 200);
+    format!("{} {} ({paths})", checkpoint.number, checkpoint.prompt)
+}
+
+/// Goes one checkpoint back or forth, and lets the model know: what it has read of these files is old.
+fn go(chat: &mut Chat, args: &str, way: Way) -> Result<String> {
+    let (name, word, note) = match way {
+        Way::Back => ("undo", "undone", "taken back"),
+        Way::Forth => ("redo", "redone", "brought back"),
+    };
+    if !args.is_empty() {
+        bail!(
+            ":{name} takes no argument: it goes by whole checkpoints; for one file, ask for revert"
+        );
+    }
+    let (workspace, store) = open(&chat.agent.cwd)?;
+    let line = store.update(|history| {
+        let Some(checkpoint) = history.next(way) else { return Ok(None) };
+        workspace.restore(&checkpoint.steps(way), &store).map_err(|why| why.to_string())?;
+        checkpoint.undone = way == Way::Back;
+        Ok(Some(line(checkpoint)))
+    })?;
+    let Some(line) = line else { return Ok(format!("there is nothing to be {word}")) };
+    chat.conversation.note(format!("The user has {note} these changes to files:\n{line}"));
+    Ok(format!("{word}: {line}"))
+}

@@ -1,0 +1,9 @@
+//! Session 17: conversations that outlive their process.
+
+use std::process::ExitCode;
+
+use s17_session_management::{Flags, LESSON, sessions};
+
+fn main() -> ExitCode {
+    harness_cli::main_with(LESSON, async |agent, flags: Flags| sessions(agent, flags))
+}
