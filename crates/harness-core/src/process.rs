@@ -36,6 +36,19 @@ use crate::secrets::Secrets;
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_millis(200);
 
+/// A shell line may call git in any folder, and git starts what a folder's own configuration names as a
+/// monitor of its files, with `git status` already. So a line's git asks no monitor, takes a folder for a
+/// repository only by its `.git`, and writes nothing where it only looks. What else a repository can
+/// name (filters, drivers) has no such switch: the gate looks for that.
+const GIT: [(&str, &str); 6] = [
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_CONFIG_COUNT", "2"),
+    ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
+    ("GIT_CONFIG_VALUE_0", "false"),
+    ("GIT_CONFIG_KEY_1", "safe.bareRepository"),
+    ("GIT_CONFIG_VALUE_1", "explicit"),
+];
+
 /// A child that is ready to start.
 #[derive(Debug)]
 pub struct Prepared {
@@ -144,7 +157,8 @@ impl Prepared {
     pub fn shell(line: &str, cwd: &Path, secrets: &Secrets) -> Result<Self, ProcessError> {
         let bash = Path::new("/bin/bash");
         let shell = if bash.exists() { bash } else { Path::new("/bin/sh") };
-        Self::program(shell, ["-c", "--", line], cwd, secrets)
+        let child = Self::program(shell, ["-c", "--", line], cwd, secrets)?;
+        Ok(GIT.into_iter().fold(child, |child, (name, value)| child.env(name, value)))
     }
 
     /// A program with arguments, without a shell. A bare name is looked up on the PATH.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use harness_core::permission::is_read_only;
 use harness_core::{Effect, Policy, Rules, ToolCall, Verdict};
+use harness_testkit::Folder;
 
 const DANGEROUS: &str = include_str!("permission/dangerous.tsv");
 const HARMLESS: &str = include_str!("permission/harmless.tsv");
@@ -759,4 +760,73 @@ mod shell {
 fn every_example_of_the_built_in_rules_holds() {
     // `built_in` leaves them out, to be quick; `parse` tries them all.
     Rules::parse(Rules::BUILT_IN, "config/permissions.yaml").unwrap();
+}
+
+#[test]
+fn git_that_only_looks_asks_where_the_repository_names_programs() {
+    let rules = Rules::built_in().unwrap();
+    let on = |cwd: &Path, line: &str| {
+        word(&rules.rule_on(&call("bash"), &Effect::Runs(line.to_owned()), cwd))
+    };
+    let config = |repo: &Folder, key: &str, value: &str| {
+        repo.git(&["config", key, value]);
+    };
+    for (key, value) in [
+        ("core.fsmonitor", "./watch.sh"),
+        ("diff.external", "./diff.sh"),
+        ("diff.x.textconv", "./text.sh"),
+        ("diff.x.command", "./diff.sh"),
+        ("filter.x.clean", "./clean.sh"),
+        ("filter.x.process", "./clean.sh"),
+        ("gpg.program", "./gpg.sh"),
+        ("log.showSignature", "true"),
+        ("pretty.mine", "%h %G?"),
+        ("include.path", "../more"),
+        ("core.sshCommand", "./ssh.sh"),
+        ("remote.origin.url", "ext::sh -c x"),
+        ("remote.origin.uploadpack", "./pack.sh"),
+    ] {
+        let repo = Folder::git_repo();
+        config(&repo, key, value);
+        repo.write("sub/x", "");
+        for (folder, line) in [("", "git status"), ("sub", "git log -p"), ("", "git -C sub diff")] {
+            assert_eq!(on(&repo.path().join(folder), line), "ask", "{key}: {line}");
+        }
+        let outside = repo.path().parent().unwrap();
+        let name = repo.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(on(outside, &format!("cd {name} && git diff")), "ask", "{key}");
+    }
+    // What everybody's repository has is no reason to ask.
+    let repo = Folder::git_repo();
+    config(&repo, "core.fsmonitor", "true");
+    config(&repo, "core.hooksPath", ".husky");
+    config(&repo, "remote.origin.url", "git@example.invalid:process.git");
+    config(&repo, "branch.main.remote", "origin");
+    config(&repo, "user.name", "External Process");
+    for line in ["git status", "git log -p", "git diff", "git branch"] {
+        assert_eq!(on(repo.path(), line), "allow", "{line}");
+    }
+    repo.write(".husky/post-index-change", "#!/bin/sh\n");
+    assert_eq!(on(repo.path(), "git status"), "ask", "a hook that looking starts");
+    // On the line of its section; in a worktree; in a submodule; what cannot be read.
+    let repo = Folder::git_repo();
+    let name = format!("{}-tree", repo.path().file_name().unwrap().display());
+    let tree = repo.path().with_file_name(name);
+    repo.git(&["worktree", "add", "-q", tree.to_str().unwrap()]);
+    assert_eq!(on(&tree, "git status"), "allow");
+    let file = repo.path().join(".git/config");
+    let old = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{old}[CORE]FSMonitor=./watch.sh\n")).unwrap();
+    assert_eq!(on(repo.path(), "git status"), "ask");
+    assert_eq!(on(&tree, "git status"), "ask");
+    std::fs::remove_dir_all(&tree).unwrap();
+    std::fs::write(&file, &old).unwrap();
+    assert_eq!(on(repo.path(), "git status"), "allow");
+    let module = repo.path().join(".git/modules/group/sub");
+    std::fs::create_dir_all(&module).unwrap();
+    std::fs::write(module.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    std::fs::write(module.join("config"), "[diff \"x\"]\n\ttextconv = ./x\n").unwrap();
+    assert_eq!(on(repo.path(), "git status"), "ask");
+    std::fs::write(&file, "#".repeat(300_000)).unwrap();
+    assert_eq!(on(repo.path(), "git log"), "ask");
 }

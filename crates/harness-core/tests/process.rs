@@ -11,6 +11,7 @@ use harness_core::{
     process::{End, Finished, Limits, Prepared, ProcessError},
     secrets::Secrets,
 };
+use harness_testkit::Folder;
 use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -280,4 +281,21 @@ impl MakeFifo for std::process::Command {
     fn mkfifo(path: &Path) -> bool {
         Self::new("mkfifo").arg(path).status().is_ok_and(|status| status.success())
     }
+}
+
+#[tokio::test]
+async fn git_in_a_line_starts_no_monitor_that_a_repository_names() {
+    let repo = Folder::git_repo();
+    let ran = repo.path().join("ran");
+    let monitor = format!("touch {}; false", ran.display());
+    repo.git(&["config", "core.fsmonitor", &monitor]);
+    // In its own folder, and from a bare one that came with somebody's files.
+    repo.git(&["init", "-q", "--bare", "inner"]);
+    repo.git(&["-C", "inner", "config", "core.fsmonitor", &monitor]);
+    let line = "git status; cd inner && git status";
+    let child = Prepared::shell(line, repo.path(), &Secrets::default()).unwrap();
+    let done = run(child).await;
+    assert!(done.output.contains("On branch main"), "{}", done.output);
+    assert!(done.output.contains("safe.bareRepository"), "{}", done.output);
+    assert!(!ran.exists());
 }

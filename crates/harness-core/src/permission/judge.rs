@@ -7,6 +7,7 @@ use super::forms::{clip, flow, harmless_redirect, is_plain_variable, normal, str
 use super::gate::Verdict;
 use super::programs::{is_harmless_env, path_words};
 use super::reading::{Reading, read};
+use super::repository::Repositories;
 use super::rules::{RuleRef, Rules};
 use super::shell::{Redirect, TOO_LONG};
 use super::source::{Access, Rule, Tier};
@@ -61,6 +62,7 @@ pub(super) struct Judge<'r> {
     pub(super) cwd: &'r Path,
     /// Where relative names may start: the workspace and every folder that the line goes to.
     pub(super) folders: Vec<PathBuf>,
+    repositories: Repositories,
     parts: Vec<Part>,
     /// What is judged was only guessed at, and is asked about anyway: only what is denied counts.
     pub(super) guessing: bool,
@@ -71,7 +73,8 @@ pub(super) type Hit<'r> = Option<&'r Rule>;
 impl<'r> Judge<'r> {
     fn new(rules: &'r Rules, tool: &'r str, cwd: &'r Path) -> Self {
         let folders = vec![cwd.to_path_buf()];
-        Self { rules, tool, cwd, folders, parts: Vec::new(), guessing: false }
+        let (repositories, parts) = (Repositories::default(), Vec::new());
+        Self { rules, tool, cwd, folders, repositories, parts, guessing: false }
     }
 
     fn call(mut self, call: &ToolCall, effect: &Effect) -> Ruling {
@@ -222,7 +225,12 @@ impl<'r> Judge<'r> {
         if layer.words.len() > MOST_WORDS {
             self.part(clip(&text), None, "has more words than are looked at");
         }
-        let looks = !self.guessing && self.rules.known.programs.only_looks(layer);
+        let mut looks = !self.guessing && self.rules.known.programs.only_looks(layer);
+        let mut otherwise = NO_RULE;
+        if looks && layer.name() == "git" && !self.repositories.are_plain(layer, &self.folders) {
+            looks = false;
+            otherwise = "a repository's own configuration may name programs, and git starts them";
+        }
         let all: Vec<&str> = layer.words.iter().skip(1).map(|word| word.text.as_str()).collect();
         let mut found: Hit<'r> = self.words(&path_words(layer));
         for source in &self.rules.sources {
@@ -250,9 +258,10 @@ impl<'r> Judge<'r> {
         if tier == Some(Tier::Allow) && !looks && self.is_protected(&all) {
             return self.part(text, None, "may change hooks, git's configuration, rules or state");
         }
-        self.part(text, found, NO_RULE);
+        self.part(text, found, otherwise);
         if layer.name() == "cd" {
-            self.go(layer.words.get(1).map_or("~", |folder| &folder.text));
+            // The last word: `cd -P folder`.
+            self.go(layer.words[1..].last().map_or("~", |folder| &folder.text));
         }
     }
 

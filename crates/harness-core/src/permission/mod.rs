@@ -6,7 +6,7 @@
 //! - `gate`: the types · `rules`, `source`: the file · `judge`, `touch`, `forms`: the ruling
 //! - `shell`, `grammar`, `scan`: a line taken apart by two readers that must agree · `word`, `ansi`,
 //!   `expand`: what a word really says · `unwrap`, `wrappers`, `reading`: what a command really runs
-//! - `programs`, `facts`, `git`, `paths`: what is known · `remember`: a person's answers, kept
+//! - `programs`, `facts`, `git`, `repository`, `paths`: what is known · `remember`: a person's answers, kept
 //!
 //! Pattern rules are no sandbox. They judge what a line says, not what the programs it names do.
 
@@ -22,6 +22,7 @@ mod paths;
 mod programs;
 mod reading;
 mod remember;
+mod repository;
 mod rules;
 mod scan;
 mod shell;

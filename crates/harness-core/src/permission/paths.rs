@@ -13,6 +13,21 @@ const PROTECTED: &[&str] = &[
     ".gitmodules",
     ".husky/**",
     ".githooks/**",
+    ".pre-commit-config.yaml",
+    "lefthook.yml",
+    ".vscode/**",
+    ".idea/**",
+    ".claude/**",
+    ".bashrc",
+    ".bash_profile",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".config/fish/**",
+    ".config/systemd/**",
+    ".config/autostart/**",
+    "Library/LaunchAgents/**",
     "permissions.yaml",
     "permissions.yml",
     "mcp_config.yaml",
@@ -157,7 +172,7 @@ pub(crate) fn in_word(text: &str) -> Vec<&str> {
 /// Could this word with wildcards become a file of that name? Only asked of the last part.
 pub(crate) fn could_be(wild: &str, name: &str) -> bool {
     let last = wild.rsplit('/').next().unwrap_or(wild);
-    let literal = last.find(['*', '?', '[']).unwrap_or(last.len());
+    let literal = last.chars().filter(|c| !"*?[]".contains(*c)).count();
     // `*` does not match hidden files, and a word that says next to nothing names nothing.
     if !(last.starts_with(['.', '[']) || literal >= 3) {
         return false;

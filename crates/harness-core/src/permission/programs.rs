@@ -55,10 +55,7 @@ impl Programs {
         if READ.contains(&name) {
             return match name {
                 "test" | "[" | "[[" => tests(name, args),
-                // `ps e` shows the environment of every process.
-                "ps" => {
-                    args.iter().all(|word| word.text.starts_with('-') || !word.text.contains('e'))
-                }
+                "ps" => !shows_environments(args),
                 _ => args.iter().all(|word| word.sure <= Sure::Listed),
             };
         }
@@ -156,6 +153,21 @@ fn tests(name: &str, args: &[Word]) -> bool {
                 ),
                 _ => false,
             }
+}
+
+/// `ps e` shows the variables that other programs were started with, and they hold keys.
+fn shows_environments(args: &[Word]) -> bool {
+    let mut before = "";
+    args.iter().any(|word| {
+        let text = word.text.as_str();
+        let valued = if before.starts_with('-') { "CGgpqstuUoOk" } else { "oOpqtUk" };
+        let is_value = before.ends_with(|c| valued.contains(c));
+        before = if is_value { "" } else { text };
+        let letters = text.strip_prefix('-').unwrap_or(text);
+        let shows = if letters.len() < text.len() { 'E' } else { 'e' };
+        let plain = letters.chars().all(|c| c.is_ascii_alphabetic());
+        word.sure != Sure::Known || !is_value && plain && letters.contains(shows)
+    })
 }
 
 /// Only the spellings with which a program says its version and ends: `bash -v` would read a script.
