@@ -22,7 +22,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    harness_cli::main_with_config(LESSON, async |agent, own: Own, config| {
+    harness_cli::main_installed(LESSON, async |agent, own: Own, config| {
         let Some(Command::Doctor) = own.command else {
             return install(agent, own.flags, &config);
         };
