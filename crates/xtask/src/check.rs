@@ -49,7 +49,7 @@ const RULES: &[(&str, Rule)] = &[
     ("ARCHITECTURE.md is two pages", course::map),
     ("sessions depend backwards, and only where one extends the other", packages::arrows),
     ("heavy packages live in the session that teaches them", packages::heavy),
-    ("every session is a default member, xtask is none and depends on nothing", packages::members),
+    ("every session is a default member, xtask is none and is built of std alone", packages::members),
     ("no session but s01 loops over a model", words::loops),
     ("harness-core never prints, reads stdin or the environment", words::core_is_silent),
     ("the current directory is never changed", words::directory),
