@@ -41,7 +41,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
-pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
+pub use app::{App, Chat, Next, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
@@ -180,6 +180,16 @@ async fn run<X, A: Into<App>>(
     let signals = signals.map_or_else(Signals::new, Ok)?;
     if let [clash, ..] = app.chat.agent.tools.clashes() {
         bail!("two tools are called `{clash}`; rename one of them");
+    }
+    if !app.trusted.is_empty() {
+        let files = std::mem::take(&mut app.trusted);
+        let about = "shows a file of the workspace that waits for your yes, and lets it count";
+        app = app.quick("trust", about, move |_, hash| trusted::agree(&files, hash));
+    }
+    for (place, command) in app.commands.iter().enumerate() {
+        if app.commands[..place].iter().any(|other| other.name == command.name) {
+            bail!("two commands are called `:{}`; rename one of them", command.name);
+        }
     }
     let quiet = args.prompt.is_some() && args.output_format != OutputFormat::Text;
     match app.display.take() {

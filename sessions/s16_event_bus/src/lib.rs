@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::FutureExt;
-use futures_util::future::{join_all, ready};
+use futures_util::future::join_all;
 use harness_cli::{App, Given, Lesson, Screen, WorkspaceFile};
 use harness_core::hook::program::{Program, Setting, read};
 use harness_core::{Agent, Event, Observers, Verdict, ids};
@@ -138,11 +138,11 @@ impl EventBus {
         Ok(())
     }
 
-    /// The agent with this bus, and what the terminal gets from it. `own` are the workspace's hooks.
+    /// What the terminal gets from the bus. `own` are the workspace's hooks.
     ///
     /// # Errors
     /// They are trusted, and not understood.
-    pub fn app(self, agent: Agent, own: WorkspaceFile) -> Result<App> {
+    pub fn commands(self, app: App, own: WorkspaceFile) -> Result<App> {
         match own.read()? {
             Some(Given::Trusted(text)) => self.hooks(&text, OWN)?,
             Some(Given::Untrusted(why)) => self.lock().notices.push(why),
@@ -150,14 +150,12 @@ impl EventBus {
         }
         let notices = self.notices();
         let (stats, trusting, last) = (self.clone(), self.clone(), self.clone());
-        Ok(App::from(agent.with(self.clone()))
+        Ok(app
             .turns(self)
             .tell(notices)
-            .command("stats", "what ran, how often and how long", move |_, _| {
-                ready(Ok(stats.0.watch.stats())).boxed()
-            })
-            .command("trust", "shows the workspace's hooks, and lets them run", move |_, hash| {
-                ready(own.agree(hash, |text| trusting.hooks(text, OWN))).boxed()
+            .trusts(own, move |text| trusting.hooks(text, OWN))
+            .quick("stats", "what ran, how often and how long", move |_, _| {
+                Ok(stats.0.watch.stats())
             })
             .at_exit(async move || last.close().await))
     }
