@@ -1,5 +1,6 @@
 //! The lesson, played; then the hard cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::single_range_in_vec_init, reason = "a plan may have one wave")]
 
 use std::fs;
 use std::io::Write;
