@@ -17,7 +17,7 @@ use harness_core::{
     AgentError, Answer, Approver, Content, Effect, Event, Hook, Message, Observer, Policy, Role,
     Stop, Tool, ToolCall, ToolContext, ToolError, Verdict,
 };
-use harness_testkit::{Folder, Program, Stage};
+use harness_testkit::{Folder, Key, Program, Stage, Terminal};
 use s18_parallel_tools::{Claim, LESSON, Parallel, Span, Spot, draw, waves};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -178,6 +178,23 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         assert!(said.matches('█').count() > 13, "{said}");
         let report = "east: 2 trains\nnorth: 4 trains\nsouth: closed\nwest: 7 trains\n";
         assert_eq!(program.folder.read("report.md"), report);
+    }
+}
+
+#[test]
+fn the_play_in_a_terminal_of_80_and_of_40_columns() {
+    for columns in [80, 40] {
+        let program = Program::new(BIN, LESSON.play);
+        let mut terminal = Terminal::start(program.command(), columns, 120);
+        terminal.wait_for("s18 >>");
+        terminal.key(Key::Enter);
+        let is_drawn =
+            |screen: &str| screen.contains("saved ") && screen.trim_end().ends_with("s18 >>");
+        let screen = terminal.wait_until("the timeline", is_drawn);
+        let bars = screen.lines().filter(|line| line.contains('█'));
+        assert_eq!(bars.filter(|line| line.trim_end().ends_with('s')).count(), 13, "{screen}");
+        terminal.line("q");
+        assert!(terminal.wait_for_end().success());
     }
 }
 
