@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use harness_cli::{Config, Screen};
 use harness_core::Agent;
+use harness_core::mail::{FileMailbox, Mail, Mailbox, News};
 
-use crate::mailbox::{Mail, Mailbox, News};
-use crate::{FileMailbox, Member};
+use crate::Member;
 
 /// The flags of this session.
 #[derive(Args, Clone, Debug)]

@@ -1,16 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod command;
-mod file;
-mod mailbox;
-mod memory;
-mod post;
+mod lead;
 mod teammate;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use harness_cli::{App, Lesson};
+use harness_core::mail::{Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
     Agent, Content, Effect, Mechanism, NoInput, Observers, Record, Tool, ToolContext, ToolError,
 };
@@ -20,13 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use command::{Command, Flags, members};
-pub use file::{Dead, FileMailbox};
-pub use mailbox::{LONGEST, Mail, MailError, MailId, Mailbox, News, check_name};
-pub use memory::MemoryMailbox;
-pub use post::{Post, held, shown};
 pub use teammate::{FAILED, Member, State, Teammate};
 
-use post::{Lead, Watchers};
+use lead::{Lead, Watchers};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {

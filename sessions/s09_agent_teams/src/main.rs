@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use harness_cli::App;
-use s09_agent_teams::{Command, FileMailbox, Flags, LESSON, News, Team, members};
+use harness_core::mail::{FileMailbox, News};
+use s09_agent_teams::{Command, Flags, LESSON, Team, members};
 
 fn main() -> ExitCode {
     harness_cli::main_with_config(LESSON, async |agent, own: Flags, config| {

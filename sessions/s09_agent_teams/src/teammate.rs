@@ -7,12 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use harness_cli::cut;
+use harness_core::mail::{MailError, Mailbox, News, Post, check_name, held, shown};
 use harness_core::{Agent, Conversation, Event, Hook, Record, Role, Stop, Turn, Why, text};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-
-use crate::mailbox::{MailError, Mailbox, News, check_name};
-use crate::post::{Post, held, shown};
 
 /// An answer that begins so is none: it says why there is none.
 pub const FAILED: &str = "[failed] ";

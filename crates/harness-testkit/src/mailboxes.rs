@@ -1,23 +1,21 @@
-//! What every mailbox must do, whatever keeps its mail. Other sessions include this file and call
-//! [`conforms`] with a mailbox of their own.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a suite for tests")]
+//! What every mailbox must do, whatever keeps its mail: one suite, [`conforms`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use s09_agent_teams::{LONGEST, Mail, MailError, MailId, Mailbox};
+use harness_core::mail::{LONGEST, Mail, MailError, MailId, Mailbox};
 
 /// Waiting in vain is bounded by this; what is waited for comes at once.
 const LONG: Duration = Duration::from_secs(30);
 const NOW: Duration = Duration::ZERO;
 
 /// The boxes that a fresh store must have.
-pub(crate) const NAMES: [&str; 3] = ["ada", "bob", "lead"];
+pub const NAMES: [&str; 3] = ["ada", "bob", "lead"];
 
 /// Runs the suite. `fresh` begins an empty store with the boxes of [`NAMES`] and returns what opens it: each
 /// mailbox that is opened is a reader of its own, as in another process, and gone when it is dropped.
-pub(crate) async fn conforms<O, F>(fresh: impl AsyncFn() -> O)
+pub async fn conforms<O, F>(fresh: impl AsyncFn() -> O)
 where
     O: Fn() -> F,
     F: Future<Output = Arc<dyn Mailbox>>,

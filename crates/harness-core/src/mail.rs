@@ -1,4 +1,11 @@
-//! What a mailbox is: mail that is kept until its reader says that it is safe.
+//! Mail between agents: kept until its reader says that it is safe.
+//!
+//! [`Mailbox`] is what every place for mail promises; [`FileMailbox`] and [`MemoryMailbox`] are two. [`Post`]
+//! joins a mailbox and a conversation, so that nothing is lost between the two and nothing is seen twice.
+
+mod file;
+mod memory;
+mod post;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,6 +15,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+
+pub use self::file::{Dead, FileMailbox};
+pub use self::memory::MemoryMailbox;
+pub use self::post::{Post, held, shown};
 
 /// The most bytes of a body.
 pub const LONGEST: usize = 4 * 1024 * 1024;

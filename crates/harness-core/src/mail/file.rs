@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::journal::{Cursor, Journal, JournalError};
+use crate::workspace::{Held, Workspace, WorkspaceError, files, hold};
 use async_trait::async_trait;
-use harness_core::journal::{Cursor, Journal, JournalError};
-use harness_core::workspace::{Held, Workspace, WorkspaceError, files, hold};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::mailbox::{Mail, MailError, MailId, Mailbox, News, check_name};
+use super::{Mail, MailError, MailId, Mailbox, News, check_name};
 
 /// So often a box is looked at while its reader waits: other processes have no other way to tell.
 const LOOK: Duration = Duration::from_millis(100);

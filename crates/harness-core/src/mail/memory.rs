@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use crate::mailbox::{Mail, MailError, MailId, Mailbox};
+use super::{Mail, MailError, MailId, Mailbox};
 
 /// Boxes in memory. A clone is another reader of the same boxes; what a reader had leased when it is
 /// dropped is given to the next.

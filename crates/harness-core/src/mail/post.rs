@@ -2,18 +2,21 @@
 //! done only once the conversation that holds it is on disk.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::AgentError;
+use crate::conversation::Conversation;
+use crate::event::Event;
+use crate::hook::{Hook, Turn};
+use crate::message::{Block, Role};
+use crate::record::Record;
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use harness_core::{
-    AgentError, Block, Conversation, Event, Hook, Observer, Observers, Record, Role, Turn,
-};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::mailbox::{Mail, MailError, MailId, Mailbox, News};
+use super::{Mail, MailError, MailId, Mailbox, News};
 
 /// So long a mailbox that failed is left alone.
 const REST: Duration = Duration::from_secs(1);
@@ -113,7 +116,7 @@ impl Post {
     }
 
     /// The same, without what the conversation holds; whoever is woken for it is told here.
-    fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
+    pub fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
         let inbox = self.inbox.borrow(); // while it is locked nobody adds, and nobody wakes
         let _ = self.wake.notified().now_or_never();
         let held = held(c);
@@ -164,51 +167,6 @@ impl Hook for Post {
 
     async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
         if t.agent.name == self.name { self.record.keep(c, t).await } else { Ok(()) }
-    }
-}
-
-/// The lead's: what its conversation holds is done, and it does not stop while there is mail to read.
-pub(crate) struct Lead {
-    pub(crate) post: Arc<Post>,
-    pub(crate) watchers: Watchers,
-}
-
-#[async_trait]
-impl Hook for Lead {
-    async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        if t.agent.name == self.post.name {
-            self.watchers.set(&t.agent.observers); // the terminal's came after the team was made
-        }
-        Ok(())
-    }
-
-    async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        if t.agent.name == self.post.name {
-            self.post.settle(c).await;
-        }
-        Ok(())
-    }
-
-    async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
-        let mine = t.agent.name == self.post.name;
-        mine.then(|| self.post.take_notice(c).first().map(shown)).flatten()
-    }
-}
-
-/// Passes on what teammates do to those who watch the lead now.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Watchers(Arc<Mutex<Observers>>);
-
-impl Watchers {
-    fn set(&self, observers: &Observers) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = observers.clone();
-    }
-}
-
-impl Observer for Watchers {
-    fn on(&self, agent: &str, event: &Event) {
-        let observers = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        observers.tell(agent, event);
     }
 }
 

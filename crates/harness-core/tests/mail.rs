@@ -1,13 +1,11 @@
-//! The suite that every mailbox passes, on those of this session; then what only files can suffer.
+//! The suite that every mailbox passes, on those that live here; then what only files can suffer.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod conformance;
 
 use std::sync::Arc;
 
-use conformance::{NAMES, conforms};
+use harness_core::mail::{FileMailbox, Mailbox, MemoryMailbox, News};
 use harness_testkit::Folder;
-use s09_agent_teams::{FileMailbox, Mailbox, MemoryMailbox, News};
+use harness_testkit::mailboxes::{NAMES, conforms};
 
 #[tokio::test]
 async fn memory_conforms() {
