@@ -11,6 +11,7 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
+//! [`mail`] (what agents write to each other),
 //! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
 //! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
 //! known of each model).
@@ -72,6 +73,7 @@ pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod mail;
 pub mod order;
 pub mod process;
 pub mod record;
