@@ -11,7 +11,7 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
-//! [`mail`] (what agents write to each other),
+//! [`mail`] (what agents write to each other), [`relay`] (who watches those in other tasks),
 //! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
 //! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
 //! known of each model).
@@ -78,6 +78,8 @@ pub mod order;
 pub mod process;
 pub mod record;
 pub use record::Record;
+pub mod relay;
+pub use relay::Relay;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod state;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::file::{Dead, FileMailbox};
 pub use self::memory::MemoryMailbox;
-pub use self::post::{Post, held, shown};
+pub use self::post::{Done, FAILED, Post, held, shown};
 
 /// The most bytes of a body.
 pub const LONGEST: usize = 4 * 1024 * 1024;

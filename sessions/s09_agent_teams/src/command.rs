@@ -1,12 +1,12 @@
 //! `mail send` and `mail recv`: the same mail from the command line, beside a running team.
 
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use harness_cli::{Config, Screen};
+use harness_cli::Config;
 use harness_core::Agent;
 use harness_core::mail::{FileMailbox, Mail, Mailbox, News};
 
@@ -62,22 +62,34 @@ pub enum MailCommand {
     },
 }
 
-/// The team that is compiled in, and the members that the user's own file adds or replaces.
-///
-/// # Errors
-/// The file cannot be read, or is no team.
-pub fn members(own: Option<&Path>, config: &Config) -> Result<Vec<Member>> {
-    let mut members = Member::list(include_str!("../team.yaml"), "team.yaml")?;
-    let usual = config.home().map(|home| home.join("team.yaml")).filter(|file| file.is_file());
-    if let Some(file) = own.map(Path::to_owned).or(usual) {
-        let name = file.display().to_string();
-        let yaml = std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-        for member in Member::list(&yaml, &name)? {
-            members.retain(|known| known.name != member.name);
-            members.push(member);
+impl Flags {
+    /// The team that is compiled in, with the members that the user's own file adds or replaces; and the
+    /// mailboxes of this workspace, a box for each of them.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no team, or there can be no mailboxes here.
+    pub fn team(
+        &self,
+        agent: &Agent,
+        config: &Config,
+        news: &News,
+    ) -> Result<(Vec<Member>, FileMailbox)> {
+        let mut members = Member::list(include_str!("../team.yaml"), "team.yaml")?;
+        let usual = config.home().map(|home| home.join("team.yaml")).filter(|file| file.is_file());
+        if let Some(file) = self.team.clone().or(usual) {
+            let name = file.display().to_string();
+            let yaml = std::fs::read_to_string(&file);
+            for member in
+                Member::list(&yaml.with_context(|| format!("cannot read {name}"))?, &name)?
+            {
+                members.retain(|known| known.name != member.name);
+                members.push(member);
+            }
         }
+        let names = members.iter().map(|it| &it.name).chain([&agent.name]);
+        let mailbox = FileMailbox::open(&agent.cwd, names.map(String::as_str), news.clone())?;
+        Ok((members, mailbox))
     }
-    Ok(members)
 }
 
 impl MailCommand {
@@ -85,41 +97,27 @@ impl MailCommand {
     ///
     /// # Errors
     /// A name is unknown, or mail cannot be kept or read; what was printed before is done.
-    pub async fn run(self, agent: &Agent, members: &[Member]) -> Result<()> {
-        let news = News::default();
-        let own = if let Self::Send { from, .. } = &self { from } else { &agent.name };
-        let names = members.iter().map(|it| &it.name).chain([&agent.name, own]);
-        let mailbox = FileMailbox::open(&agent.cwd, names.map(String::as_str), news.clone())?;
-        let done = match &self {
-            Self::Recv { agent } => receive(&mailbox, agent).await,
-            Self::Send { to, from, body, .. } => {
-                let send = async |body: &str| {
-                    let mail = Mail::new(from, to, agent.secrets.mask(body));
-                    let id = mailbox.send(mail).await?;
-                    print(&[serde_json::json!({"id": id, "to": to})])
-                };
-                match body {
-                    Some(body) => send(body).await,
-                    None => each_line(io::stdin().lock(), send).await,
-                }
-            }
+    pub async fn run(&self, agent: &Agent, mailbox: &FileMailbox) -> Result<()> {
+        let (to, from, body) = match self {
+            Self::Recv { agent } => return receive(mailbox, agent).await,
+            Self::Send { to, from, body, .. } => (to, from, body),
         };
-        news.take().into_iter().for_each(|sentence| Screen::stderr().line(sentence));
-        done
-    }
-}
-
-async fn each_line(mut input: impl BufRead, send: impl AsyncFn(&str) -> Result<()>) -> Result<()> {
-    let mut line = Vec::new();
-    while input.read_until(b'\n', &mut line)? > 0 {
-        let body = String::from_utf8_lossy(&line);
-        let body = body.trim_end_matches(['\n', '\r']);
-        if !body.trim().is_empty() {
-            send(body).await?;
+        mailbox.join(from)?;
+        let lines: Box<dyn Iterator<Item = io::Result<Vec<u8>>>> = match body {
+            Some(body) => Box::new(std::iter::once(Ok(body.clone().into_bytes()))),
+            None => Box::new(io::stdin().lock().split(b'\n')),
+        };
+        for line in lines {
+            let line = line.context("cannot read standard input")?;
+            let text = String::from_utf8_lossy(&line);
+            let text = text.strip_suffix('\r').unwrap_or(&text);
+            if body.is_some() || !text.trim().is_empty() {
+                let mail = Mail::new(from, to, agent.secrets.mask(text));
+                print(&[serde_json::json!({"id": mailbox.send(mail).await?, "to": to})])?;
+            }
         }
-        line.clear();
+        Ok(())
     }
-    Ok(())
 }
 
 /// Each batch is acknowledged once it is written out: a reader that is killed gets it again.

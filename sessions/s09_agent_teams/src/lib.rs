@@ -1,26 +1,23 @@
 #![doc = include_str!("../README.md")]
 
 mod command;
-mod lead;
 mod teammate;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use harness_cli::{App, Lesson};
-use harness_core::mail::{Mail, MailError, Mailbox, News, Post, shown};
+use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
-    Agent, Content, Effect, Mechanism, NoInput, Observers, Record, Tool, ToolContext, ToolError,
+    Agent, Content, Effect, Mechanism, NoInput, Record, Relay, Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use command::{Command, Flags, members};
-pub use teammate::{FAILED, Member, State, Teammate};
-
-use lead::{Lead, Watchers};
+pub use command::{Command, Flags, MailCommand};
+pub use teammate::{Member, State, Teammate};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -38,10 +35,8 @@ pub struct Team {
     /// How long `send_to_teammate` waits for an answer. One that comes later comes as mail.
     pub patience: Duration,
     staff: Arc<Staff>,
-    here: Vec<Teammate>,
-    /// The lead as it was, but for its observers: its teammates tell theirs to whoever watches it then.
-    origin: Agent,
-    watchers: Watchers,
+    teammates: Vec<Teammate>,
+    relay: Relay,
 }
 
 /// What the tools know of the team.
@@ -54,48 +49,38 @@ struct Staff {
 }
 
 impl Team {
-    /// A team without members, led by this agent. `news`: what the mailbox has to tell.
+    /// A team led by this agent. Each of `here` is a clone of it and runs in a task of this process. `news`:
+    /// what the mailbox has to tell.
     ///
     /// # Errors
-    /// The mailbox cannot be used, or another process reads the lead's mail.
+    /// The mailbox cannot be used, another process reads the team's mail, or a member cannot be made.
     pub async fn open(
         agent: &Agent,
+        here: Vec<Member>,
         mailbox: Arc<dyn Mailbox>,
         news: News,
     ) -> Result<Self, MailError> {
         let record = || Record::begin(&agent.cwd, "team", &agent.name).map(|record| (record, ()));
-        let (post, ()) = Post::open(&agent.name, mailbox, news, record).await?;
-        let (members, stop, tasks) = (Vec::new(), CancellationToken::new(), TaskTracker::new());
+        let (post, ()) =
+            Post::open(&agent.name, mailbox.clone(), news.clone(), Done::Kept, record).await?;
+        let relay = Relay::new(agent);
+        let origin = Agent { observers: relay.observers(), ..agent.clone() };
+        let (mut members, mut teammates) = (Vec::new(), Vec::new());
+        for member in here {
+            let mail = (mailbox.clone(), news.clone());
+            let teammate = Teammate::open(&origin, &member, mail.0, mail.1).await?;
+            members.push((member, teammate.state.clone()));
+            teammates.push(teammate);
+        }
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let staff = Arc::new(Staff { post: Arc::new(post), members, stop, tasks });
-        let watchers = Watchers::default();
-        let mut observers = Observers::default();
-        observers.add(Arc::new(watchers.clone()));
-        let origin = Agent { observers, ..agent.clone() };
-        Ok(Self { patience: PATIENCE, staff, here: Vec::new(), origin, watchers })
-    }
-
-    /// One more member, a clone of the lead that runs in a task of this process.
-    ///
-    /// # Errors
-    /// Those of [`Teammate::open`].
-    pub async fn hire(mut self, member: Member) -> Result<Self, MailError> {
-        let Post { mailbox, news, .. } = &*self.staff.post;
-        let (mailbox, news) = (mailbox.clone(), news.clone());
-        let teammate = Teammate::open(&self.origin, &member, mailbox, news).await?;
-        let state = teammate.state();
-        self.here.push(teammate);
-        Ok(self.knows(member, state))
+        Ok(Self { patience: PATIENCE, staff, teammates, relay })
     }
 
     /// One more member, who reads its mail in another process.
-    pub fn elsewhere(self, member: Member) -> Self {
-        self.knows(member, Arc::new(Mutex::new(State::Elsewhere)))
-    }
-
-    fn knows(mut self, member: Member, state: Arc<Mutex<State>>) -> Self {
+    pub fn elsewhere(mut self, member: Member) -> Self {
         if let Some(staff) = Arc::get_mut(&mut self.staff) {
-            staff.members.retain(|(known, _)| known.name != member.name);
-            staff.members.push((member, state));
+            staff.members.push((member, Arc::new(Mutex::new(State::Elsewhere))));
         }
         self
     }
@@ -109,15 +94,15 @@ impl Team {
 
 impl Mechanism for Team {
     fn install(self, agent: &mut Agent) {
-        let Self { patience, staff, here, watchers, .. } = self;
+        let Self { patience, staff, teammates, relay } = self;
         let names = staff.members.iter().map(|(it, _)| format!("\n- {}: {}", it.name, it.about));
         agent.system.push(format!("{SYSTEM}{}", names.collect::<String>()));
-        agent.tools.add(SendToTeammate { staff: staff.clone(), patience });
+        agent.tools.add(SendToTeammate(staff.clone(), patience));
         agent.tools.add(Broadcast(staff.clone()));
         agent.tools.add(ListTeammates(staff.clone()));
         agent.hooks.push(staff.post.clone());
-        agent.hooks.push(Arc::new(Lead { post: staff.post.clone(), watchers }));
-        for teammate in here {
+        agent.hooks.push(Arc::new(relay));
+        for teammate in teammates {
             staff.tasks.spawn(teammate.work(staff.stop.clone()));
         }
         let (post, stop) = (staff.post.clone(), staff.stop.clone());
@@ -136,9 +121,9 @@ impl Staff {
     /// A mail from the lead to a member.
     async fn send(&self, name: &str, message: &str, cx: &ToolContext) -> Result<Mail, ToolError> {
         if !self.names().contains(&name) {
-            let names = self.names().join(", ");
-            return Err(ToolError::Tell(format!(
-                "there is no teammate {name:?}; there is {names}"
+            let known = self.names().join(", ");
+            return Err(ToolError::tell(format!(
+                "there is no teammate {name:?}; there is {known}"
             )));
         }
         let mail = Mail::new(&self.post.name, name, cx.secrets.mask(message));
@@ -164,15 +149,11 @@ struct Letter {
     message: String,
 }
 
-struct SendToTeammate {
-    staff: Arc<Staff>,
-    patience: Duration,
-}
+struct SendToTeammate(Arc<Staff>, Duration);
 
 impl Tool for SendToTeammate {
     const NAME: &'static str = "send_to_teammate";
-    const ABOUT: &'static str =
-        "Sends a teammate a mail and waits for its answer to this very mail.";
+    const ABOUT: &'static str = "Sends a teammate a mail and waits for its answer.";
     type Input = Letter;
 
     /// Nothing by itself: each of the teammate's calls passes the same gate as yours.
@@ -181,16 +162,15 @@ impl Tool for SendToTeammate {
     }
 
     async fn call(&self, input: Letter, cx: &ToolContext) -> Result<Content, ToolError> {
-        let mail = self.staff.send(&input.name, &input.message, cx).await?;
+        let mail = self.0.send(&input.name, &input.message, cx).await?;
         let late = "its answer will come as mail";
         tokio::select! {
-            answer = self.staff.post.answer_to(&mail.id) => match answer {
-                Some(answer) if answer.body.starts_with(FAILED) => Err(ToolError::Tell(shown(&answer))),
-                Some(answer) => Ok(shown(&answer).into()),
-                None => Err(ToolError::Tell("the team is gone".to_owned())),
+            answer = self.0.post.answer_to(&mail.id) => match answer.body.starts_with(FAILED) {
+                true => Err(ToolError::Tell(shown(&answer))),
+                false => Ok(shown(&answer).into()),
             },
-            () = tokio::time::sleep(self.patience) => Err(ToolError::Tell(format!(
-                "{} did not answer mail {} within {:?}; {late}", input.name, mail.id, self.patience
+            () = tokio::time::sleep(self.1) => Err(ToolError::Tell(format!(
+                "{} did not answer mail {} within {:?}; {late}", input.name, mail.id, self.1
             ))),
             () = cx.cancel.cancelled() => Err(ToolError::Tell(format!("interrupted; {late}"))),
         }
@@ -209,8 +189,7 @@ struct Broadcast(Arc<Staff>);
 
 impl Tool for Broadcast {
     const NAME: &'static str = "broadcast";
-    const ABOUT: &'static str =
-        "Sends all teammates a mail and waits for nobody; the answers come as mail.";
+    const ABOUT: &'static str = "Sends all teammates a mail and waits for nobody.";
     type Input = Message;
 
     fn effect(&self, _: &Message) -> Effect {
@@ -230,8 +209,7 @@ struct ListTeammates(Arc<Staff>);
 
 impl Tool for ListTeammates {
     const NAME: &'static str = "list_teammates";
-    const ABOUT: &'static str =
-        "Lists the teammates: what each is for, what it does, how many mails wait for it.";
+    const ABOUT: &'static str = "Lists the teammates, what each does, and its unanswered mails.";
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {

@@ -3,24 +3,19 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use harness_cli::App;
-use harness_core::mail::{FileMailbox, News};
-use s09_agent_teams::{Command, Flags, LESSON, Team, members};
+use harness_cli::{App, Screen};
+use harness_core::mail::News;
+use s09_agent_teams::{Command, Flags, LESSON, Team};
 
 fn main() -> ExitCode {
-    harness_cli::main_with_config(LESSON, async |agent, own: Flags, config| {
-        let members = members(own.team.as_deref(), &config)?;
-        if let Some(Command::Mail(mail)) = own.command {
-            mail.run(&agent, &members).await?;
-            return Ok(App::done(agent, ExitCode::SUCCESS));
-        }
+    harness_cli::main_with_config(LESSON, async |agent, flags: Flags, config| {
         let news = News::default();
-        let names = members.iter().map(|it| it.name.as_str()).chain([agent.name.as_str()]);
-        let mailbox = Arc::new(FileMailbox::open(&agent.cwd, names, news.clone())?);
-        let mut team = Team::open(&agent, mailbox, news).await?;
-        for member in members {
-            team = team.hire(member).await?;
+        let (members, mailbox) = flags.team(&agent, &config, &news)?;
+        if let Some(Command::Mail(mail)) = &flags.command {
+            let done = mail.run(&agent, &mailbox).await;
+            news.take().iter().for_each(|sentence| Screen::stderr().line(sentence));
+            return done.map(|()| App::done(agent, ExitCode::SUCCESS));
         }
-        Ok(team.app(agent))
+        Ok(Team::open(&agent, members, Arc::new(mailbox), news).await?.app(agent))
     })
 }

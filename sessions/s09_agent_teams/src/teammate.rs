@@ -7,13 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use harness_cli::cut;
-use harness_core::mail::{MailError, Mailbox, News, Post, check_name, held, shown};
+use harness_core::mail::{Done, MailError, Mailbox, News, Post};
 use harness_core::{Agent, Conversation, Event, Hook, Record, Role, Stop, Turn, Why, text};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-/// An answer that begins so is none: it says why there is none.
-pub const FAILED: &str = "[failed] ";
 /// The most bytes of an answer; of a longer one both ends.
 const LONGEST: usize = 60_000;
 
@@ -37,12 +35,7 @@ impl Member {
     /// # Errors
     /// The text is no such list; `file` names it.
     pub fn list(yaml: &str, file: &str) -> Result<Vec<Self>> {
-        let members: Vec<Self> =
-            serde_yaml::from_str(yaml).with_context(|| format!("{file} is no team"))?;
-        for member in &members {
-            check_name(&member.name).with_context(|| format!("{file} is no team"))?;
-        }
-        Ok(members)
+        serde_yaml::from_str(yaml).with_context(|| format!("{file} is no team"))
     }
 }
 
@@ -78,7 +71,8 @@ pub struct Teammate {
     lead: String,
     post: Arc<Post>,
     conversation: Conversation,
-    state: Arc<Mutex<State>>,
+    /// What it does, for whoever asks while it works.
+    pub state: Arc<Mutex<State>>,
 }
 
 impl Teammate {
@@ -93,6 +87,9 @@ impl Teammate {
         news: News,
     ) -> Result<Self, MailError> {
         let name = member.name.clone();
+        if name == lead.name {
+            return Err(MailError::Refused(format!("a teammate cannot be called {name}")));
+        }
         let mut agent = Agent { name: name.clone(), ..lead.clone() };
         for tool in member.tools.iter().flatten() {
             let known = agent.tools.get(tool);
@@ -103,7 +100,7 @@ impl Teammate {
         }
         agent.system.push(format!("{SYSTEM} Your name is {name}. {}", member.instructions.trim()));
         let record = || Record::resume(&lead.cwd, "team", &name);
-        let (post, conversation) = Post::open(&name, mailbox, news, record).await?;
+        let (post, conversation) = Post::open(&name, mailbox, news, Done::Answered, record).await?;
         let post = Arc::new(post);
         agent.hooks.push(post.clone());
         Ok(Self { agent, lead: lead.name.clone(), post, conversation, state: Arc::default() })
@@ -126,56 +123,40 @@ impl Teammate {
     /// One turn: the oldest mail begins it, what comes meanwhile is read on the way, and all of it gets the
     /// answer. Only then is it acknowledged, so a crash before leads here again. `None`: cancelled.
     async fn turn(&mut self, cancel: &CancellationToken) -> Option<()> {
-        let first = self.post.inbox().into_iter().next()?;
-        let task = cut(&text::line(&first.body), 60);
+        let mail = self.post.begin(&mut self.conversation)?;
+        let task = cut(&text::line(&mail.body), 60);
         self.set(State::Working(task.clone()));
         self.tell(Event::ChildStarted { child: self.agent.name.clone(), task });
-        if !held(&self.conversation).contains(&first.id) {
-            self.conversation.say(shown(&first));
-        }
-        let ended = match answered(&self.conversation) {
-            true => Ok(Ok(Stop::Answered(self.conversation.answered()))), // killed before it was sent
-            false => {
-                let turn = self.agent.run(&mut self.conversation, cancel);
-                AssertUnwindSafe(turn).catch_unwind().await
-            }
+        let ended = if answered(&self.conversation) {
+            Ok(Ok(Stop::Answered(self.conversation.answered()))) // killed before it was sent
+        } else {
+            let turn = self.agent.run(&mut self.conversation, cancel);
+            AssertUnwindSafe(turn).catch_unwind().await
         };
-        let (answer, failed) = match ended {
-            Ok(Ok(Stop::Answered(answer))) if !answer.trim().is_empty() => (answer, None),
-            Ok(Ok(Stop::Answered(_))) => failed("it said nothing"),
-            Ok(Ok(Stop::Refused(why))) => failed(format!("the model declined: {why}")),
-            Ok(Err(error)) => failed(error),
-            Err(_) => failed("it panicked; this is a bug in the harness"),
+        let answer = match ended {
+            Ok(Ok(Stop::Answered(answer))) if !answer.trim().is_empty() => Ok(answer),
+            Ok(Ok(Stop::Answered(_))) => Err("it said nothing".to_owned()),
+            Ok(Ok(Stop::Refused(why))) => Err(format!("the model declined: {why}")),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it panicked; this is a bug in the harness".to_owned()),
             Ok(Ok(Stop::Interrupted)) => {
                 self.note("The program was left here. Go on with the mail.", cancel).await;
                 return None;
             }
         };
-        if let Some(why) = &failed {
-            self.note(&format!("This mail could not be answered, and {why}."), cancel).await;
+        let plain = |text: String| {
+            self.agent.secrets.mask(&text::clip(&text, LONGEST, LONGEST)).into_owned()
+        };
+        let answer = answer.map(plain).map_err(plain);
+        if let Err(why) = &answer {
+            self.note(&format!("This mail could not be answered: {why}"), cancel).await;
         }
-        let answer = self.agent.secrets.mask(&text::clip(&answer, LONGEST, LONGEST)).into_owned();
-        let held = held(&self.conversation);
-        let mails = self.post.inbox().into_iter().filter(|mail| held.contains(&mail.id));
-        for mail in mails {
-            let asks = mail.in_reply_to.is_none(); // an answer is not answered: that would never end
-            if asks && !self.post.send(&mail.answer(&answer), cancel).await {
-                return None;
-            }
-            if let Some(why) = &failed {
-                self.post.give_up(&mail, why).await;
-            }
-        }
-        self.post.settle(&self.conversation).await;
-        let outcome = failed.clone().unwrap_or_else(|| "answered".to_owned());
+        let outcome = answer.as_ref().err().map_or("answered", String::as_str).to_owned();
         self.tell(Event::ChildEnded { child: self.agent.name.clone(), outcome });
-        self.set(failed.map_or(State::Idle, State::Failed));
-        Some(())
-    }
-
-    /// What it does, for whoever asks while it works.
-    pub fn state(&self) -> Arc<Mutex<State>> {
-        self.state.clone()
+        let said = answer.as_deref().map_err(String::as_str);
+        let done = self.post.answer(&self.conversation, said, cancel).await;
+        self.set(answer.map_or_else(State::Failed, |_| State::Idle));
+        done.then_some(())
     }
 
     fn set(&self, state: State) {
@@ -203,8 +184,4 @@ const SYSTEM: &str = "You are a teammate in a team of agents. Your work comes by
 fn answered(c: &Conversation) -> bool {
     let last = c.messages().last();
     last.is_some_and(|last| last.role == Role::Assistant && last.calls().next().is_none())
-}
-
-fn failed(why: impl fmt::Display) -> (String, Option<String>) {
-    (format!("{FAILED}{why}"), Some(why.to_string()))
 }

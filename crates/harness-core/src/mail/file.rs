@@ -78,13 +78,20 @@ impl FileMailbox {
         let folder = Workspace::open(cwd).and_then(|w| w.own_dir(".mailboxes")).map_err(store)?;
         let (readers, came) = (Arc::default(), Arc::default());
         let open = Self { folder, news, readers, came };
-        for name in names {
-            check_name(name)?;
-            let path = open.path(name, "jsonl");
-            let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-            made.map_err(|why| MailError::Store(format!("cannot open {path:?}: {why}")))?;
-        }
+        names.into_iter().try_for_each(|name| open.join(name))?;
         Ok(open)
+    }
+
+    /// A box for one more name, if there is none.
+    ///
+    /// # Errors
+    /// The name is none, or the file cannot be made.
+    pub fn join(&self, name: &str) -> Result<(), MailError> {
+        check_name(name)?;
+        let path = self.path(name, "jsonl");
+        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let made = made.map_err(|why| MailError::Store(format!("cannot open {path:?}: {why}")));
+        made.map(drop)
     }
 
     /// What was given up of this agent's mail, and the lines that were none.

@@ -20,6 +20,8 @@ use super::{Mail, MailError, MailId, Mailbox, News};
 
 /// So long a mailbox that failed is left alone.
 const REST: Duration = Duration::from_secs(1);
+/// An answer that begins so is none: it says why there is none.
+pub const FAILED: &str = "[failed] ";
 /// So long one look into the mailbox waits.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -34,8 +36,18 @@ pub struct Post {
     pub news: News,
     /// Told when there is mail that the conversation does not hold.
     pub wake: Arc<Notify>,
+    done: Done,
     inbox: watch::Sender<Vec<Mail>>,
     record: Record,
+}
+
+/// When a mail is done, and acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// When it is in the saved conversation: somebody reads on. Before it stops it is told what has come.
+    Kept,
+    /// When it is answered: whoever opened this calls [`Post::settle`].
+    Answered,
 }
 
 impl Post {
@@ -47,12 +59,13 @@ impl Post {
         name: &str,
         mailbox: Arc<dyn Mailbox>,
         news: News,
+        done: Done,
         record: impl FnOnce() -> Result<(Record, C), E>,
     ) -> Result<(Self, C), MailError> {
         let mails = mailbox.receive(name, Duration::ZERO).await?;
         let (record, kept) = record().map_err(|why| MailError::Store(why.to_string()))?;
         let (wake, inbox) = (Arc::default(), watch::Sender::new(Vec::new()));
-        let post = Self { name: name.to_owned(), mailbox, news, wake, inbox, record };
+        let post = Self { name: name.to_owned(), mailbox, news, wake, done, inbox, record };
         post.take(mails);
         Ok((post, kept))
     }
@@ -103,11 +116,17 @@ impl Post {
 
     /// Waits for the answer to this mail, and to no other. It stays in the inbox until a conversation
     /// that holds it is on disk.
-    pub async fn answer_to(&self, id: &MailId) -> Option<Mail> {
+    pub async fn answer_to(&self, id: &MailId) -> Mail {
         let answers = |mail: &&Mail| mail.in_reply_to.as_ref() == Some(id);
         let mut inbox = self.inbox.subscribe();
-        let inbox = inbox.wait_for(|inbox| inbox.iter().any(|mail| answers(&mail))).await;
-        inbox.ok().and_then(|inbox| inbox.iter().find(answers).cloned())
+        loop {
+            if let Some(answer) = inbox.borrow_and_update().iter().find(answers) {
+                return answer.clone();
+            }
+            if inbox.changed().await.is_err() {
+                std::future::pending::<()>().await; // not while this post is there
+            }
+        }
     }
 
     /// What has come and is not acknowledged, oldest first.
@@ -116,7 +135,7 @@ impl Post {
     }
 
     /// The same, without what the conversation holds; whoever is woken for it is told here.
-    pub fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
+    fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
         let inbox = self.inbox.borrow(); // while it is locked nobody adds, and nobody wakes
         let _ = self.wake.notified().now_or_never();
         let held = held(c);
@@ -131,10 +150,39 @@ impl Post {
         self.acknowledged(&ids, self.mailbox.acknowledge(&self.name, &ids).await);
     }
 
-    /// Gives up what the conversation holds.
-    pub async fn give_up(&self, mail: &Mail, why: &str) {
-        let gone = self.mailbox.give_up(&self.name, &mail.id, why).await;
-        self.acknowledged(std::slice::from_ref(&mail.id), gone);
+    /// Says the oldest mail, unless the conversation holds it already: then a crash came between that and its
+    /// answer, and the conversation goes on where it was.
+    pub fn begin(&self, c: &mut Conversation) -> Option<Mail> {
+        let first = self.inbox().into_iter().next()?;
+        if !held(c).contains(&first.id) {
+            c.say(shown(&first));
+        }
+        Some(first)
+    }
+
+    /// Answers all that the conversation holds, or says why there is no answer ([`FAILED`]); then it is done.
+    /// An answer is not answered: that would never end. `false`: cancelled, and nothing is done.
+    pub async fn answer(
+        &self,
+        c: &Conversation,
+        answer: Result<&str, &str>,
+        cancel: &CancellationToken,
+    ) -> bool {
+        let held = held(c);
+        let mails = self.inbox().into_iter().filter(|mail| held.contains(&mail.id));
+        for mail in mails {
+            let body = answer.map_or_else(|why| format!("{FAILED}{why}"), str::to_owned);
+            let asks = mail.in_reply_to.is_none();
+            if asks && !self.send(&mail.answer(body), cancel).await {
+                return false;
+            }
+            if let Err(why) = answer {
+                let gone = self.mailbox.give_up(&self.name, &mail.id, why).await;
+                self.acknowledged(std::slice::from_ref(&mail.id), gone);
+            }
+        }
+        self.settle(c).await;
+        true
     }
 
     fn acknowledged(&self, ids: &[MailId], done: Result<(), MailError>) {
@@ -166,7 +214,18 @@ impl Hook for Post {
     }
 
     async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        if t.agent.name == self.name { self.record.keep(c, t).await } else { Ok(()) }
+        if t.agent.name == self.name {
+            self.record.keep(c, t).await?;
+            if self.done == Done::Kept {
+                self.settle(c).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
+        let mine = t.agent.name == self.name && self.done == Done::Kept;
+        mine.then(|| self.take_notice(c).first().map(shown)).flatten()
     }
 }
 
