@@ -1,1 +1,126 @@
+#![doc = include_str!("../README.md")]
 
+mod command;
+mod live;
+mod mailbox;
+mod seat;
+mod server;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use harness_cli::{App, Lesson};
+use harness_core::mail::{MailError, MemoryMailbox, News};
+use harness_core::{Agent, Relay};
+use s09_agent_teams::{Member, Team};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use command::{Command, Flags, open};
+pub use live::{Beacon, Live, Told};
+use live::Echo;
+pub use mailbox::{DeadLetter, RedisMailbox, space};
+pub use seat::Seat;
+pub use server::{NoRedis, shown};
+
+/// What the terminal is told of this session.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "What must arrive is kept and acknowledged; what may be missed is only told.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// Where Redis is, unless `REDIS_URL` says otherwise.
+pub const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
+/// Where the team's mail is kept.
+#[derive(Clone, Debug)]
+pub enum Office {
+    /// In Redis: workers in other processes take part.
+    Redis(Arc<RedisMailbox>),
+    /// In this process alone.
+    Memory(Arc<MemoryMailbox>),
+}
+
+impl Office {
+    /// The Redis at this address if there is one, else memory; and what the user is told of it.
+    ///
+    /// # Errors
+    /// Somebody is there and does not let us in. Mail that quietly went elsewhere would be worse.
+    pub async fn open(
+        url: Option<&str>,
+        space: &str,
+        names: &[&str],
+        news: &News,
+    ) -> Result<(Self, String), NoRedis> {
+        let names = || names.iter().copied();
+        let at = url.unwrap_or(DEFAULT_URL);
+        match RedisMailbox::open(at, space, names(), news.clone()).await {
+            Ok(mailbox) => {
+                let told = format!("mail: {}, space {space}{}", shown(at), mailbox.warning().await);
+                Ok((Self::Redis(Arc::new(mailbox)), told))
+            }
+            Err(why @ NoRedis::Refused(_)) if url.is_some() => Err(why),
+            Err(why) => {
+                let told = format!("{why}; mail is kept in this process alone, and gone when it ends");
+                Ok((Self::Memory(Arc::new(MemoryMailbox::new(names()))), told))
+            }
+        }
+    }
+
+    /// The dead letters of an agent, oldest first: what was sent, and why it is here.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn dead(&self, name: &str) -> Result<Vec<DeadLetter>, MailError> {
+        match self {
+            Self::Redis(mailbox) => mailbox.dead(name).await,
+            Self::Memory(mailbox) => {
+                let letters = mailbox.dead().into_iter().filter(|(mail, _)| mail.to == name);
+                Ok(letters.map(|(mail, why)| DeadLetter { mail: Ok(mail), why }).collect())
+            }
+        }
+    }
+
+    /// A team over this mail.
+    ///
+    /// # Errors
+    /// Another process leads this team, or a member cannot be made.
+    pub async fn team(&self, mut agent: Agent, members: Vec<Member>, news: News) -> Result<App> {
+        let mailbox = match self {
+            Self::Redis(mailbox) => mailbox.clone(),
+            Self::Memory(mailbox) => {
+                return Ok(Team::open(&agent, members, mailbox.clone(), news).await?.app(agent));
+            }
+        };
+        let relay = Relay::new(&agent);
+        let origin = Agent { observers: relay.observers(), ..agent.clone() };
+        let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), news.clone()).await?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut states = BTreeMap::new();
+        for member in members {
+            let seat = Seat::new(origin.clone(), member.clone(), mailbox.clone(), news.clone());
+            states.insert(member.name.clone(), seat.state.clone());
+            team = team.elsewhere(member, seat.state.clone());
+            let (stop, news) = (stop.clone(), news.clone());
+            tasks.spawn(async move {
+                let _ = seat.serve(stop).await.inspect_err(|why| news.add(why.to_string()));
+            });
+        }
+        let beacon = Beacon { mailbox: mailbox.clone(), secrets: agent.secrets.clone() };
+        let echo = Echo { lead: agent.name.clone(), mailbox: mailbox.clone(), states, news };
+        agent.hooks.push(Arc::new(relay));
+        let app = team.app(agent).shows(move |screen| {
+            tokio::spawn(echo.show(screen));
+            Arc::new(beacon)
+        });
+        Ok(app.at_exit(move || async move {
+            stop.cancel();
+            tasks.close();
+            let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
+            mailbox.leave().await;
+        }))
+    }
+}

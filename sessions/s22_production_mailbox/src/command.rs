@@ -1,0 +1,188 @@
+//! Flags, `worker`, `watch` and `:dead`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use harness_cli::{App, Config, Display, Screen, columns, cut, title};
+use harness_core::mail::{Mailbox, News, check_name};
+use harness_core::{Agent, text};
+use s09_agent_teams::Member;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::mailbox::BEAT;
+use crate::{Beacon, DeadLetter, Live, Office, RedisMailbox, Seat, Told, space};
+
+/// The flags of this session.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// The team, in the form of team.yaml [default: alpha and beta]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub team: Option<PathBuf>,
+    /// Whose mail this is, for a worker whose workspace is elsewhere; the lead says its own at the start
+    #[arg(long, value_name = "NAME", global = true)]
+    pub space: Option<String>,
+    /// The subcommand that was given.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The subcommands of this session.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Runs one teammate in this process, for the lead of the same workspace or space
+    Worker {
+        /// The teammate
+        name: String,
+    },
+    /// Shows the team as it works: who is there, what waits for whom, what is done
+    Watch,
+}
+
+/// The session as its flags want it.
+///
+/// # Errors
+/// The flags, the team's file or the Redis cannot be used.
+pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
+    let members = match &flags.team {
+        None => Member::list(include_str!("../team.yaml"), "team.yaml")?,
+        Some(file) => {
+            let name = file.display().to_string();
+            let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+            Member::list(&yaml, &name)?
+        }
+    };
+    let space = flags.space.unwrap_or_else(|| space(&agent.cwd));
+    check_name(&space).context("--space")?;
+    let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).chain([&*agent.name]).collect();
+    names.iter().try_for_each(|name| check_name(name))?;
+    let (news, url) = (News::default(), config.setting("REDIS_URL"));
+    let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
+    let Some(command) = flags.command else {
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let app = office.team(agent, members, news).await?.tell([told]);
+        return Ok(app.command("dead", "lists the dead letters", move |_, _| {
+            let (office, names) = (office.clone(), names.clone());
+            Box::pin(async move { dead(&office, &names).await })
+        }));
+    };
+    let Office::Redis(mailbox) = office else {
+        bail!("{}", told.replace("; mail is kept in", "; workers need one. Without, mail is kept in"));
+    };
+    match command {
+        Command::Watch => watch(&mailbox, &names).await?,
+        Command::Worker { name } => {
+            let Some(member) = members.iter().find(|it| it.name == name) else {
+                bail!("there is no member {name:?} in the team; there is {}", names.join(", "));
+            };
+            worker(agent.clone(), member.clone(), mailbox, news, &told).await?;
+        }
+    }
+    Ok(App::done(agent, ExitCode::SUCCESS))
+}
+
+/// All dead letters, a line each.
+async fn dead(office: &Office, names: &[String]) -> Result<String> {
+    let mut lines = String::new();
+    for name in names {
+        for DeadLetter { mail, why } in office.dead(name).await? {
+            let (from, body) = match &mail {
+                Ok(mail) => (mail.from.as_str(), mail.body.as_str()),
+                Err(text) => ("?", text.as_str()),
+            };
+            let line = format!("{from} to {name}: “{}”\n  {}", text::line(&cut(body, 200)), text::line(&why));
+            let _ = writeln!(lines, "{line}");
+        }
+    }
+    Ok(if lines.is_empty() { "no dead letters".to_owned() } else { lines.trim_end().to_owned() })
+}
+
+/// Runs one teammate until a signal comes.
+async fn worker(
+    mut agent: Agent,
+    member: Member,
+    mailbox: Arc<RedisMailbox>,
+    news: News,
+    told: &str,
+) -> Result<()> {
+    let screen = Screen::stdout();
+    let name = &member.name;
+    screen.line(text::strip(&format!("{name} works here. {told}\nworking in {}", agent.cwd.display())));
+    screen.line(agent.gate.policy.told());
+    agent.observers.add(Arc::new(Display::new(screen.clone(), agent.name.clone())));
+    agent.observers.add(Arc::new(Beacon { mailbox: mailbox.clone(), secrets: agent.secrets.clone() }));
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let seat = Seat::new(agent, member, mailbox.clone(), news.clone()).serve(stop.clone());
+    let mut seat = std::pin::pin!(seat);
+    let served = loop {
+        tokio::select! {
+            served = &mut seat => break served,
+            _ = interrupt.recv() => stop.cancel(),
+            _ = terminate.recv() => stop.cancel(),
+            () = tokio::time::sleep(BEAT / 4) => {}
+        }
+        news.take().iter().for_each(|news| screen.line(text::strip(news)));
+    };
+    mailbox.leave().await;
+    Ok(served?)
+}
+
+/// Prints what changes, until nobody reads it any more.
+async fn watch(mailbox: &RedisMailbox, names: &[&str]) -> Result<()> {
+    let mut live = mailbox.shared.live.subscribe();
+    let (mut tasks, mut shown) = (BTreeMap::new(), BTreeMap::new());
+    let mut tick = tokio::time::interval(BEAT / 4);
+    loop {
+        let line = tokio::select! {
+            told = live.recv() => told.ok().and_then(|told| live_line(told, &mut tasks)),
+            _ = tick.tick() => None,
+        };
+        let mut lines: Vec<String> = line.into_iter().collect();
+        for &name in names {
+            let (reader, waiting) = (mailbox.reader(name).await?, mailbox.waiting(name).await?);
+            let doing = match (&reader, tasks.get(name)) {
+                (None, _) => "nobody reads its mail".to_owned(),
+                (Some(by), Some(task)) => format!("working on “{task}” in {by}"),
+                (Some(by), None) => format!("there, in {by}"),
+            };
+            let row = format!("{name}: {doing}; mails not done: {waiting}");
+            if shown.insert(name, row.clone()).as_ref() != Some(&row) {
+                lines.push(row);
+            }
+        }
+        let mut stdout = std::io::stdout().lock();
+        for line in lines {
+            let line = cut(&text::line(&line), columns());
+            if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A line for what happens; who is there, and what each works on, is kept.
+fn live_line(told: Told, tasks: &mut BTreeMap<String, String>) -> Option<String> {
+    let agent = told.agent;
+    match told.live {
+        Live::Began(task) | Live::Here(Some(task)) => _ = tasks.insert(agent, task),
+        Live::Here(None) => _ = tasks.remove(&agent),
+        Live::Ended(outcome) => {
+            tasks.remove(&agent);
+            return Some(format!("{agent}: {outcome}"));
+        }
+        Live::Called(call) => return Some(format!("{agent} ▸ {}", title(&call))),
+        Live::Answered(_, result, _) if result.is_error => {
+            return Some(format!("{agent} ◂ {}", result.content.text()));
+        }
+        Live::Answered(..) => {}
+    }
+    None
+}
