@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::live::Told;
-use crate::server::{NoRedis, Server};
+use crate::server::{NoRedis, Server, passes};
 
 /// A reader that says nothing for so long is dead, and its mail goes to the next.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -238,7 +238,16 @@ impl Shared {
             let keys = [("names", ""), ("reader", name), ("box", name), ("dead", name)];
             let mut ask = self.script(include_str!("lua/take.lua"), &keys);
             ask.arg(name).arg(&self.me).arg(LEASE.as_millis() as u64).arg(&after).arg(TRIES).arg(BYTES);
-            let (how, next, found, buried): Taken = self.server.ask(&ask, patience).await?;
+            let taken: Taken = match after.as_str() {
+                // New mail is asked for once: asked again, it would be what came after.
+                "" => match self.server.once(&ask).await {
+                    Ok(taken) => Taken::from_redis_value(taken).map_err(store)?,
+                    Err(why) if passes(&why) => continue,
+                    Err(why) => return Err(MailError::Store(self.server.said(&why))),
+                },
+                _ => self.server.ask(&ask, patience).await?,
+            };
+            let (how, next, found, buried) = taken;
             match how.as_str() {
                 "unknown" => return Err(self.unknown(name).await),
                 "held" => {
@@ -293,7 +302,7 @@ impl Shared {
     async fn send(&self, mail: &Mail) -> Result<String, MailError> {
         let (to, seen) = (mail.to.as_str(), mail.id.to_string());
         let keys = [("names", ""), ("box", to), ("seen", seen.as_str()), ("mail", "")];
-        let text = serde_json::to_string(mail).map_err(|why| MailError::Store(why.to_string()))?;
+        let text = serde_json::to_string(mail).map_err(store)?;
         let mut ask = self.script(include_str!("lua/send.lua"), &keys);
         self.server.ask(ask.arg(to).arg(text).arg(CAPACITY).arg(MEMORY), PATIENCE).await
     }
@@ -405,6 +414,10 @@ pub fn space(cwd: &Path) -> String {
     let name = cwd.file_name().map(|name| name.to_string_lossy().chars().filter(plain).take(32).collect());
     let hash = trust::hash(cwd.as_os_str().as_encoded_bytes());
     format!("{}-{}", name.unwrap_or_else(String::new), &hash[..8])
+}
+
+fn store(why: impl std::fmt::Display) -> MailError {
+    MailError::Store(why.to_string())
 }
 
 fn key(space: &str, kind: &str, name: &str) -> String {

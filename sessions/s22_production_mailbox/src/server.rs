@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use harness_core::mail::{MailError, News};
 use harness_core::text;
-use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,7 +28,6 @@ pub enum NoRedis {
 }
 
 /// A server and the connection to it. Every request may be sent twice, so they are made for that.
-#[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) client: Client,
     /// The address, fit to be shown.
@@ -45,6 +44,13 @@ struct Connection {
     open: Option<MultiplexedConnection>,
     /// How many were opened: an error of an earlier one does not close this one.
     count: usize,
+}
+
+impl std::fmt::Debug for Server {
+    /// The client knows the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("shown", &self.shown).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -89,7 +95,7 @@ impl Server {
     /// Sends a request once.
     pub(crate) async fn once(&self, request: &Cmd) -> Result<Value, RedisError> {
         let (mut connection, count) = self.open().await.inspect_err(|why| self.gone(why))?;
-        let answer = connection.req_packed_command(request).await;
+        let answer: Result<Value, _> = request.query_async(&mut connection).await;
         match &answer {
             Err(why) if passes(why) => {
                 let mut connection = self.connection.lock().await;
@@ -114,7 +120,7 @@ impl Server {
             .set_response_timeout(Some(ANSWER));
         let open = async {
             let mut open = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            let missing = open.req_packed_command(&self.hello).await?;
+            let missing: Value = self.hello.query_async(&mut open).await?;
             Ok::<_, RedisError>((open, missing))
         };
         let (open, missing) = timed(CONNECT, open).await?;
@@ -161,7 +167,7 @@ impl Server {
     }
 
     /// What went wrong, in one line, and what to do.
-    fn said(&self, why: &RedisError) -> String {
+    pub(crate) fn said(&self, why: &RedisError) -> String {
         let (shown, why) = (&self.shown, plain(why));
         let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
         match () {
@@ -182,11 +188,10 @@ impl Server {
 }
 
 /// Whether it may be well in a moment: the connection, or a server that loads its data.
-fn passes(why: &RedisError) -> bool {
-    let text = why.to_string();
+pub(crate) fn passes(why: &RedisError) -> bool {
     why.is_io_error()
         || why.kind() == ErrorKind::Parse
-        || ["LOADING", "BUSY ", "MASTERDOWN"].iter().any(|word| text.contains(word))
+        || matches!(why.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN"))
 }
 
 async fn timed<T>(
