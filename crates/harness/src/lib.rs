@@ -18,6 +18,7 @@ use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
 use s16_event_bus::EventBus;
 use s17_session_management::SessionStore;
+use s18_parallel_tools::Parallel;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -36,6 +37,9 @@ pub struct Flags {
     /// Switch a mechanism off for this run (:mechanisms lists them); may be given again
     #[arg(long, value_name = "MECHANISM")]
     pub without: Vec<String>,
+
+    #[command(flatten)]
+    parallel: Parallel,
 
     #[command(flatten)]
     compaction: s06_context_compact::Flags,
@@ -64,6 +68,9 @@ pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
     }
     if on("checkpoints") {
         app = s14_tools_extended::commands(app.with(Checkpoints::default()));
+    }
+    if on("parallel") {
+        app = app.with(flags.parallel);
     }
 
     // 2. What a call can be, for the agent and for its clones.
