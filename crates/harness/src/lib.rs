@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use harness_cli::{App, Config, Lesson, WorkspaceFile};
-use harness_core::Agent;
+use harness_core::{Agent, models};
 use s03_todo_write::Plan;
 use s04_subagent::Subagents;
 use s05_skill_loading::Skills;
@@ -101,7 +101,9 @@ pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
         app = store.clone().commands(app.with(store), flags.sessions)?;
     }
     if on("compaction") {
-        let compact = Compact::open(app.agent(), flags.compaction.window)?;
+        // A script has no window; the small one that s06 gives it is for s06's play.
+        let script = (app.agent().model_id == "script").then(|| models::window(models::DEFAULT));
+        let compact = Compact::open(app.agent(), flags.compaction.window.or(script))?;
         app = compact.clone().commands(app.with(compact));
     }
 
