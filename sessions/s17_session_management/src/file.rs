@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use harness_cli::cut;
-use harness_core::journal::{self, BadLine, Journal, LINE_LIMIT, Torn};
+use harness_core::journal::{self, BadLine, Journal, LINE_LIMIT};
 use harness_core::workspace::{Held, hold};
 use harness_core::{Conversation, Message, Role, Secrets, text};
 use serde::{Deserialize, Serialize};
@@ -181,14 +181,13 @@ impl Past {
             let newer = format!("form {}, and {VERSION} is the newest known", past.header.version);
             return refused(format!("{path:?} has {newer} here; it is left as it is"));
         }
-        let mut end = tail.end;
-        if let (Some(Torn { len, .. }), None) = (tail.torn, until) {
-            past.fault(format!("a last line that was cut short after {len} bytes"));
-            end += len;
+        let torn = tail.torn.filter(|_| until.is_none()).map_or(0, |torn| torn.len);
+        if torn > 0 {
+            past.fault(format!("a last line that was cut short after {torn} bytes"));
         }
         // The next append ends a line that was cut short, and it may turn out to be whole. Its number, and
         // those of the damaged lines before it, are taken: at most so many stood there.
-        past.last += (end - past.good).div_ceil(SHORTEST);
+        past.last += (tail.end + torn - past.good).div_ceil(SHORTEST);
         if past.title.is_empty() {
             past.title = first_words(past.messages());
         }
@@ -228,10 +227,7 @@ impl Past {
         }
         (self.last, self.turns) = (n.max(self.last), turn);
         match record {
-            Record::Session(header) => {
-                self.title.clone_from(&header.title);
-                self.header = header;
-            }
+            Record::Session(header) => (self.title, self.header) = (header.title.clone(), header),
             Record::Title { title } => self.title = title,
             Record::Unknown => self.fault(format!("line {n}, of an unknown kind")),
             Record::Message(message) => self.add(bytes, masked, message),
