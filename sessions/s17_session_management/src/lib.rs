@@ -73,8 +73,7 @@ impl Hook for SessionStore {
         let mut state = self.lock();
         // The first conversation of the agent this was made for is ours, and no other: a subagent, a
         // worker or a summarizer may be a clone, with this hook and a history of its own.
-        let first = t.agent.name == self.lead;
-        let ours = state.ours.as_ref().map_or(first, |ours| c.identity() == *ours);
+        let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);
         let kept = if ours { self.write(&mut state, c) } else { Ok(()) };
         kept.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
     }
