@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use harness_cli::{App, Given, Lesson, Screen, WorkspaceFile};
-use harness_core::hook::program::{Program, Setting, read};
+use harness_cli::{App, Config, Given, Lesson, Screen, WorkspaceFile};
+use harness_core::hook::program::{INSIDE, Program, Setting, read};
 use harness_core::{Agent, Event, Observers, Verdict, ids};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -138,20 +138,29 @@ impl EventBus {
         Ok(())
     }
 
-    /// What the terminal gets from the bus. `own` are the workspace's hooks.
+    /// The app with a bus, and on it the hooks of `hooks.yaml` and, once they are trusted, the workspace's.
     ///
     /// # Errors
-    /// They are trusted, and not understood.
-    pub fn commands(self, app: App, own: WorkspaceFile) -> Result<App> {
+    /// A file of hooks is not understood.
+    pub fn open(app: App, config: &Config) -> Result<App> {
+        let (bus, own) = (Self::new(app.agent()), WorkspaceFile::new(app.agent(), OWN, config));
+        let app = app.with(bus.clone());
+        if std::env::var_os(INSIDE).is_some() {
+            // Its hooks would start it again, and so on for ever.
+            let told = "a hook has started this program: its own hooks do not run".to_owned();
+            return Ok(app.tell([told]));
+        }
+        let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
+        bus.hooks(&hooks, &file)?;
         match own.read()? {
-            Some(Given::Trusted(text)) => self.hooks(&text, OWN)?,
-            Some(Given::Untrusted(why)) => self.lock().notices.push(why),
+            Some(Given::Trusted(text)) => bus.hooks(&text, OWN)?,
+            Some(Given::Untrusted(why)) => bus.lock().notices.push(why),
             None => {}
         }
-        let notices = self.notices();
-        let (stats, trusting, last) = (self.clone(), self.clone(), self.clone());
+        let notices = bus.notices();
+        let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
         Ok(app
-            .turns(self)
+            .turns(bus)
             .tell(notices)
             .trusts(own, move |text| trusting.hooks(text, OWN))
             .quick("stats", "what ran, how often and how long", move |_, _| {

@@ -12,6 +12,7 @@ const HEAD: &str = "  id        age     turns  size    title";
 
 /// The flags of this session.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Flags {
     /// Go on with the session that was used last
     #[arg(long = "continue", conflicts_with = "resume")]
