@@ -117,8 +117,7 @@ impl Open {
                 self.turns = self.turns.saturating_add(message.prompts() as u64);
             }
             let line = Line { n: self.last, turn: self.turns, masked: false, record };
-            let mut line =
-                serde_json::to_value(line).or_else(|e| refused(format!("no JSON: {e}")))?;
+            let mut line = serde_json::to_value(line).or_else(|why| refused(why.to_string()))?;
             if secrets.mask_json(&mut line) {
                 line["masked"] = true.into();
             }
