@@ -7,7 +7,7 @@
 use regex::Regex;
 
 use super::expand::{Sure, Word};
-use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSIONED};
+use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSION, VERSIONED};
 use super::git;
 use super::unwrap::{EXEC, Layer};
 
@@ -170,56 +170,9 @@ fn shows_environments(args: &[Word]) -> bool {
     })
 }
 
-/// Only the spellings with which a program says its version and ends: `bash -v` would read a script.
 fn asks_version(name: &str, args: &[Word]) -> bool {
     let [Word { text, sure: Sure::Known, .. }] = args else { return false };
-    match text.as_str() {
-        "--version" => true,
-        "-V" => matches!(
-            name,
-            "rustc"
-                | "cargo"
-                | "python"
-                | "python2"
-                | "python3"
-                | "pip"
-                | "pip3"
-                | "ssh"
-                | "curl"
-                | "wget"
-                | "rg"
-                | "fd"
-        ),
-        "-v" => matches!(
-            name,
-            "node"
-                | "npm"
-                | "yarn"
-                | "pnpm"
-                | "perl"
-                | "ruby"
-                | "gem"
-                | "php"
-                | "mvn"
-                | "gradle"
-                | "redis-server"
-        ),
-        "-version" => matches!(name, "java" | "javac" | "ffmpeg"),
-        "version" => matches!(
-            name,
-            "go" | "cargo"
-                | "docker"
-                | "podman"
-                | "kubectl"
-                | "helm"
-                | "terraform"
-                | "git"
-                | "npm"
-                | "zig"
-                | "openssl"
-        ),
-        _ => false,
-    }
+    text == "--version" || VERSION.iter().any(|(word, of)| word == text && of.contains(&name))
 }
 
 fn finds(args: &[Word]) -> bool {
