@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use harness_cli::App;
 use s17_session_management::{Flags, LESSON, SessionStore};
 
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, flags: Flags| {
         let store = SessionStore::new(&agent);
-        store.clone().commands(App::from(agent.with(store)), flags)
+        store.clone().commands(agent.with(store).into(), flags)
     })
 }
