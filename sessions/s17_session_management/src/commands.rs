@@ -1,7 +1,7 @@
 //! What the user types: flags and commands.
 
 use anyhow::{Context, Result};
-use harness_cli::{App, Chat, age, cut, size};
+use harness_cli::{App, Chat, age, columns, cut, size};
 use harness_core::workspace::Entry;
 use harness_core::{Role, text};
 
@@ -75,7 +75,7 @@ fn row(store: &SessionStore, file: &Entry, word: &str) -> Option<String> {
     let title = past.title + &fork.unwrap_or_default() + &fault.unwrap_or_default();
     let (age, size) = (age(file.changed), size(file.bytes));
     let [name, title] = [&file.name, &title].map(|words| text::line(words));
-    Some(format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns))
+    Some(cut(&format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns), columns()))
 }
 
 fn resume(store: &SessionStore, chat: &mut Chat, id: &str) -> Result<String> {

@@ -92,9 +92,8 @@ pub(crate) struct Open {
 impl Open {
     /// Takes the session's lock, for as long as the session is open. The file need not be there yet.
     pub(crate) fn take(path: PathBuf, id: String) -> Result<Self> {
-        let lock = hold(path.with_extension("lock"))?;
-        let journal = Journal::new(path);
-        Ok(Self { id, turns: 0, last: 0, journal, written: Some(Vec::new()), _lock: lock })
+        let (_lock, journal) = (hold(path.with_extension("lock"))?, Journal::new(path));
+        Ok(Self { id, turns: 0, last: 0, journal, written: Some(Vec::new()), _lock })
     }
 
     /// Appends what the history grew by, or all of it if it is not a continuation of what was written.
@@ -123,8 +122,7 @@ impl Open {
             }
             lines.push(line);
         }
-        self.journal.append_all(&lines).inspect_err(|_| self.written = None)?;
-        Ok(())
+        Ok(self.journal.append_all(&lines).inspect_err(|_| self.written = None).map(drop)?)
     }
 
     /// Reads the session and goes on where it ends. What had to be mended is written behind it: a file is
@@ -243,9 +241,7 @@ impl Past {
 
     fn add(&mut self, bytes: u64, masked: bool, mut message: Message) {
         self.moved |= masked;
-        if self.moved {
-            message.content.retain(|block| !block.is_thinking());
-        }
+        message.content.retain(|block| !(self.moved && block.is_thinking()));
         self.messages.push_back((bytes, message));
         self.bytes += bytes;
         while self.bytes > MOST && self.messages.len() > 1 {

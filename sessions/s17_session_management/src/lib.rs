@@ -120,8 +120,7 @@ impl SessionStore {
         let mut copy = self.create(past.title.clone(), Some((id, turn)))?;
         // Turns keep their numbers, also where the first ones were folded into a summary.
         copy.turns = turn.saturating_sub(past.messages().map(|it| it.prompts() as u64).sum());
-        let messages = past.messages().cloned().map(Record::Message);
-        copy.append(messages.collect(), &self.secrets)?;
+        copy.append(past.messages().cloned().map(Record::Message).collect(), &self.secrets)?;
         let mut forked = self.enter(copy)?;
         forked.told.extend(past.told);
         Ok(forked)
@@ -168,10 +167,9 @@ impl SessionStore {
     /// There is none, or there are several.
     pub fn find(&self, id: &str) -> Result<String> {
         let mut list = self.list()?;
-        match ids::find(id, list.iter().map(|file| file.name.as_str())) {
-            Ok(place) => Ok(list.swap_remove(place).name),
-            Err(why) => refused(format!("{why}; :sessions lists them")),
-        }
+        let place = ids::find(id, list.iter().map(|file| file.name.as_str()));
+        let place = place.or_else(|why| refused(format!("{why}; :sessions lists them")))?;
+        Ok(list.swap_remove(place).name)
     }
 
     /// Where a session is kept.
