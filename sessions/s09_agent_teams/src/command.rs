@@ -43,12 +43,7 @@ pub enum MailCommand {
         #[arg(long, value_name = "NAME")]
         from: String,
         /// What it says
-        #[arg(
-            long,
-            value_name = "TEXT",
-            required_unless_present = "stdin",
-            allow_hyphen_values = true
-        )]
+        #[arg(long, required_unless_present = "stdin", allow_hyphen_values = true)]
         body: Option<String>,
         /// Read bodies from standard input, a line each
         #[arg(long, conflicts_with = "body")]
@@ -79,9 +74,8 @@ impl Flags {
         if let Some(file) = self.team.clone().or(usual) {
             let name = file.display().to_string();
             let yaml = std::fs::read_to_string(&file);
-            for member in
-                Member::list(&yaml.with_context(|| format!("cannot read {name}"))?, &name)?
-            {
+            let yaml = yaml.with_context(|| format!("cannot read {name}"))?;
+            for member in Member::list(&yaml, &name)? {
                 members.retain(|known| known.name != member.name);
                 members.push(member);
             }

@@ -67,8 +67,8 @@ impl Team {
         let origin = Agent { observers: relay.observers(), ..agent.clone() };
         let (mut members, mut teammates) = (Vec::new(), Vec::new());
         for member in here {
-            let mail = (mailbox.clone(), news.clone());
-            let teammate = Teammate::open(&origin, &member, mail.0, mail.1).await?;
+            let (mailbox, news) = (mailbox.clone(), news.clone());
+            let teammate = Teammate::open(&origin, &member, mailbox, news).await?;
             members.push((member, teammate.state.clone()));
             teammates.push(teammate);
         }

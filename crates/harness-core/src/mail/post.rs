@@ -138,8 +138,8 @@ impl Post {
     fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
         let inbox = self.inbox.borrow(); // while it is locked nobody adds, and nobody wakes
         let _ = self.wake.notified().now_or_never();
-        let held = held(c);
-        inbox.iter().filter(|mail| !held.contains(&mail.id)).cloned().collect()
+        let mut held = held(c);
+        inbox.iter().filter(|mail| held.insert(mail.id.clone())).cloned().collect()
     }
 
     /// Acknowledges what the conversation holds: it is on disk by now.
