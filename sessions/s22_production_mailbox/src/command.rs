@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use harness_cli::{App, Config, Display, Screen, columns, cut, title};
 use harness_core::mail::{Mailbox, News, check_name};
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::BEAT;
-use crate::{Beacon, DeadLetter, Live, Office, RedisMailbox, Seat, Told, space};
+use crate::{Beacon, DEFAULT_URL, DeadLetter, Live, Office, RedisMailbox, Seat, Told, space};
 
 /// The flags of this session.
 #[derive(Args, Clone, Debug)]
@@ -63,8 +63,8 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
     let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).chain([&*agent.name]).collect();
     names.iter().try_for_each(|name| check_name(name))?;
     let (news, url) = (News::default(), config.setting("REDIS_URL"));
-    let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
     let Some(command) = flags.command else {
+        let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let app = office.team(agent, members, news).await?.tell([told]);
         return Ok(app.command("dead", "lists the dead letters", move |_, _| {
@@ -72,15 +72,17 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
             Box::pin(async move { dead(&office, &names).await })
         }));
     };
-    let Office::Redis(mailbox) = office else {
-        bail!("{}", told.replace("; mail is kept in", "; workers need one. Without, mail is kept in"));
-    };
+    let url = url.as_deref().unwrap_or(DEFAULT_URL);
+    let mailbox = RedisMailbox::open(url, &space, names.iter().copied(), news.clone()).await;
+    let mailbox = Arc::new(mailbox.map_err(|why| anyhow!("{why}; `worker` and `watch` need one"))?);
     match command {
         Command::Watch => watch(&mailbox, &names).await?,
         Command::Worker { name } => {
             let Some(member) = members.iter().find(|it| it.name == name) else {
+                let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).collect();
                 bail!("there is no member {name:?} in the team; there is {}", names.join(", "));
             };
+            let told = mailbox.told().await;
             worker(agent.clone(), member.clone(), mailbox, news, &told).await?;
         }
     }

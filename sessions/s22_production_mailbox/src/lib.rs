@@ -59,7 +59,7 @@ impl Office {
         let at = url.unwrap_or(DEFAULT_URL);
         match RedisMailbox::open(at, space, names(), news.clone()).await {
             Ok(mailbox) => {
-                let told = format!("mail: {}, space {space}{}", shown(at), mailbox.warning().await);
+                let told = mailbox.told().await;
                 Ok((Self::Redis(Arc::new(mailbox)), told))
             }
             Err(why @ NoRedis::Refused(_)) if url.is_some() => Err(why),

@@ -165,6 +165,7 @@ async fn listen(shared: &Shared) {
                     let _ = shared.live.send(told);
                 }
             }
+            let _ = shared.server.once(&redis::cmd("PING")).await; // so that a loss is told when it happens
         }
         sleep(BEAT / 4).await;
     }

@@ -148,13 +148,15 @@ impl RedisMailbox {
         Ok(found.into_iter().map(|(_, fields)| letter(fields)).collect())
     }
 
-    /// What the user should know of this server, after a semicolon.
-    pub async fn warning(&self) -> &'static str {
-        let info = self.shared.server.ask(cmd("INFO").arg("persistence"), Duration::ZERO).await;
-        match info.is_ok_and(|info: String| info.contains("aof_enabled:0")) {
+    /// What the user is told of it: where it is, whose it is, and whether it forgets.
+    pub async fn told(&self) -> String {
+        let Shared { server, space, .. } = &*self.shared;
+        let info = server.ask(cmd("INFO").arg("persistence"), Duration::ZERO).await;
+        let forgets = match info.is_ok_and(|info: String| info.contains("aof_enabled:0")) {
             true => "; its appendonly is off, so mail is gone when it is restarted",
             false => "",
-        }
+        };
+        format!("mail: {}, space {space}{forgets}", server.shown)
     }
 
     /// Waits until something changes: mail came, somebody left. Or for so long.
@@ -410,7 +412,7 @@ impl Mailbox for RedisMailbox {
 
 /// The space of a workspace: its name for people, and a hash of where it is for Redis.
 pub fn space(cwd: &Path) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let name = cwd.file_name().map(|name| name.to_string_lossy().chars().filter(plain).take(32).collect());
     let hash = trust::hash(cwd.as_os_str().as_encoded_bytes());
     format!("{}-{}", name.unwrap_or_else(String::new), &hash[..8])
