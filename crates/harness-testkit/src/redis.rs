@@ -30,7 +30,8 @@ impl Redis {
     pub fn with(arguments: &[&str]) -> Option<Self> {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let folder = Folder::new();
-        let found = scrubbed("redis-server", folder.path()).arg("--version").stdout(Stdio::null()).status();
+        let found =
+            scrubbed("redis-server", folder.path()).arg("--version").stdout(Stdio::null()).status();
         if found.is_err() {
             skip("redis-server is not installed");
             return None;
@@ -67,7 +68,14 @@ impl Redis {
     pub fn start_again(&mut self) {
         self.kill();
         let mut command = scrubbed("redis-server", self.folder.path());
-        command.current_dir(self.folder.path()).args(["--port", "0", "--save", "", "--appendonly", "yes"]);
+        command.current_dir(self.folder.path()).args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+        ]);
         command.args(["--unixsocket", &self.socket()]).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut server = command.spawn().unwrap();

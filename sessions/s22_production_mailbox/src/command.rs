@@ -54,13 +54,15 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
         None => Member::list(include_str!("../team.yaml"), "team.yaml")?,
         Some(file) => {
             let name = file.display().to_string();
-            let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+            let yaml =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
             Member::list(&yaml, &name)?
         }
     };
     let space = flags.space.unwrap_or_else(|| space(&agent.cwd));
     check_name(&space).context("--space")?;
-    let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).chain([&*agent.name]).collect();
+    let names: Vec<&str> =
+        members.iter().map(|it| it.name.as_str()).chain([&*agent.name]).collect();
     names.iter().try_for_each(|name| check_name(name))?;
     let (news, url) = (News::default(), config.setting("REDIS_URL"));
     let Some(command) = flags.command else {
@@ -98,7 +100,11 @@ async fn dead(office: &Office, names: &[String]) -> Result<String> {
                 Ok(mail) => (mail.from.as_str(), mail.body.as_str()),
                 Err(text) => ("?", text.as_str()),
             };
-            let line = format!("{from} to {name}: “{}”\n  {}", text::line(&cut(body, 200)), text::line(&why));
+            let line = format!(
+                "{from} to {name}: “{}”\n  {}",
+                text::line(&cut(body, 200)),
+                text::line(&why)
+            );
             let _ = writeln!(lines, "{line}");
         }
     }
@@ -115,10 +121,15 @@ async fn worker(
 ) -> Result<()> {
     let screen = Screen::stdout();
     let name = &member.name;
-    screen.line(text::strip(&format!("{name} works here. {told}\nworking in {}", agent.cwd.display())));
+    screen.line(text::strip(&format!(
+        "{name} works here. {told}\nworking in {}",
+        agent.cwd.display()
+    )));
     screen.line(agent.gate.policy.told());
     agent.observers.add(Arc::new(Display::new(screen.clone(), agent.name.clone())));
-    agent.observers.add(Arc::new(Beacon { mailbox: mailbox.clone(), secrets: agent.secrets.clone() }));
+    agent
+        .observers
+        .add(Arc::new(Beacon { mailbox: mailbox.clone(), secrets: agent.secrets.clone() }));
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

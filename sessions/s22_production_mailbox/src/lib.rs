@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use command::{Command, Flags, open};
-pub use live::{Beacon, Live, Told};
 use live::Echo;
+pub use live::{Beacon, Live, Told};
 pub use mailbox::{DeadLetter, RedisMailbox, space};
 pub use seat::Seat;
 pub use server::{NoRedis, shown};
@@ -64,7 +64,8 @@ impl Office {
             }
             Err(why @ NoRedis::Refused(_)) if url.is_some() => Err(why),
             Err(why) => {
-                let told = format!("{why}; mail is kept in this process alone, and gone when it ends");
+                let told =
+                    format!("{why}; mail is kept in this process alone, and gone when it ends");
                 Ok((Self::Memory(Arc::new(MemoryMailbox::new(names()))), told))
             }
         }

@@ -76,7 +76,9 @@ impl Told {
             Live::Began(task) => (lead.to_owned(), Event::ChildStarted { child, task }),
             Live::Ended(outcome) => (lead.to_owned(), Event::ChildEnded { child, outcome }),
             Live::Called(call) => (child, Event::ToolStarted(call)),
-            Live::Answered(call, result, took) => (child, Event::ToolFinished { call, result, took }),
+            Live::Answered(call, result, took) => {
+                (child, Event::ToolFinished { call, result, took })
+            }
         };
         Some((agent, event))
     }
@@ -200,7 +202,9 @@ impl Echo {
     fn tell(&self, told: Told, display: &Display) {
         if let Some(state) = self.states.get(&told.agent) {
             match &told.live {
-                Live::Began(task) | Live::Here(Some(task)) => *lock(state) = State::Working(task.clone()),
+                Live::Began(task) | Live::Here(Some(task)) => {
+                    *lock(state) = State::Working(task.clone())
+                }
                 Live::Ended(_) | Live::Here(None) => *lock(state) = State::Idle,
                 _ => {}
             }

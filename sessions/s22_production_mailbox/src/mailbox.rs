@@ -96,8 +96,14 @@ impl RedisMailbox {
         hello.arg(key(space, "names", "")).arg(names.into_iter().collect::<Vec<_>>());
         let server = Server::connect(url, hello, news.clone()).await?;
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or("this host".to_owned());
-        let me = format!("process {} on {} ({})", std::process::id(), host.trim(), ids::fresh(|_| false));
+        let host =
+            host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or("this host".to_owned());
+        let me = format!(
+            "process {} on {} ({})",
+            std::process::id(),
+            host.trim(),
+            ids::fresh(|_| false)
+        );
         let (out, outgoing) = mpsc::channel(256);
         let shared = Arc::new(Shared {
             server,
@@ -143,7 +149,10 @@ impl RedisMailbox {
             let mut take = |field| it.remove(field).unwrap_or_default();
             let (mail, why) = (take("mail"), take("why"));
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            DeadLetter { mail: serde_json::from_slice(&mail).map_err(|_| text(&mail)), why: text(&why) }
+            DeadLetter {
+                mail: serde_json::from_slice(&mail).map_err(|_| text(&mail)),
+                why: text(&why),
+            }
         };
         Ok(found.into_iter().map(|(_, fields)| letter(fields)).collect())
     }
@@ -188,7 +197,8 @@ impl Drop for RedisMailbox {
         if held.is_empty() || self.shared.server.is_lost() {
             return;
         }
-        let Ok(mut connection) = self.shared.server.client.get_connection_with_timeout(BEAT / 4) else {
+        let Ok(mut connection) = self.shared.server.client.get_connection_with_timeout(BEAT / 4)
+        else {
             return; // the leases run out by themselves
         };
         let _ = connection.set_read_timeout(Some(BEAT / 4));
@@ -239,7 +249,12 @@ impl Shared {
             let after = reader.after.replace(START.to_owned()).unwrap_or_default();
             let keys = [("names", ""), ("reader", name), ("box", name), ("dead", name)];
             let mut ask = self.script(include_str!("lua/take.lua"), &keys);
-            ask.arg(name).arg(&self.me).arg(LEASE.as_millis() as u64).arg(&after).arg(TRIES).arg(BYTES);
+            ask.arg(name)
+                .arg(&self.me)
+                .arg(LEASE.as_millis() as u64)
+                .arg(&after)
+                .arg(TRIES)
+                .arg(BYTES);
             let taken: Taken = match after.as_str() {
                 // New mail is asked for once: asked again, it would be what came after.
                 "" => match self.server.once(&ask).await {
@@ -256,7 +271,8 @@ impl Shared {
                     lock(&self.held).remove(name);
                     reader.given.clear();
                     let by = who(&next);
-                    let why = format!("the mail of {name} is being read by {by}; leave it there first");
+                    let why =
+                        format!("the mail of {name} is being read by {by}; leave it there first");
                     return Err(MailError::Refused(why));
                 }
                 "expired" => continue,
@@ -360,7 +376,9 @@ impl Mailbox for RedisMailbox {
             let came = self.shared.came.notified();
             let found = match self.shared.look(name, wait.min(PATIENCE)).await {
                 // Whoever reads already waits on; that the server is away was told.
-                Err(MailError::Store(_)) if self.reads(name) && self.shared.server.is_lost() => Vec::new(),
+                Err(MailError::Store(_)) if self.reads(name) && self.shared.server.is_lost() => {
+                    Vec::new()
+                }
                 found => found?,
             };
             if !found.is_empty() || Instant::now() >= deadline {
@@ -413,9 +431,10 @@ impl Mailbox for RedisMailbox {
 /// The space of a workspace: its name for people, and a hash of where it is for Redis.
 pub fn space(cwd: &Path) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let name = cwd.file_name().map(|name| name.to_string_lossy().chars().filter(plain).take(32).collect());
+    let name = cwd.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = name.chars().filter(plain).take(32).collect();
     let hash = trust::hash(cwd.as_os_str().as_encoded_bytes());
-    format!("{}-{}", name.unwrap_or_else(String::new), &hash[..8])
+    format!("{name}-{}", &hash[..8])
 }
 
 fn store(why: impl std::fmt::Display) -> MailError {

@@ -46,7 +46,8 @@ impl Seat {
                         Ok(Some(reader)) if !self.mailbox.reads(name) => {
                             if by.as_ref() != Some(&reader) {
                                 *lock(&self.state) = State::Elsewhere;
-                                self.news.add(format!("{name} works in {reader}; standing by here"));
+                                self.news
+                                    .add(format!("{name} works in {reader}; standing by here"));
                                 by = Some(reader);
                             }
                         }

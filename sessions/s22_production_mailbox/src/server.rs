@@ -60,8 +60,14 @@ impl Server {
         let client = client.map_err(|why| {
             NoRedis::Refused(format!("{shown} is no address of a Redis: {}", plain(&why)))
         })?;
-        let server =
-            Self { client, shown, hello, news, connection: Default::default(), lost: Mutex::default() };
+        let server = Self {
+            client,
+            shown,
+            hello,
+            news,
+            connection: Default::default(),
+            lost: Mutex::default(),
+        };
         match server.open().await {
             Ok(_) => Ok(server),
             Err(why) if passes(&why) => {
@@ -79,10 +85,11 @@ impl Server {
     ) -> Result<T, MailError> {
         let (begun, mut wait) = (Instant::now(), Duration::ZERO);
         loop {
-            let why = match self.once(request).await.and_then(|value| Ok(T::from_redis_value(value)?)) {
-                Ok(found) => return Ok(found),
-                Err(why) => why,
-            };
+            let why =
+                match self.once(request).await.and_then(|value| Ok(T::from_redis_value(value)?)) {
+                    Ok(found) => return Ok(found),
+                    Err(why) => why,
+                };
             // The first error may only say that the server was restarted since: that costs no patience.
             if !passes(&why) || (begun.elapsed() + wait > patience && !wait.is_zero()) {
                 return Err(MailError::Store(self.said(&why)));
@@ -119,7 +126,8 @@ impl Server {
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER));
         let open = async {
-            let mut open = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut open =
+                self.client.get_multiplexed_async_connection_with_config(&config).await?;
             let missing: Value = self.hello.query_async(&mut open).await?;
             Ok::<_, RedisError>((open, missing))
         };
@@ -157,8 +165,8 @@ impl Server {
     fn back(&self) {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(lost) = lost {
-            let seconds = lost.elapsed().as_secs_f32();
-            self.news.add(format!("{} is back after {seconds:.1} s", self.shown));
+            let took = lost.elapsed().as_secs_f32();
+            self.news.add(format!("{} is back, after {took:.1} s", self.shown));
         }
     }
 
@@ -172,16 +180,26 @@ impl Server {
         let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
         match () {
             () if has(&["NOAUTH", "WRONGPASS", "AuthenticationFailed", "invalid password"]) => {
-                format!("{shown} refused the password; put it into REDIS_URL: redis://:PASSWORD@HOST")
+                format!(
+                    "{shown} refused the password; put it into REDIS_URL: redis://:PASSWORD@HOST"
+                )
             }
-            () if has(&["NOPERM"]) => format!("{shown} does not allow this user what mail needs: {why}"),
+            () if has(&["NOPERM"]) => {
+                format!("{shown} does not allow this user what mail needs: {why}")
+            }
             () if has(&["OOM"]) => {
-                format!("{shown} has no memory left (maxmemory), so nothing was kept; make room there")
+                format!(
+                    "{shown} has no memory left (maxmemory), so nothing was kept; make room there"
+                )
             }
             () if has(&["WRONGTYPE"]) => {
-                format!("a key of this team at {shown} holds something else; remove it or take another --space")
+                format!(
+                    "a key of this team at {shown} holds something else; remove it or take another --space"
+                )
             }
-            () if has(&["MISCONF"]) => format!("{shown} cannot write its disk, so it takes no mail: {why}"),
+            () if has(&["MISCONF"]) => {
+                format!("{shown} cannot write its disk, so it takes no mail: {why}")
+            }
             () => format!("{shown}: {why}"),
         }
     }
@@ -191,7 +209,10 @@ impl Server {
 pub(crate) fn passes(why: &RedisError) -> bool {
     why.is_io_error()
         || why.kind() == ErrorKind::Parse
-        || matches!(why.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN"))
+        || matches!(
+            why.code(),
+            Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN")
+        )
 }
 
 async fn timed<T>(
@@ -203,7 +224,10 @@ async fn timed<T>(
 }
 
 fn plain(why: &RedisError) -> String {
-    text::line(&why.to_string())
+    match why.is_connection_refusal() {
+        true => "nobody listens there".to_owned(),
+        false => text::line(&why.to_string()),
+    }
 }
 
 /// An address without its password, wherever in it that stands.

@@ -93,7 +93,7 @@ async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing
     while read().await != sent {}
     assert_eq!(reader.receive("ada", NOW).await.unwrap(), []);
     let lost = told.iter().filter(|it| it.contains("is lost")).count();
-    let back = told.iter().filter(|it| it.contains("is back after")).count();
+    let back = told.iter().filter(|it| it.contains("is back, after")).count();
     assert_eq!((lost, back, told.len()), (10, 10, 20), "told once each: {told:#?}");
 }
 
@@ -140,7 +140,10 @@ async fn a_server_that_forgets_everything_is_told_and_used_again() {
     let news = News::default();
     let mailbox = RedisMailbox::open(&redis.url(), "s", NAMES, news.clone()).await.unwrap();
     let told = mailbox.told().await;
-    assert!(told.ends_with("; its appendonly is off, so mail is gone when it is restarted"), "{told}");
+    assert!(
+        told.ends_with("; its appendonly is off, so mail is gone when it is restarted"),
+        "{told}"
+    );
     mailbox.send(mail("gone")).await.unwrap();
     mailbox.send(mail("gone too")).await.unwrap();
     mailbox.receive("ada", LONG).await.unwrap();
@@ -148,7 +151,10 @@ async fn a_server_that_forgets_everything_is_told_and_used_again() {
     mailbox.send(mail("new")).await.unwrap();
     assert_eq!(bodies(&mailbox.receive("ada", LONG).await.unwrap()), ["new"]);
     let told = news.take();
-    assert!(told.iter().any(|it| it.ends_with("came back empty: mail that waited there is gone")), "{told:?}");
+    assert!(
+        told.iter().any(|it| it.ends_with("came back empty: mail that waited there is gone")),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +240,11 @@ async fn what_is_no_mail_is_put_aside_and_blocks_nothing() {
     let Some(redis) = Redis::start() else { return };
     let mailbox = open(&redis.url(), "s").await;
     redis.ask(&["xadd", "harness:s:box:ada", "*", "mail", "garbage"]);
-    redis.ask(&["eval", "return redis.call('xadd', 'harness:s:box:ada', '*', 'mail', '\\255\\0')", "0"]);
+    redis.ask(&[
+        "eval",
+        "return redis.call('xadd', 'harness:s:box:ada', '*', 'mail', '\\255\\0')",
+        "0",
+    ]);
     redis.ask(&["xadd", "harness:s:box:ada", "*", "other", "{}", "more", "x"]);
     mailbox.send(mail("good")).await.unwrap();
     assert_eq!(bodies(&mailbox.receive("ada", LONG).await.unwrap()), ["good"]);
@@ -254,7 +264,10 @@ async fn a_full_box_tells_its_writers_and_takes_mail_again_when_some_is_done() {
     redis.ask(&["eval", fill, "0"]);
     let late = mail("late");
     let why = mailbox.send(late.clone()).await.unwrap_err();
-    assert!(matches!(&why, MailError::Store(why) if why.starts_with("the box of ada is full (10000 ")), "{why}");
+    assert!(
+        matches!(&why, MailError::Store(why) if why.starts_with("the box of ada is full (10000 ")),
+        "{why}"
+    );
     let first = mailbox.receive("ada", LONG).await.unwrap();
     assert_eq!(bodies(&first), ["first"]);
     mailbox.acknowledge("ada", &ids(&first)).await.unwrap();
@@ -268,14 +281,21 @@ async fn refusals_of_the_server_are_a_line_each_and_the_password_is_never_shown(
     let names = NAMES;
     for url in [socket.clone(), format!("{socket}?pass=wrong-secret")] {
         let why = RedisMailbox::open(&url, "s", names, News::default()).await.unwrap_err();
-        assert!(matches!(&why, NoRedis::Refused(why) if why.contains("refused the password")), "{why}");
-        assert!(!why.to_string().contains("wrong-secret") && !why.to_string().contains('\n'), "{why}");
+        assert!(
+            matches!(&why, NoRedis::Refused(why) if why.contains("refused the password")),
+            "{why}"
+        );
+        assert!(
+            !why.to_string().contains("wrong-secret") && !why.to_string().contains('\n'),
+            "{why}"
+        );
         // A Redis that was named has to let us in. One that merely is there is somebody else's.
         Office::open(Some(&url), "s", &NAMES, &News::default()).await.unwrap_err();
     }
     let mailbox = open(&format!("{socket}?pass=sesame-opens"), "s").await;
     assert!(!format!("{mailbox:?}").contains("sesame"));
-    let ask = |words: &[&str]| redis.ask(&[&["-a", "sesame-opens", "--no-auth-warning"], words].concat());
+    let ask =
+        |words: &[&str]| redis.ask(&[&["-a", "sesame-opens", "--no-auth-warning"], words].concat());
     ask(&["set", "harness:s:box:ada", "somebody's"]);
     let why = mailbox.send(mail("one")).await.unwrap_err().to_string();
     assert!(why.contains("holds something else; remove it or take another --space"), "{why}");
@@ -346,5 +366,9 @@ async fn a_reader_that_was_overtaken_reads_no_more() {
     let why = first.receive("ada", NOW).await.unwrap_err();
     assert!(matches!(why, MailError::Refused(_)) && !first.reads("ada"), "{why}");
     second.leave().await;
-    assert_eq!(bodies(&first.receive("ada", LONG).await.unwrap()), ["one"], "it may again, from the start");
+    assert_eq!(
+        bodies(&first.receive("ada", LONG).await.unwrap()),
+        ["one"],
+        "it may again, from the start"
+    );
 }
