@@ -100,6 +100,7 @@ pub struct App {
     pub(crate) display: Option<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wake: Option<Arc<Notify>>,
+    pub(crate) begins: bool,
     pub(crate) told: Vec<String>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) exit: Option<ExitCode>,
@@ -114,6 +115,7 @@ impl From<Agent> for App {
             display: None,
             steering: None,
             wake: None,
+            begins: false,
             told: Vec::new(),
             at_exit: Vec::new(),
             exit: None,
@@ -180,6 +182,13 @@ impl App {
     /// Notified when there is news for an idle agent; a `before_model` hook tells what.
     pub fn wake(mut self, wake: Arc<Notify>) -> Self {
         self.wake = Some(wake);
+        self
+    }
+
+    /// There is work already, from flags: the first turn begins by itself, before anything is read, and has
+    /// no prompt.
+    pub fn begins(mut self) -> Self {
+        self.begins = true;
         self
     }
 
