@@ -16,12 +16,20 @@ pub struct Display {
     screen: Screen,
     lead: String,
     stripper: Mutex<text::Stripper>,
+    /// Whose line is the last one on the screen.
+    last: Mutex<String>,
 }
 
 impl Display {
     /// A display for the agent of this name.
     pub fn new(screen: Screen, lead: impl Into<String>) -> Self {
-        Self { screen, lead: lead.into(), stripper: Mutex::default() }
+        Self { screen, lead: lead.into(), stripper: Mutex::default(), last: Mutex::default() }
+    }
+
+    /// The next line is this agent's. Says whether the last one was too.
+    fn turns_to(&self, agent: &str) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *last, agent.to_owned()) == agent
     }
 
     fn words(&self, delta: &Delta) {
@@ -53,7 +61,8 @@ impl Display {
         self.screen.rest();
     }
 
-    fn finished(&self, call: &ToolCall, result: &ToolResult) {
+    /// Shows a result under its call. `by` names the agent where another one's lines came between.
+    fn finished(&self, by: &str, call: &ToolCall, result: &ToolResult) {
         let (style, text) = match result.is_error {
             true => (RED, result.content.text()),
             false => (DIM, result.content.text()),
@@ -61,14 +70,14 @@ impl Display {
         let text = text::strip(&text);
         let lines: Vec<&str> = text.trim_end().lines().collect();
         for line in lines.iter().take(LINES) {
-            self.screen.styled_line(style, &format!("  {line}"));
+            self.screen.styled_line(style, &format!("{by}  {line}"));
         }
         if lines.len() > LINES {
             let more = lines.len() - LINES;
-            self.screen.styled_line(DIM, &format!("  … {more} more lines"));
+            self.screen.styled_line(DIM, &format!("{by}  … {more} more lines"));
         }
         if text.trim().is_empty() {
-            self.screen.styled_line(DIM, &format!("  ({} said nothing)", call.name));
+            self.screen.styled_line(DIM, &format!("{by}  ({} said nothing)", call.name));
         }
     }
 }
@@ -81,6 +90,7 @@ impl Observer for Display {
             Event::Delta(delta) if lead => self.words(delta),
             Event::Replied(_) if lead => self.end(),
             Event::Replied(reply) => {
+                self.turns_to(agent);
                 for line in text::strip(&reply.text()).lines() {
                     self.screen.line(format!("{by}{line}"));
                 }
@@ -92,15 +102,17 @@ impl Observer for Display {
                 self.screen.styled_line(DIM, &text::strip(&line));
             }
             Event::ToolStarted(call) => {
+                self.turns_to(agent);
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
                 self.screen.spin(call.name.clone());
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
+                let follows = self.turns_to(agent) || took.is_zero();
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
                 }
-                self.finished(call, result);
+                self.finished(if follows { "" } else { &by }, call, result);
                 self.screen.spin("thinking");
             }
             Event::Folded { messages } => {
@@ -157,6 +169,25 @@ mod tests {
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(Stop::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn a_result_names_its_agent_where_anothers_line_came_between() {
+        let display = Display::new(Screen::memory(), "lead");
+        let (id, name) = ("1".to_owned(), "look".to_owned());
+        let call = ToolCall { id, name, input: Default::default(), rest: Default::default() };
+        let started = Event::ToolStarted(call.clone());
+        let result = ToolResult::done("1", "seen");
+        let took = std::time::Duration::from_secs(1);
+        let finished = Event::ToolFinished { call, result, took };
+        display.on("a", &started);
+        display.on("a", &finished);
+        display.on("a", &started);
+        display.on("b", &started);
+        display.on("a", &finished);
+        let shown = display.screen.written();
+        let shown: Vec<&str> = shown.lines().map(str::trim_end).collect();
+        assert_eq!(shown, ["a: ▸ look", "  seen", "a: ▸ look", "b: ▸ look", "a:   seen"]);
     }
 
     #[test]
