@@ -108,6 +108,11 @@ impl TurnLoop for Tasks {
         let tasks: Vec<String> =
             first.into_iter().chain(prompt.map(split).unwrap_or_default()).collect();
         let outcomes = self.run(&chat.agent, tasks, cancel).await?;
+        for outcome in &outcomes {
+            let tell =
+                |line| chat.agent.tell(&Event::Notice(format!("{}: {line}", outcome.tree.name)));
+            outcome.advice().into_iter().for_each(tell);
+        }
         let failed = outcomes.iter().any(|outcome| !outcome.is_good());
         let report: String = outcomes.iter().map(Outcome::told).collect();
         match failed {
@@ -248,7 +253,7 @@ impl Outcome {
         matches!(self.ended, Ok(Stop::Answered(_))) && self.finish.is_ok()
     }
 
-    /// How it ended and where the work is, in a line.
+    /// How it ended and what there is of it, in a line.
     pub fn headline(&self) -> String {
         let ended = match &self.ended {
             Ok(Stop::Answered(_)) => "answered".to_owned(),
@@ -256,31 +261,45 @@ impl Outcome {
             Ok(Stop::Interrupted) => "interrupted".to_owned(),
             Err(error) => format!("failed: {error}"),
         };
-        let branch = &self.tree.branch;
         let left = match &self.finish {
             Ok(Finish::Removed) => "nothing was changed; tree and branch are removed".to_owned(),
-            Ok(Finish::Kept(Work { commits, files, notes })) => {
-                let notes: String = notes.iter().map(|note| format!(" · {note}")).collect();
-                let place = self.tree.path.display();
-                match commits {
-                    0 => format!(
-                        "no commit, but not all in {place} is elsewhere too: it is kept{notes}"
-                    ),
-                    _ => format!(
-                        "{branch}: commits {commits}, files {files}{notes} · git merge {branch}"
-                    ),
-                }
+            Ok(Finish::Kept(work)) => {
+                format!(
+                    "{} is kept: commits {}, files {}",
+                    self.tree.branch, work.commits, work.files
+                )
             }
-            Err(error) => format!("{error}; all of it is in {}", self.tree.path.display()),
+            Err(error) => error.to_string(),
         };
         format!("{ended} · {left}")
     }
 
-    /// The same under its name, and what the agent said last.
+    /// What the user should know and can do, a line each.
+    pub fn advice(&self) -> Vec<String> {
+        let (path, branch) = (self.tree.path.display(), &self.tree.branch);
+        match &self.finish {
+            Ok(Finish::Removed) => Vec::new(),
+            Ok(Finish::Kept(work)) if work.commits > 0 => {
+                [work.notes.clone(), vec![format!("git merge {branch}")]].concat()
+            }
+            Ok(Finish::Kept(work)) => {
+                let kept = format!("not all in {path} is elsewhere too, so it is kept");
+                [work.notes.clone(), vec![kept]].concat()
+            }
+            Err(_) => vec![format!("all of it is in {path}")],
+        }
+    }
+
+    /// The same under its name, with what the agent said last.
     fn told(&self) -> String {
         let mut told = format!("{}: {}\n", self.tree.name, self.headline());
-        if let Ok(Stop::Answered(answer)) = &self.ended {
-            answer.trim().lines().for_each(|line| _ = writeln!(told, "  {line}"));
+        let answer = match &self.ended {
+            Ok(Stop::Answered(answer)) => answer.trim(),
+            _ => "",
+        };
+        let advice = self.advice();
+        for line in answer.lines().chain(advice.iter().map(String::as_str)) {
+            let _ = writeln!(told, "  {line}");
         }
         told
     }

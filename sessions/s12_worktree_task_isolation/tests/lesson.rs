@@ -44,6 +44,11 @@ async fn one(stage: &Stage) -> Outcome {
     run(stage, &["one"]).await.unwrap().remove(0)
 }
 
+/// All that is told of a task when it ends.
+fn told_of(outcome: &Outcome) -> String {
+    [vec![outcome.headline()], outcome.advice()].concat().join("\n")
+}
+
 async fn refusal(agent: &Agent) -> String {
     let tasks = Tasks::new(Vec::new(), Arc::new(()));
     let ran = tasks.run(agent, vec!["one".to_owned()], &CancellationToken::new()).await;
@@ -82,7 +87,7 @@ async fn the_play() {
         let record = stage.folder.path().join(format!(".harness/tasks/{name}-1.jsonl"));
         let messages: Vec<Message> =
             Journal::new(record).read().unwrap().records.into_iter().map(|it| it.value).collect();
-        told += &format!("{name}\n{}ends: {}\n\n", transcript(&messages), outcome.headline());
+        told += &format!("{name}\n{}ends: {}\n\n", transcript(&messages), told_of(outcome));
     }
     let base = &stage.folder.git(&["rev-parse", "HEAD"])[..7];
     let told = told.replace(&stage.agent.cwd.display().to_string(), "FOLDER").replace(base, "BASE");
@@ -99,7 +104,8 @@ async fn the_play() {
           call bash {"command":"git add test.sh && git -c user.name=Task -c user.email=task@example.invalid commit -qm 'Test greet.sh' && git log --oneline -1 --format=%s"}
           result Test greet.sh
         model: test.sh tests greet.sh, and it is committed.
-        ends: answered · task/1: commits 1, files 1 · git merge task/1
+        ends: answered · task/1 is kept: commits 1, files 1
+        git merge task/1
 
         task-2
         note: The workspace is FOLDER/.worktrees/task-2, on the branch task/2, begun at BASE.
@@ -114,7 +120,8 @@ async fn the_play() {
                  2
                  3	    sh greet.sh NAME
         model: README.md says how to use it. I have not committed that.
-        ends: answered · task/2: commits 1, files 1 · git merge task/2
+        ends: answered · task/2 is kept: commits 1, files 1
+        git merge task/2
 
         task-3
         note: The workspace is FOLDER/.worktrees/task-3, on the branch task/3, begun at BASE.
@@ -137,8 +144,10 @@ fn the_play_by_a_pipe_and_over_the_wire() {
     let program = Program::new(env!("CARGO_BIN_EXE_s12_worktree_task_isolation"), LESSON.play);
     let said = program.play();
     for line in [
-        "task-1: answered · task/1: commits 1, files 1 · git merge task/1",
-        "task-2: answered · task/2: commits 1, files 1 · git merge task/2",
+        "task-1: answered · task/1 is kept: commits 1, files 1",
+        "task-1: git merge task/1",
+        "task-2: answered · task/2 is kept: commits 1, files 1",
+        "task-2: git merge task/2",
         "task-3: answered · nothing was changed; tree and branch are removed",
     ] {
         assert!(said.contains(line), "{line} is missing in\n{said}");
@@ -186,7 +195,7 @@ async fn four_tasks_at_the_same_time_end_with_four_branches_that_hold_their_comm
     for (outcome, name) in outcomes.iter().zip(names) {
         let held = stage.folder.git(&["show", &format!("{}:same.txt", outcome.tree.branch)]);
         assert_eq!(held, name);
-        assert!(outcome.headline().starts_with("answered · task/"), "{}", outcome.headline());
+        assert!(told_of(outcome).starts_with("answered · task/"), "{}", told_of(outcome));
     }
     same_checkout(&stage.folder, &before);
 }
@@ -304,7 +313,7 @@ async fn a_repository_is_found_from_any_folder_below_it() {
     stage.folder.commit("Deep");
     stage.agent.cwd = stage.folder.path().join("a/b/c");
     let outcome = one(&stage).await;
-    assert!(outcome.is_good(), "{}", outcome.headline());
+    assert!(outcome.is_good(), "{}", told_of(&outcome));
     assert_eq!(stage.folder.git(&["diff", "--name-only", "main", "task/1"]), "a/b/c/more\n");
 }
 
@@ -351,7 +360,7 @@ async fn a_lock_on_the_users_index_does_not_matter_and_one_on_the_tasks_is_told(
     assert!(one(&stage).await.is_good());
     let outcome = run(&stage, &["two"]).await.unwrap().remove(0);
     assert!(!outcome.is_good());
-    let told = outcome.headline();
+    let told = told_of(&outcome);
     assert!(told.contains("index is locked") && told.ends_with(".worktrees/task-2"), "{told}");
     assert_eq!(stage.folder.read(".worktrees/task-2/y"), "y\n");
 }
@@ -360,7 +369,7 @@ async fn a_lock_on_the_users_index_does_not_matter_and_one_on_the_tasks_is_told(
 async fn a_locked_tree_is_kept() {
     let stage = stage(&[("one", &bash("git worktree lock --reason mine ."))]);
     let outcome = one(&stage).await;
-    let told = outcome.headline();
+    let told = told_of(&outcome);
     assert!(told.contains("task-1 is locked (mine); it is kept"), "{told}");
     assert_eq!(branches(&stage.folder), "main task/1");
 }
@@ -374,8 +383,8 @@ async fn a_folder_that_was_deleted_by_hand_costs_no_commit() {
         ("two", &bash(&format!("{gone}2"))),
     ]);
     let outcomes = run(&stage, &["one", "two"]).await.unwrap();
-    let told = outcomes[0].headline();
-    assert!(told.contains("commits 1, files 0 · its folder") && told.contains("is gone"), "{told}");
+    let told = told_of(&outcomes[0]);
+    assert!(told.contains("commits 1, files 0\nits folder") && told.contains("is gone"), "{told}");
     assert_eq!(outcomes[1].finish.as_ref().unwrap(), &Finish::Removed);
     assert_eq!(branches(&stage.folder), "main task/1");
 }
@@ -389,7 +398,7 @@ async fn a_tree_that_is_no_tree_any_more_never_leads_to_the_users_checkout() {
     assert!(outcomes.iter().all(|outcome| !outcome.is_good()), "{outcomes:?}");
     same_checkout(&stage.folder, &before);
     assert_eq!(stage.folder.read(".worktrees/task-1/x"), "x\n");
-    assert!(outcomes[1].headline().contains("is a repository of its own by now"));
+    assert!(told_of(&outcomes[1]).contains("is a repository of its own by now"));
 }
 
 #[tokio::test]
@@ -416,9 +425,9 @@ async fn submodules_and_nested_repositories_are_told_and_not_committed() {
     assert!(told(&stage.folder).contains("submodules are empty"), "{}", told(&stage.folder));
     let outcome = one(&stage).await;
     assert!(
-        outcome.headline().contains("inner/ is a repository of its own"),
+        told_of(&outcome).contains("inner/ is a repository of its own"),
         "{}",
-        outcome.headline()
+        told_of(&outcome)
     );
     assert_eq!(stage.folder.git(&["diff", "--name-status", "main", "task/1"]), "A\tx\n");
     assert!(stage.folder.has(".worktrees/task-1/inner/file"));
@@ -442,7 +451,7 @@ async fn only_a_tree_that_is_proven_empty_is_removed() {
         stage.folder.write(".gitignore", "ignored*\n");
         stage.folder.commit("Ignore");
         let outcome = one(&stage).await;
-        assert!(matches!(outcome.finish, Ok(Finish::Kept(_))), "{command}: {}", outcome.headline());
+        assert!(matches!(outcome.finish, Ok(Finish::Kept(_))), "{command}: {}", told_of(&outcome));
         assert!(stage.folder.has(".worktrees/task-1/README.md"), "{command}");
         assert_eq!(trees(&stage.folder), 2);
     }
@@ -507,7 +516,7 @@ async fn the_result_of_a_task_that_crashed_is_not_missing() {
     let mut stage = stage(&[("one", &bash("echo x > x"))]);
     stage.agent.model = Arc::new(Panics(stage.agent.model.clone()));
     let outcomes = run(&stage, &["one", "one", "one"]).await.unwrap();
-    let told: Vec<String> = outcomes.iter().map(Outcome::headline).collect();
+    let told: Vec<String> = outcomes.iter().map(told_of).collect();
     assert_eq!(
         told[1],
         "failed: the task panicked; this is a bug · nothing was changed; tree and branch are removed"
@@ -521,9 +530,9 @@ async fn the_work_of_a_task_that_failed_or_was_interrupted_is_kept() {
     limited.agent.max_steps = 1;
     let outcome = one(&limited).await;
     assert!(
-        outcome.headline().starts_with("failed: stopped after 1 steps"),
+        told_of(&outcome).starts_with("failed: stopped after 1 steps"),
         "{}",
-        outcome.headline()
+        told_of(&outcome)
     );
     assert_eq!(limited.folder.git(&["show", "task/1:x"]), "x\n");
 
