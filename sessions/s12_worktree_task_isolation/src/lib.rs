@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use clap::Args;
 use futures_util::FutureExt;
-use harness_cli::{App, Chat, Lesson, TurnLoop};
+use harness_cli::{App, Chat, Lesson, Next, TurnLoop};
 use harness_core::{Agent, AgentError, Conversation, Event, Record, Stop};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -103,10 +103,14 @@ impl TurnLoop for Tasks {
         prompt: Option<&str>,
         chat: &mut Chat,
         cancel: &CancellationToken,
+        next: Next<'_>,
     ) -> Result<Stop, AgentError> {
         let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
         let tasks: Vec<String> =
             first.into_iter().chain(prompt.map(split).unwrap_or_default()).collect();
+        if prompt.is_none() && tasks.is_empty() {
+            return next.turn(prompt, chat, cancel).await; // news, and nothing to do for us
+        }
         let outcomes = self.run(&chat.agent, tasks, cancel).await?;
         for outcome in &outcomes {
             let tell =
