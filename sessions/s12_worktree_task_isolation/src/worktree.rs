@@ -1,21 +1,32 @@
-//! A task's own working tree: made, given to an agent, and ended without losing anything.
+//! A task's own working tree: made, and ended without losing anything.
 
+use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    BranchType, Delta, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
-    Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
+    DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState, Signature,
+    WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
+use harness_core::ids;
 use harness_core::workspace::{self, Workspace, WorkspaceError};
-use harness_core::{Agent, text};
-
-use crate::base::Base;
 
 /// Where the trees stand, in the workspace. Not below `.harness`: what is in there is never written
 /// without a question, and here agents work.
-pub const FOLDER: &str = ".worktrees";
+const FOLDER: &str = ".worktrees";
+
+/// Where tasks begin.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// The top folder of the user's checkout, which nobody but the user writes to.
+    pub root: PathBuf,
+    /// Where the agent works below it; mostly empty.
+    pub inside: PathBuf,
+    /// The commit.
+    pub commit: Oid,
+    /// The branch that it is the tip of; none when HEAD is detached.
+    pub branch: Option<String>,
+}
 
 /// A tree and a branch for one task. All of it is told by its fields, so it can be written down and
 /// taken up again.
@@ -27,190 +38,170 @@ pub struct Worktree {
     pub branch: String,
     /// Its folder.
     pub path: PathBuf,
+    /// The folder in it that the agent works in.
+    pub cwd: PathBuf,
     /// The commit it began at.
     pub base: Oid,
-    /// The user's checkout, which nobody but the user writes to.
+    /// The user's checkout.
     pub root: PathBuf,
-    /// The folder below that which the agent works in; mostly empty.
-    pub inside: PathBuf,
-    /// What the first entry of the branch's log says: that nobody but this tree's maker began it.
+    /// What the log of its branch begins with. Nobody else's branch does.
     pub mark: String,
 }
 
-/// How a tree ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// Nothing was in it that is not elsewhere too: tree and branch are gone.
-    Removed,
-    /// There is work on the branch.
-    Kept(Work),
-}
-
-/// What is on a branch, counted from where it began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// How many commits.
-    pub commits: usize,
-    /// How many files they change.
-    pub files: usize,
-    /// What else the user should know, a sentence each.
-    pub notes: Vec<String>,
-}
-
-/// Why a tree could not be made or ended. What is in it stays.
+/// Why a tree could not be made or ended. Whatever is in it stays.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorktreeError {
-    /// There is nothing that a tree can be made from.
+    /// It would be wrong, and this is why.
     #[error("{0}")]
     Refused(String),
     /// Git says no.
-    #[error("{tree}: {}", .source.message())]
-    Git {
-        /// Which tree.
-        tree: String,
-        /// Why.
-        source: git2::Error,
-    },
+    #[error("git: {}", .0.message())]
+    Git(#[from] git2::Error),
     /// The file system says no.
     #[error(transparent)]
     File(#[from] WorkspaceError),
 }
 
-impl Worktree {
-    /// A tree under the first names that are free. `planned` is told the names before anything is made.
+pub(crate) type Result<T> = std::result::Result<T, WorktreeError>;
+
+fn refused<T>(why: String) -> Result<T> {
+    Err(WorktreeError::Refused(why))
+}
+
+/// An error that is expected, in words that say what to do.
+fn known<T>(got: std::result::Result<T, git2::Error>, code: ErrorCode, told: String) -> Result<T> {
+    got.or_else(|error| if error.code() == code { refused(told) } else { Err(error.into()) })
+}
+
+impl Base {
+    /// Looks at the repository that a folder is in.
     ///
     /// # Errors
-    /// Git or the file system says no; nothing is left of the attempt.
-    pub fn create(
-        base: &Base,
-        planned: impl Fn(&Self) -> Result<(), WorktreeError>,
-    ) -> Result<Self, WorktreeError> {
-        let repo = Repository::open(&base.root).map_err(|source| base.git(source))?;
+    /// No tree can be made from here. Nobody falls back to working in the folder itself.
+    pub fn find(cwd: &Path) -> Result<Self> {
+        let shown = cwd.display();
+        let told = format!("{shown} is in no git repository; run `git init` there and commit once");
+        let repo = known(Repository::discover(cwd), ErrorCode::NotFound, told)?;
+        let place = |path: &Path| fs::canonicalize(path).ok();
+        let inside = repo.workdir().and_then(place).zip(place(cwd)).and_then(|(root, cwd)| {
+            let inside = cwd.strip_prefix(&root).ok()?.to_owned();
+            (!cwd.starts_with(place(repo.path())?)).then_some((root, inside))
+        });
+        // Bare, or the folder is inside `.git`.
+        let Some((root, inside)) = inside else {
+            return refused(format!("{shown} has no working tree (bare?); start in a checkout"));
+        };
+        let told = format!("the branch of {shown} has no commit yet; commit once");
+        let head = known(repo.head(), ErrorCode::UnbornBranch, told)?;
+        let branch = head.is_branch().then(|| head.shorthand().map(str::to_owned)).transpose()?;
+        Ok(Self { root, inside, commit: head.peel_to_commit()?.id(), branch })
+    }
+
+    /// Makes a tree under the first names that are free, and never takes over what exists. `planned` is told
+    /// the names before anything is made.
+    ///
+    /// # Errors
+    /// Git, the file system or `planned` says no; nothing is left of the attempt.
+    pub fn tree(&self, planned: impl Fn(&Worktree) -> Result<()>) -> Result<Worktree> {
+        let repo = Repository::open(&self.root)?;
         let mut made = None;
         // One at a time for all processes on this repository, and a number is given once. Git alone does
         // not see to that: two that make the same branch at the same moment both succeed.
         workspace::update(repo.commondir().join("harness-tasks"), |last| {
             let last = last.and_then(|last| String::from_utf8(last).ok()?.trim().parse().ok());
-            let (number, tree) = base.plan(&repo, last.unwrap_or(0) + 1)?;
+            let mut number = last.unwrap_or(0_u32);
+            let tree = loop {
+                number += 1;
+                let tree = self.plan(number);
+                let taken = repo.find_reference(&tree.reference()).is_ok()
+                    || repo.find_worktree(&tree.name).is_ok()
+                    || fs::symlink_metadata(&tree.path).is_ok();
+                if !taken {
+                    break tree;
+                }
+            };
+            if repo.find_reference("refs/heads/task").is_ok() {
+                return refused(
+                    "a branch `task` leaves no room for `task/1`; rename it".to_owned(),
+                );
+            }
             planned(&tree)?;
-            tree.make()?;
+            Workspace::open(self.root.join(&self.inside))?.own_dir(FOLDER)?;
+            let branch = repo.reference(&tree.reference(), tree.base, false, &tree.mark)?;
+            let mut options = WorktreeAddOptions::new();
+            let options = options.reference(Some(&branch));
+            if let Err(error) = repo.worktree(&tree.name, &tree.path, Some(options)) {
+                let _ = tree.discard();
+                return Err(error.into());
+            }
+            let _ = fs::create_dir_all(&tree.cwd); // git knows no empty folders
             made = Some(tree);
             Ok::<_, WorktreeError>(format!("{number}\n").into_bytes())
         })?;
-        made.ok_or_else(|| WorktreeError::Refused("no tree was made".to_owned()))
+        made.map_or_else(|| refused("no tree was made".to_owned()), Ok)
     }
 
-    /// Makes what was planned.
-    fn make(&self) -> Result<(), WorktreeError> {
-        let git = |source| self.git(source);
-        let repo = Repository::open(&self.root).map_err(git)?;
-        let workspace = Workspace::open(self.root.join(&self.inside))?;
-        workspace.own_dir(FOLDER)?;
-        // Refused when it exists: nobody's branch is ever taken over.
-        let branch =
-            repo.reference(&self.reference(), self.base, false, &self.mark).map_err(git)?;
-        let mut options = WorktreeAddOptions::new();
-        let made = repo.worktree(&self.name, &self.path, Some(options.reference(Some(&branch))));
-        let made = made.map_err(git).and_then(|_| self.fill(&repo, &workspace));
-        made.inspect_err(|_| drop(self.discard()))
+    fn plan(&self, number: u32) -> Worktree {
+        let (name, branch) = (format!("task-{number}"), format!("task/{number}"));
+        let path = self.root.join(&self.inside).join(FOLDER).join(&name);
+        let cwd = path.join(&self.inside).components().collect();
+        let mark = format!("harness: {branch} begins ({})", ids::fresh(|_| false));
+        Worktree { name, branch, path, cwd, base: self.commit, root: self.root.clone(), mark }
     }
+}
 
-    /// What the repository ignores and the task needs all the same: the files that `.worktreeinclude`
-    /// names, one a line.
-    fn fill(&self, repo: &Repository, from: &Workspace) -> Result<(), WorktreeError> {
-        let to = self.path.join(&self.inside);
-        fs::create_dir_all(&to).map_err(|source| failed("make", &to, source))?;
-        let to = Workspace::open(to)?;
-        let list = match from.read_bounded(INCLUDE, LARGEST) {
-            Err(WorkspaceError::NotFound { .. }) => return Ok(()),
-            list => String::from_utf8_lossy(&list?.bytes).into_owned(),
-        };
-        for path in list
-            .lines()
-            .map(str::trim)
-            .filter(|line| !matches!(line.chars().next(), None | Some('#')))
-        {
-            let file = from.read_bounded(path, LARGEST)?;
-            let ignored = repo.is_path_ignored(self.inside.join(from.resolve(path)?));
-            if file.cut || !ignored.map_err(|source| self.git(source))? {
-                let why = "is larger than 1 MB, or git does not ignore it";
-                return Err(WorktreeError::Refused(format!(
-                    "{INCLUDE}: {path} {why}; take it out"
-                )));
-            }
-            to.write_atomic(path, &file.bytes)?;
-        }
-        Ok(())
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let branch = self.branch.as_deref().unwrap_or("a detached HEAD");
+        write!(f, "{branch} ({})", &self.commit.to_string()[..7])
     }
+}
 
-    /// An agent like this one that works in the tree. Its file tools stay inside; its shell can leave.
-    pub fn agent(&self, lead: &Agent) -> Agent {
-        let cwd = self.path.join(&self.inside).components().collect();
-        Agent { name: self.name.clone(), cwd, ..lead.clone() }
-    }
-
-    /// Ends the work: what was left is committed, and the branch is kept. Only a tree in which nothing is
-    /// that is not elsewhere too is removed.
+impl Worktree {
+    /// Ends the work. What was left is committed, the branch is kept. Only a tree in which nothing is that
+    /// is not elsewhere too is removed, and its branch with it. Returns how many commits there are.
     ///
     /// # Errors
     /// Git or the file system says no; everything stays where it is.
-    pub fn finish(&self, message: &str) -> Result<Finish, WorktreeError> {
-        let mut notes = Vec::new();
+    pub fn finish(&self, message: &str) -> Result<Option<usize>> {
         if self.path.exists() {
-            self.commit(&self.open()?, message, &mut notes).map_err(|source| self.git(source))?;
-        } else {
-            notes.push(format!("its folder {} is gone", self.path.display()));
+            self.commit(&self.open()?, message)?;
         }
         if self.discard()? {
-            return Ok(Finish::Removed);
+            return Ok(None);
         }
-        self.work(notes).map(Finish::Kept)
+        let repo = Repository::open(&self.root)?;
+        let tip = repo.find_reference(&self.reference())?.peel_to_commit()?;
+        Ok(Some(repo.graph_ahead_behind(tip.id(), self.base)?.0))
     }
 
     /// The tree's own repository. A folder whose `.git` is gone is not looked at: git would find the
     /// user's checkout above it, and commit there.
-    fn open(&self) -> Result<Repository, WorktreeError> {
-        let repo = Repository::open(&self.path).map_err(|source| self.git(source))?;
+    ///
+    /// # Errors
+    /// It is not the tree that was made.
+    pub fn open(&self) -> Result<Repository> {
+        let repo = Repository::open(&self.path)?;
         match repo.is_worktree() {
             true => Ok(repo),
-            false => Err(WorktreeError::Refused(format!(
-                "{} is a repository of its own by now; it is left as it is",
-                self.path.display()
-            ))),
+            false => refused("the folder is a repository of its own by now".to_owned()),
         }
     }
 
-    /// Commits what is there and not committed. No hook runs and nothing is signed: a hook that fails or a
-    /// key that asks for its password would leave the work uncommitted.
-    fn commit(
-        &self,
-        repo: &Repository,
-        message: &str,
-        notes: &mut Vec<String>,
-    ) -> Result<(), git2::Error> {
+    /// Commits what is there. No hook runs and nothing is signed: a hook that fails, or a key that asks for
+    /// its password, would leave the work uncommitted.
+    fn commit(&self, repo: &Repository, message: &str) -> Result<()> {
         if repo.state() != RepositoryState::Clean {
-            notes.push(format!(
-                "git is in the middle of something there ({:?}); nothing was committed",
+            return refused(format!(
+                "git is in the middle of something there ({:?})",
                 repo.state()
             ));
-            return Ok(());
         }
         let mut index = repo.index()?;
-        let mut nested = Vec::new();
-        let mut files_only = |path: &Path, _: &[u8]| {
-            let folder = self.path.join(path).is_dir();
-            if folder && self.path.join(path).join(".git").exists() {
-                nested.push(path.display().to_string());
-            }
-            i32::from(folder)
-        };
+        // A folder here is a repository inside this one, and its work is its own.
+        let mut files_only = |path: &Path, _: &[u8]| i32::from(self.path.join(path).is_dir());
         index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut files_only))?;
-        for path in nested {
-            notes.push(format!(
-                "{path} is a repository of its own: what is in it stays in the tree"
-            ));
-        }
         let (tree, head) = (index.write_tree()?, repo.head()?.peel_to_commit()?);
         if tree == head.tree_id() {
             return Ok(());
@@ -221,123 +212,47 @@ impl Worktree {
         Ok(())
     }
 
-    /// Proves that nothing is in the tree that is not elsewhere too. The disk is compared with the commit
-    /// itself: the index can be told to overlook changes.
-    fn is_empty(&self, repo: &Repository) -> Result<bool, git2::Error> {
-        let head = repo.head()?;
-        let untouched = head.name()? == self.reference()
-            && repo.state() == RepositoryState::Clean
-            && self.is_unused(repo)?;
-        let modules = repo.index()?.iter().any(|entry| {
-            let path = self.path.join(String::from_utf8_lossy(&entry.path).as_ref());
-            entry.mode == 0o160_000
-                && fs::read_dir(path).is_ok_and(|mut files| files.next().is_some())
-        });
-        if !untouched || modules {
-            return Ok(false);
-        }
-        let mut all = DiffOptions::new();
-        all.include_untracked(true).recurse_untracked_dirs(true);
-        all.include_ignored(true).recurse_ignored_dirs(true).ignore_submodules(true);
-        let tree = repo.find_commit(self.base)?.tree()?;
-        let diff = repo.diff_tree_to_workdir(Some(&tree), Some(&mut all))?;
-        Ok(diff.deltas().all(|delta| {
-            let added = matches!(delta.status(), Delta::Ignored | Delta::Untracked);
-            let path = delta.new_file().path();
-            added && path.is_some_and(|path| same(&self.path.join(path), &self.root.join(path)))
-        }))
-    }
-
-    /// Nothing was ever committed on the branch. A commit that was made and undone is in its log alone, and
-    /// the log goes with the branch.
-    fn is_unused(&self, repo: &Repository) -> Result<bool, git2::Error> {
-        match repo.find_reference(&self.reference()) {
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(true),
-            branch => {
-                Ok(branch?.target() == Some(self.base)
-                    && repo.reflog(&self.reference())?.len() <= 1)
-            }
-        }
-    }
-
     /// Removes tree and branch if they are proven empty, and says whether it did. Git's own pruning does
     /// not look.
     ///
     /// # Errors
     /// Git says no, or the tree is locked.
-    pub fn discard(&self) -> Result<bool, WorktreeError> {
-        let git = |source| self.git(source);
-        let repo = Repository::open(&self.root).map_err(git)?;
-        let empty = match self.path.exists() {
-            true => self.is_empty(&self.open()?),
-            false => self.is_unused(&repo),
-        };
-        if !empty.map_err(git)? {
+    pub fn discard(&self) -> Result<bool> {
+        let repo = Repository::open(&self.root)?;
+        let branch = repo.find_reference(&self.reference()).ok();
+        // A commit that was made and undone is in the branch's log alone, and the log goes with the branch.
+        let unused = branch.as_ref().is_none_or(|branch| branch.target() == Some(self.base))
+            && repo.reflog(&self.reference())?.len() <= 1;
+        if !unused || self.path.exists() && !self.is_empty(&self.open()?)? {
             return Ok(false);
         }
         if let Ok(tree) = repo.find_worktree(&self.name) {
-            if let WorktreeLockStatus::Locked(why) = tree.is_locked().map_err(git)? {
-                let why =
-                    why.map(|why| format!(" ({})", text::strip(why.trim()))).unwrap_or_default();
-                let told = format!("{} is locked{why}; it is kept", self.name);
-                return Err(WorktreeError::Refused(told));
+            if let WorktreeLockStatus::Locked(_) = tree.is_locked()? {
+                return refused(format!("{} is locked, so it is kept", self.name));
             }
             let mut options = WorktreePruneOptions::new();
-            tree.prune(Some(options.valid(true).working_tree(true))).map_err(git)?;
+            tree.prune(Some(options.valid(true).working_tree(true)))?;
         }
-        if let Ok(mut branch) = repo.find_reference(&self.reference())
-            && branch.target() == Some(self.base)
-        {
-            branch.delete().map_err(git)?;
-        }
+        // Fails if the branch has moved since it was read.
+        branch.map_or(Ok(()), |mut branch| branch.delete())?;
         Ok(true)
     }
 
-    /// What is on the branch.
-    ///
-    /// # Errors
-    /// The branch is gone, or git cannot read it.
-    pub fn work(&self, mut notes: Vec<String>) -> Result<Work, WorktreeError> {
-        let count = || -> Result<(usize, usize), git2::Error> {
-            let repo = Repository::open(&self.root)?;
-            let tip = repo.find_branch(&self.branch, BranchType::Local)?.get().peel_to_commit()?;
-            let commits = repo.graph_ahead_behind(tip.id(), self.base)?.0;
-            let before = repo.find_commit(self.base)?.tree()?;
-            let diff = repo.diff_tree_to_tree(Some(&before), Some(&tip.tree()?), None)?;
-            Ok((commits, diff.deltas().count()))
-        };
-        let (commits, files) = count().map_err(|source| self.git(source))?;
-        if let Ok(head) =
-            Repository::open(&self.path).and_then(|repo| Ok(repo.head()?.name()?.to_owned()))
-            && head != self.reference()
-        {
-            notes.push(format!("the tree is on {head}, not on its own branch: look there too"));
-        }
-        Ok(Work { commits, files, notes })
+    /// Nothing is in the folder that is not in the commit it began at. The disk is compared with the commit
+    /// itself, ignored files and all: the index can be told to overlook changes.
+    fn is_empty(&self, repo: &Repository) -> Result<bool> {
+        let at_home = repo.head()?.name()? == self.reference();
+        let submodules = repo.path().join("modules").exists();
+        let mut all = DiffOptions::new();
+        all.include_untracked(true).recurse_untracked_dirs(true);
+        all.include_ignored(true).recurse_ignored_dirs(true);
+        let began = repo.find_commit(self.base)?.tree()?;
+        let same = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?.deltas().len() == 0;
+        Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }
 
     /// The branch's full name.
     pub fn reference(&self) -> String {
         format!("refs/heads/{}", self.branch)
     }
-
-    fn git(&self, source: git2::Error) -> WorktreeError {
-        WorktreeError::Git { tree: self.name.clone(), source }
-    }
-}
-
-const INCLUDE: &str = ".worktreeinclude";
-/// The largest file that is copied in, in bytes.
-const LARGEST: u64 = 1_000_000;
-
-fn failed(action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
-    WorkspaceError::Io { action, path: path.to_owned(), source }
-}
-
-/// Two regular files with the same bytes.
-fn same(one: &Path, other: &Path) -> bool {
-    let file = |path: &Path| fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
-    let sizes = (file(one).map(|file| file.len()), file(other).map(|file| file.len()));
-    matches!(sizes, (Some(one), Some(other)) if one == other)
-        && matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
 }
