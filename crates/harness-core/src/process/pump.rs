@@ -93,6 +93,12 @@ impl<P: FnMut(&[u8])> Pump<P> {
         }
     }
 
+    /// Reads for so long.
+    pub(super) async fn read_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while timeout_at(until, self.step()).await.is_ok() {}
+    }
+
     /// Takes what is still in the pipes, until they end or [`QUIET`] passes without a byte. What
     /// comes after two full pipes was said after the child's end (`yes &`) and is not waited for.
     pub(super) async fn drain(&mut self) {
