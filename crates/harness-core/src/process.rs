@@ -73,12 +73,25 @@ pub struct Limits {
     /// when the streams are apart). It must not exist yet; its folder is made. At most
     /// [`SPILL_LIMIT`] bytes, and the file says so when there was more.
     pub spill: Option<PathBuf>,
+    /// Whether that file is begun with the first byte: for who wants to read it meanwhile.
+    pub spills: Spills,
+}
+
+/// When the spill file is begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Spills {
+    /// When the output is more than what is kept of it.
+    #[default]
+    Overflow,
+    /// With the first byte.
+    Everything,
 }
 
 impl Default for Limits {
     /// Two minutes, 30,000 bytes in all (more from the end, where errors stand), no spill file.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(120), head: 10_000, tail: 20_000, spill: None }
+        let (head, tail, spills) = (10_000, 20_000, Spills::default());
+        Self { timeout: Duration::from_secs(120), head, tail, spill: None, spills }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use harness_core::{
-    process::{End, Family, Finished, Limits, Prepared, ProcessError, lives},
+    process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives},
     secrets::Secrets,
 };
 use harness_testkit::Folder;
@@ -134,6 +134,27 @@ async fn fifty_megabytes_stay_bounded_and_are_spilled_whole() {
     assert_eq!((done.total, done.spilled.as_ref()), (50_000_012, Some(&spill)));
     assert_eq!((done.spill_fault, fs::metadata(&spill).unwrap().len()), (None, 50_000_012));
     assert!(fs::read(&spill).unwrap().starts_with(b"first\n1234"));
+}
+
+#[tokio::test]
+async fn a_spill_file_can_be_read_from_the_first_byte_on() {
+    let folder = TempDir::new().unwrap();
+    let spill = folder.path().join("out");
+    assert!(std::process::Command::mkfifo(&folder.path().join("go")));
+    let limits =
+        Limits { spill: Some(spill.clone()), spills: Spills::Everything, ..Limits::default() };
+    let prepared =
+        Prepared::shell("echo first; read go < go; echo last", folder.path(), &Secrets::default());
+    let go = folder.path().join("go");
+    let early = tokio::task::spawn_blocking(move || {
+        let line = number_in(&spill);
+        fs::write(go, "go\n").unwrap();
+        line
+    });
+    let cancel = CancellationToken::new();
+    let done = prepared.unwrap().run(limits, &cancel, |_| {}).await.unwrap();
+    assert_eq!(early.await.unwrap(), "first\n");
+    assert_eq!(fs::read_to_string(done.spilled.unwrap()).unwrap(), "first\nlast\n");
 }
 
 #[tokio::test]
