@@ -16,12 +16,22 @@ pub struct Display {
     screen: Screen,
     lead: String,
     stripper: Mutex<text::Stripper>,
+    running: Mutex<Running>,
+}
+
+/// The calls that run now, several where the schedule lets them (s18).
+#[derive(Debug, Default)]
+struct Running {
+    /// Their ids and tools, in the order in which they started.
+    calls: Vec<(String, String)>,
+    /// Whose title or result was shown last.
+    last: String,
 }
 
 impl Display {
     /// A display for the agent of this name.
     pub fn new(screen: Screen, lead: impl Into<String>) -> Self {
-        Self { screen, lead: lead.into(), stripper: Mutex::default() }
+        Self { screen, lead: lead.into(), stripper: Mutex::default(), running: Mutex::default() }
     }
 
     fn words(&self, delta: &Delta) {
@@ -51,6 +61,10 @@ impl Display {
         *self.stripper() = text::Stripper::default();
         self.screen.end_line();
         self.screen.rest();
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finished(&self, call: &ToolCall, result: &ToolResult) {
@@ -93,15 +107,19 @@ impl Observer for Display {
             }
             Event::ToolStarted(call) => {
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                self.screen.spin(call.name.clone());
+                self.screen.spin(self.running().start(call));
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
+                let (first, going) = self.running().end(call);
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
+                } else if !first {
+                    // Others were shown since it started: say again whose result this is.
+                    self.screen.styled_line(CYAN, &format!("{by}◂ {}", title(call)));
                 }
                 self.finished(call, result);
-                self.screen.spin("thinking");
+                self.screen.spin(going);
             }
             Event::Folded { messages } => {
                 self.screen
@@ -115,8 +133,34 @@ impl Observer for Display {
                 self.screen.styled_line(BOLD, &format!("{by}{child}: {}", text::strip(outcome)));
             }
             Event::Notice(notice) => self.screen.line(format!("{by}{}", text::strip(notice))),
-            Event::TurnEnded(_) | Event::TurnFailed(_) if lead => self.end(),
+            Event::TurnEnded(_) | Event::TurnFailed(_) if lead => {
+                *self.running() = Running::default();
+                self.end();
+            }
             _ => {}
+        }
+    }
+}
+
+impl Running {
+    /// Returns what the spinner says.
+    fn start(&mut self, call: &ToolCall) -> String {
+        self.last.clone_from(&call.id);
+        self.calls.push((call.id.clone(), call.name.clone()));
+        self.going()
+    }
+
+    /// Returns whether its title is what was shown last, and what the spinner says.
+    fn end(&mut self, call: &ToolCall) -> (bool, String) {
+        self.calls.retain(|(id, _)| *id != call.id);
+        (std::mem::take(&mut self.last) == call.id, self.going())
+    }
+
+    fn going(&self) -> String {
+        match &self.calls[..] {
+            [] => "thinking".to_owned(),
+            [(_, name)] => name.clone(),
+            [(_, name), rest @ ..] => format!("{name} and {} more", rest.len()),
         }
     }
 }
@@ -140,6 +184,7 @@ pub fn title(call: &ToolCall) -> String {
 #[cfg(test)]
 mod tests {
     use harness_core::Stop;
+    use serde_json::json;
 
     use super::*;
 
@@ -157,6 +202,31 @@ mod tests {
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(Stop::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn results_that_come_in_another_order_say_whose_they_are() {
+        let call = |id: &str| -> ToolCall {
+            serde_json::from_value(json!({"id": id, "name": "read", "input": {"path": id}}))
+                .unwrap()
+        };
+        let start = |id: &str| Event::ToolStarted(call(id));
+        let finish = |id: &str| Event::ToolFinished {
+            call: call(id),
+            result: ToolResult::done(id, format!("text of {id}")),
+            took: std::time::Duration::from_millis(1),
+        };
+        let events = [start("a"), finish("a"), start("b"), start("c"), finish("c"), finish("b")];
+        expect_test::expect![[r#"
+            ▸ read a
+              text of a
+            ▸ read b
+            ▸ read c
+              text of c
+            ◂ read b
+              text of b
+        "#]]
+        .assert_eq(&shown(&events));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use harness_core::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, Next};
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals};
 use crate::screen::Screen;
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     }
     app.chat.agent.tell(&Event::Prompt(prompt.clone()));
     let cancel = CancellationToken::new();
-    let mut work = app.turns.turn(Some(&prompt), &mut app.chat, &cancel);
+    let mut work = Box::pin(Next::new(&app.turns).turn(Some(&prompt), &mut app.chat, &cancel));
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
     let mut leaves = None;
     let ended = loop {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use harness_cli::{App, Chat, age, cut, size};
 use harness_core::workspace::Entry;
-use harness_core::{Agent, Role, text};
+use harness_core::{Role, text};
 
 use crate::{Past, SessionStore};
 
@@ -12,6 +12,7 @@ const HEAD: &str = "  id        age     turns  size    title";
 
 /// The flags of this session.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Flags {
     /// Go on with the session that was used last
     #[arg(long = "continue", conflicts_with = "resume")]
@@ -22,33 +23,33 @@ pub struct Flags {
     pub resume: Option<String>,
 }
 
-/// An agent whose conversation is kept, and the commands for it.
-///
-/// # Errors
-/// The session that a flag asks for cannot be gone on with.
-pub fn sessions(agent: Agent, flags: Flags) -> Result<App> {
-    let store = SessionStore::new(&agent);
-    let last = || store.list().map(|list| list.into_iter().next().map(|file| file.name));
-    let id = if flags.go_on { last()? } else { flags.resume };
-    let mut app = App::from(agent.with(store.clone()));
-    if let Some(id) = id {
-        let past = store.resume(&id)?;
-        app = app.tell(told(&store, &past)).conversation(past.conversation);
-    } else if flags.go_on {
-        app = app.tell(["there is no session to continue here; this one is new".to_owned()]);
+impl SessionStore {
+    /// What the terminal gets from the store: the session that a flag asks for, and the commands.
+    ///
+    /// # Errors
+    /// The session that a flag asks for cannot be gone on with.
+    pub fn commands(self, mut app: App, flags: Flags) -> Result<App> {
+        let last = || self.list().map(|list| list.into_iter().next().map(|file| file.name));
+        let id = if flags.go_on { last()? } else { flags.resume };
+        if let Some(id) = id {
+            let past = self.resume(&id)?;
+            app = app.tell(told(&self, &past)).conversation(past.conversation);
+        } else if flags.go_on {
+            app = app.tell(["there is no session to continue here; this one is new".to_owned()]);
+        }
+        type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
+        let commands: [(_, _, Command); 5] = [
+            ("sessions", "lists the sessions here, or those in which a word was said", list),
+            ("resume", "goes on with a session: ID, or as much of it as is unique", resume),
+            ("fork", "goes on with a copy of a session: ID [last turn to copy]", fork),
+            ("title", "gives this session a title", title),
+            ("save", "says where this session is kept", save),
+        ];
+        Ok(commands.into_iter().fold(app, |app, (name, about, run)| {
+            let store = self.clone();
+            app.quick(name, about, move |chat, words| run(&store, chat, words))
+        }))
     }
-    type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
-    let commands: [(_, _, Command); 5] = [
-        ("sessions", "lists the sessions here, or those in which a word was said", list),
-        ("resume", "goes on with a session: ID, or as much of it as is unique", resume),
-        ("fork", "goes on with a copy of a session: ID [last turn to copy]", fork),
-        ("title", "gives this session a title", title),
-        ("save", "says where this session is kept", save),
-    ];
-    Ok(commands.into_iter().fold(app, |app, (name, about, run)| {
-        let store = store.clone();
-        app.quick(name, about, move |chat, words| run(&store, chat, words))
-    }))
 }
 
 fn list(store: &SessionStore, _: &mut Chat, word: &str) -> Result<String> {

@@ -19,6 +19,9 @@ pub(crate) const VERSION: u64 = 1;
 /// be able to hold it all.
 const MOST: u64 = LINE_LIMIT as u64 - 1024 * 1024;
 
+/// No line is shorter, in bytes.
+const SHORTEST: u64 = 16;
+
 /// So long a title is.
 pub(crate) const TITLE: usize = 60;
 
@@ -157,6 +160,8 @@ pub struct Past {
     messages: VecDeque<(u64, Message)>,
     bytes: u64,
     last: u64,
+    /// Where the last line that could be read ends.
+    good: u64,
     seen: HashSet<u64>,
     /// Something before is not as it was said; what the model thought after it is bound to what was.
     moved: bool,
@@ -176,11 +181,14 @@ impl Past {
             let newer = format!("form {}, and {VERSION} is the newest known", past.header.version);
             return refused(format!("{path:?} has {newer} here; it is left as it is"));
         }
+        let mut end = tail.end;
         if let (Some(Torn { len, .. }), None) = (tail.torn, until) {
             past.fault(format!("a last line that was cut short after {len} bytes"));
-            // The next append ends that line, and it may turn out to be whole: its number is taken.
-            past.last += 1;
+            end += len;
         }
+        // The next append ends a line that was cut short, and it may turn out to be whole. Its number, and
+        // those of the damaged lines before it, are taken: at most so many stood there.
+        past.last += (end - past.good).div_ceil(SHORTEST);
         if past.title.is_empty() {
             past.title = first_words(past.messages());
         }
@@ -206,6 +214,7 @@ impl Past {
             Ok(line) => line,
             Err(BadLine { offset, why, .. }) => return self.fault(format!("byte {offset}: {why}")),
         };
+        self.good = line.end;
         let (bytes, Line { n, turn, masked, record }) = (line.end - line.begin, line.value);
         if until.is_some_and(|until| turn > until) {
             return;

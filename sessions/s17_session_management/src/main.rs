@@ -2,8 +2,12 @@
 
 use std::process::ExitCode;
 
-use s17_session_management::{Flags, LESSON, sessions};
+use harness_cli::App;
+use s17_session_management::{Flags, LESSON, SessionStore};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: Flags| sessions(agent, flags))
+    harness_cli::main_with(LESSON, async |agent, flags: Flags| {
+        let store = SessionStore::new(&agent);
+        store.clone().commands(App::from(agent.with(store)), flags)
+    })
 }
