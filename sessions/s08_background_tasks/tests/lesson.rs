@@ -119,7 +119,7 @@ impl Hook for Over {
 #[tokio::test]
 async fn the_play() {
     let mut stage = Stage::new(LESSON.play);
-    let script = stage.folder.read("slow-tests.sh").replace("sleep 3", "read go < go");
+    let script = stage.folder.read("slow-tests.sh").replace("sleep 2", "read go < go");
     stage.folder.write("slow-tests.sh", &script);
     stage.agent.gate.policy = Arc::new(Rules::built_in().unwrap().deny_only());
     let (mut stage, _) = with_tasks(stage).await;
@@ -133,13 +133,13 @@ async fn the_play() {
           result 1 started bg-1; its output goes to .harness/background/bg-1.log
           result 2 started bg-2; its output goes to .harness/background/bg-2.log
           error 3 denied: `sudo sh server.sh`: runs as another user (config/permissions.yaml:48)
-          result 4      1	echo one test, three seconds
+          result 4      1	echo one test, two seconds
                  2	read go < go
                  3	got=$(sh add.sh 2 3)
                  4	[ "$got" = 5 ] && echo passed || { echo "2 + 3 is $got?"; exit 1; }
         model: What `bash` may not do, the background may not do either. Nothing is left to do until the tests are through; I shall hear of it.
         note: bg-1 (tests) exited with code 1; its output is in .harness/background/bg-1.log
-            > one test, three seconds
+            > one test, two seconds
             > 2 + 3 is -1?
         model: The tests have failed, and the last line says why. It has to be a plus.
           call edit {"path":"add.sh","old_string":"$1 - $2","new_string":"$1 + $2"}
@@ -149,7 +149,7 @@ async fn the_play() {
           result 2 started bg-3; its output goes to .harness/background/bg-3.log
         model: Once more I wait for news, and not for the command.
         note: bg-3 (tests again) exited with code 0; its output is in .harness/background/bg-3.log
-            > one test, three seconds
+            > one test, two seconds
             > passed
         model: Passed. The server is not needed any more.
           call background_output {"id":"bg-2"}
