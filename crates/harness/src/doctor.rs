@@ -89,10 +89,11 @@ async fn model(agent: &Agent) -> Finding {
     }
     let mut asked = agent.clone();
     (asked.tools, asked.hooks, asked.max_tokens) = (Default::default(), Vec::new(), 64);
+    asked.max_steps = 1;
     let mut conversation = Conversation::new();
     conversation.say("Answer with the one word: ready");
     let (start, cancel) = (Instant::now(), CancellationToken::new());
-    match tokio::time::timeout(LIMIT, asked.think(&mut conversation, &cancel)).await {
+    match tokio::time::timeout(LIMIT, asked.run(&mut conversation, &cancel)).await {
         Ok(Ok(_)) => {
             let took = start.elapsed().as_secs_f32();
             new(State::Well, format!("{} answers, in {took:.1} s", agent.model_id))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use harness_cli::{App, Config, Lesson, WorkspaceFile};
-use harness_core::Agent;
+use harness_core::{Agent, models};
 use s03_todo_write::Plan;
 use s04_subagent::Subagents;
 use s05_skill_loading::Skills;
@@ -17,7 +17,8 @@ use s13_streaming::Typewriter;
 use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
 use s16_event_bus::EventBus;
-use s17_session_management::SessionStore;
+use s17_session_management::sessions;
+use s18_parallel_tools::Parallel;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -36,6 +37,9 @@ pub struct Flags {
     /// Switch a mechanism off for this run (:mechanisms lists them); may be given again
     #[arg(long, value_name = "MECHANISM")]
     pub without: Vec<String>,
+
+    #[command(flatten)]
+    parallel: Parallel,
 
     #[command(flatten)]
     compaction: s06_context_compact::Flags,
@@ -65,6 +69,9 @@ pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
     if on("checkpoints") {
         app = s14_tools_extended::commands(app.with(Checkpoints::default()));
     }
+    if on("parallel") {
+        app = app.with(flags.parallel);
+    }
 
     // 2. What a call can be, for the agent and for its clones.
     if on("skills") {
@@ -90,11 +97,12 @@ pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
         app = app.with(Plan::default());
     }
     if on("sessions") {
-        let store = SessionStore::new(app.agent());
-        app = store.clone().commands(app.with(store), flags.sessions)?;
+        app = sessions(app, flags.sessions)?;
     }
     if on("compaction") {
-        let compact = Compact::open(app.agent(), flags.compaction.window)?;
+        // A script has no window; the small one that s06 gives it is for s06's play.
+        let script = (app.agent().model_id == "script").then(|| models::window(models::DEFAULT));
+        let compact = Compact::open(app.agent(), flags.compaction.window.or(script))?;
         app = compact.clone().commands(app.with(compact));
     }
 
