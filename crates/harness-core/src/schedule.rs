@@ -20,7 +20,7 @@ use crate::permission::Verdict;
 use crate::secrets::Secrets;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
-/// How long a tool may go on after a cancel, to return what it has.
+/// How long a tool, and the hooks after it, may go on after a cancel, to return what they have.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the calls of one reply. Every call must be answered; [`Runner::run`] answers one.
@@ -129,7 +129,12 @@ impl<'a> Runner<'a> {
         let mut effect = effect_of(&*tool, call)?;
         let mut verdict = Verdict::Allow;
         for hook in &self.agent.hooks {
-            verdict = verdict.max(hook.before_tool(call, &effect, cx).await);
+            let said = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(INTERRUPTED.to_owned()),
+                said = hook.before_tool(call, &effect, cx) => said,
+            };
+            verdict = verdict.max(said);
             // The hook may have rewritten it: look again, so that the next one sees what will run.
             tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
             effect = effect_of(&*tool, call)?;
@@ -153,7 +158,8 @@ impl<'a> Runner<'a> {
         let late = async {
             self.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
-        };
+        }
+        .shared();
         let outcome = tokio::select! {
             done = work => match done {
                 Ok(Ok(content)) => Ok(content),
@@ -164,15 +170,22 @@ impl<'a> Runner<'a> {
                 }
                 Err(_) => Err(panicked(&call)),
             },
-            () = late => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
+            () = late.clone() => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
         };
         let mut result = match outcome {
             Ok(content) => ToolResult::done(call.id.as_str(), content),
             Err(why) => ToolResult::failed(call.id.as_str(), why),
         };
         mask(&mut result.content, &cx.secrets); // before the hooks, which may write it down
-        for hook in &self.agent.hooks {
-            hook.after_tool(&call, &mut result, &cx).await;
+        let hooks = async {
+            for hook in &self.agent.hooks {
+                hook.after_tool(&call, &mut result, &cx).await;
+            }
+        };
+        tokio::select! {
+            biased; // also when no time is left: what need not wait is done
+            () = hooks => {}
+            () = late => {}
         }
         mask(&mut result.content, &cx.secrets); // and what they have added
         self.told(&call, result, start.elapsed())
