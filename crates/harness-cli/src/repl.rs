@@ -187,8 +187,11 @@ impl Repl {
                 },
                 typed = self.input.next(), if hears => match typed {
                     // From a pipe an empty line may be the play's next prompt; here somebody is impatient.
-                    Typed::Line(line) if line.trim().is_empty() && self.input.is_terminal() => {}
+                    Typed::Line(line) if line.trim().is_empty() && self.input.is_terminal() => {
+                        self.screen.entered();
+                    }
                     Typed::Line(line) => {
+                        self.screen.entered();
                         let heard = match steering {
                             Some(steering) => steering.typed(line),
                             None => Heard::Waits(line),

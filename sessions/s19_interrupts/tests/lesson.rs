@@ -128,7 +128,8 @@ fn the_play() {
           no file matches `*`; `**/` looks into folders too
         There is no report.txt. We can go on from here.
         s19 >> q
-    "#]].assert_eq(&format!("{head}[interrupted after N s]{tail}"));
+    "#]]
+    .assert_eq(&format!("{head}[interrupted after N s]{tail}"));
 }
 
 #[test]
