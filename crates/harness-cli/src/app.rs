@@ -139,6 +139,7 @@ pub struct App {
     pub(crate) commands: Vec<Command>,
     pub(crate) turns: Vec<Arc<dyn TurnLoop>>,
     pub(crate) display: Option<MakeDisplay>,
+    pub(crate) shows: Vec<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wakes: Vec<Arc<Notify>>,
     pub(crate) told: Vec<String>,
@@ -154,6 +155,7 @@ impl From<Agent> for App {
             commands: Vec::new(),
             turns: Vec::new(),
             display: None,
+            shows: Vec::new(),
             steering: None,
             wakes: Vec::new(),
             told: Vec::new(),
@@ -222,6 +224,15 @@ impl App {
         make: impl FnOnce(Screen) -> Arc<dyn Observer> + Send + 'static,
     ) -> Self {
         self.display = Some(Box::new(make));
+        self
+    }
+
+    /// Something that is shown beside what the display shows, behind it.
+    pub fn shows(
+        mut self,
+        make: impl FnOnce(Screen) -> Arc<dyn Observer> + Send + 'static,
+    ) -> Self {
+        self.shows.push(Box::new(make));
         self
     }
 

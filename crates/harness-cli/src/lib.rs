@@ -210,13 +210,16 @@ async fn run<X, A: Into<App>>(
         }
     }
     let quiet = args.prompt.is_some() && args.output_format != OutputFormat::Text;
-    match app.display.take() {
-        _ if quiet => {}
-        Some(make) => app.chat.agent.observers.add(make(screen.clone())),
-        None => {
-            let lead = app.chat.agent.name.clone();
-            app.chat.agent.observers.add(Arc::new(Display::new(screen.clone(), lead)));
+    if !quiet {
+        let observers = &mut app.chat.agent.observers;
+        match app.display.take() {
+            Some(make) => observers.add(make(screen.clone())),
+            None => {
+                let lead = app.chat.agent.name.clone();
+                observers.add(Arc::new(Display::new(screen.clone(), lead)));
+            }
         }
+        app.shows.drain(..).for_each(|make| observers.add(make(screen.clone())));
     }
     let prompts = speaker.play.map(|play| play.prompt).unwrap_or_default();
     let mut told = speaker.told;

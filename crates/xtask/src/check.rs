@@ -53,7 +53,10 @@ const RULES: &[(&str, Rule)] = &[
     ("a lesson names tests that are there", defects::lessons),
     ("sessions depend backwards, and only where one extends the other", packages::arrows),
     ("heavy packages live in the session that teaches them", packages::heavy),
-    ("every session is a default member, xtask is none and is built of std alone", packages::members),
+    (
+        "every session is a default member, xtask is none and is built of std alone",
+        packages::members,
+    ),
     ("no session but s01 loops over a model", words::loops),
     ("harness-core never prints, reads stdin or the environment", words::core_is_silent),
     ("the current directory is never changed", words::directory),

@@ -10,6 +10,6 @@ fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, parallel: Parallel| {
         let lead = agent.name.clone();
         let app = App::from(agent.with(parallel));
-        Ok(app.display(|screen| Arc::new(Timeline::new(screen, lead))))
+        Ok(app.shows(|screen| Arc::new(Timeline::new(screen, lead))))
     })
 }

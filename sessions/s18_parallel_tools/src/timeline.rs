@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness_cli::{DIM, Display, Screen, columns, cut, title};
+use harness_cli::{DIM, Screen, columns, cut, title};
 use harness_core::{Event, Observer, text};
 
 /// So many calls get a bar; a turn may have hundreds.
@@ -15,27 +15,23 @@ const BAR: std::ops::RangeInclusive<usize> = 6..=40;
 /// The widest title.
 const TITLE: usize = 28;
 
-/// The display that every session has, and after each turn with more than one call a timeline.
+/// Draws a timeline after each turn with more than one call.
 #[derive(Debug)]
 pub struct Timeline {
     screen: Screen,
     lead: String,
-    display: Display,
     page: Mutex<Page>,
 }
 
 impl Timeline {
     /// For the agent of this name; what others do is told by the display alone.
     pub fn new(screen: Screen, lead: impl Into<String>) -> Self {
-        let lead = lead.into();
-        let display = Display::new(screen.clone(), lead.clone());
-        Self { screen, lead, display, page: Mutex::default() }
+        Self { screen, lead: lead.into(), page: Mutex::default() }
     }
 }
 
 impl Observer for Timeline {
     fn on(&self, agent: &str, event: &Event) {
-        self.display.on(agent, event);
         if agent != self.lead {
             return;
         }
