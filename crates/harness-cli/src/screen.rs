@@ -187,7 +187,7 @@ impl Screen {
         let mut inner = self.lock();
         if inner.terminal && !inner.prompt_open {
             inner.at_line_start = true;
-            inner.spinner.iter_mut().for_each(|spinner| spinner.drawn = 0);
+            inner.erase(); // a spinner that was painted on the new line already; the old one stays
         }
     }
 

@@ -54,8 +54,8 @@ pub trait Hook: Send + Sync {
     fn shape_request(&self, _r: &mut Request<'_>, _t: &Turn<'_>) {}
 
     /// A call is about to be judged. It may be rewritten here; the gate judges what comes out. The
-    /// strictest verdict wins, so a hook's `Allow` never overrules the policy. Dropped half-way when the
-    /// user interrupts; then the call does not run.
+    /// strictest verdict wins, so a hook's `Allow` never overrules the policy. Dropped half a second
+    /// after the user interrupts; the call does not run then.
     async fn before_tool(
         &self,
         _call: &mut ToolCall,

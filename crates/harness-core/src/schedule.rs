@@ -20,7 +20,7 @@ use crate::permission::Verdict;
 use crate::secrets::Secrets;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
-/// How long a tool, and the hooks after it, may go on after a cancel, to return what they have.
+/// How long a tool, and the hooks around it, may go on after a cancel, to return what they have.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the calls of one reply. Every call must be answered; [`Runner::run`] answers one.
@@ -128,11 +128,12 @@ impl<'a> Runner<'a> {
         let mut tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
         let mut effect = effect_of(&*tool, call)?;
         let mut verdict = Verdict::Allow;
+        let late = self.late().shared();
         for hook in &self.agent.hooks {
             let said = tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Err(INTERRUPTED.to_owned()),
                 said = hook.before_tool(call, &effect, cx) => said,
+                () = late.clone() => return Err(INTERRUPTED.to_owned()),
             };
             verdict = verdict.max(said);
             // The hook may have rewritten it: look again, so that the next one sees what will run.
@@ -155,11 +156,7 @@ impl<'a> Runner<'a> {
         cx.observers.tell(&cx.agent, &Event::ToolStarted(call.clone()));
         let start = Instant::now();
         let work = AssertUnwindSafe(tool.call(call.input.clone(), &cx)).catch_unwind();
-        let late = async {
-            self.cancel.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        }
-        .shared();
+        let late = self.late().shared();
         let outcome = tokio::select! {
             done = work => match done {
                 Ok(Ok(content)) => Ok(content),
@@ -189,6 +186,12 @@ impl<'a> Runner<'a> {
         }
         mask(&mut result.content, &cx.secrets); // and what they have added
         self.told(&call, result, start.elapsed())
+    }
+
+    /// Returns when what still runs after an interrupt is no longer waited for.
+    async fn late(&self) {
+        self.cancel.cancelled().await;
+        tokio::time::sleep(GRACE).await;
     }
 
     /// The fatal failure, if a tool had one.
