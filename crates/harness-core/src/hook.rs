@@ -70,8 +70,8 @@ pub trait Hook: Send + Sync {
     async fn after_tool(&self, _call: &ToolCall, _result: &mut ToolResult, _cx: &ToolContext) {}
 
     /// The conversation has grown. Called after every append, and so before tools run. An agent's clones
-    /// have its hooks and conversations of their own: [`Conversation::identity`] tells them apart. Never
-    /// dropped half-way, also not when the user interrupts: do not wait here for what may not come.
+    /// have its hooks and conversations of their own: [`Conversation::identity`] tells them apart.
+    /// Dropped a second after the user interrupts, and that is an error.
     ///
     /// # Errors
     /// It could not be kept, and the turn must not go on as if it were.

@@ -324,6 +324,27 @@ async fn a_hook_that_hangs_around_a_tool_does_not_outlive_an_interrupt() {
     }
 }
 
+/// Keeps the conversation in a place that does not answer.
+struct Remote(CancellationToken);
+
+#[async_trait]
+impl Hook for Remote {
+    async fn keep(&self, _: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        self.0.cancel();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_to_keep_the_conversation_that_hangs_is_told_after_an_interrupt() {
+    let (mut agent, _) = watched(Replies::default());
+    let cancel = CancellationToken::new();
+    agent.hooks.push(Arc::new(Remote(cancel.clone())));
+    let mut conversation = Conversation::new();
+    conversation.say("go");
+    assert_eq!(agent.run(&mut conversation, &cancel).await, Err(AgentError::NotKept));
+}
+
 /// Admits everything before it performs anything, and is interrupted in between.
 struct Hesitant(CancellationToken);
 
