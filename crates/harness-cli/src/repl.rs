@@ -90,6 +90,11 @@ impl Repl {
     }
 
     async fn lines(&mut self) -> u8 {
+        if std::mem::take(&mut self.app.begins)
+            && let Some(code) = self.turn(None).await
+        {
+            return code;
+        }
         let (mut open, mut interrupted_before) = (false, false);
         loop {
             let ahead = if open { None } else { self.input.take_ahead() };
@@ -128,7 +133,7 @@ impl Repl {
                 }
                 Typed::Interrupted => self.screen.styled_line(DIM, "Ctrl-C again leaves"),
                 Typed::Line(line) => match line.trim() {
-                    "q" | "exit" | "quit" => return 0,
+                    "q" | "exit" | "quit" | ":q" | ":exit" | ":quit" => return 0,
                     "" => {
                         if let Some(prompt) = self.play.next() {
                             self.screen.line(format!("{}{prompt}", self.prompt));
