@@ -15,17 +15,18 @@ pub struct Config {
     settings: Settings,
     pub(crate) allow: Vec<String>,
     pub(crate) accept_edits: bool,
+    attended: bool,
 }
 
 impl Config {
     /// `--config`, else `$HARNESS_CONFIG`. The variable counts only where the user set it: a `.env` may be
     /// somebody else's, and what is configured here may run programs.
-    pub(crate) fn new(args: &Shared, settings: &Settings) -> Self {
+    pub(crate) fn new(args: &Shared, settings: &Settings, attended: bool) -> Self {
         let variable = || std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
         let named = args.config.clone().or_else(|| variable().map(PathBuf::from));
         let (allow, accept_edits) = (args.allow.clone(), args.accept_edits);
         let (home, settings) = (settings::home(), settings.clone());
-        Self { named, home, settings, allow, accept_edits }
+        Self { named, home, settings, allow, accept_edits, attended }
     }
 
     /// A value such as `REDIS_URL`: from `.env`, else from the environment. An empty one is none.
@@ -65,6 +66,12 @@ impl Config {
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
         Ok((text, shown))
+    }
+
+    /// Whether somebody sits at a prompt line, now and later: not with `-p`, and not where the prompts
+    /// come from a pipe. Then a turn is all that there is, and what it began has to end in it.
+    pub fn attended(&self) -> bool {
+        self.attended
     }
 
     /// The user's own folder, `~/.config/harness`. It may not exist yet; `None` without a home.

@@ -87,9 +87,9 @@ impl Team {
     }
 
     /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.
-    pub fn app(self, agent: Agent) -> App {
+    pub fn join(self, app: App) -> App {
         let (staff, wake) = (self.staff.clone(), self.staff.post.wake.clone());
-        App::from(agent.with(self)).wake(wake).at_exit(move || async move { staff.leave().await })
+        app.with(self).wake(wake).at_exit(move || async move { staff.leave().await })
     }
 }
 

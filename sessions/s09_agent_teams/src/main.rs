@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             news.take().iter().for_each(|sentence| Screen::stderr().line(sentence));
             return done.map(|()| App::done(agent, ExitCode::SUCCESS));
         }
-        Ok(Team::open(&agent, members, Arc::new(mailbox), news).await?.app(agent))
+        let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
+        Ok(team.join(agent.into()))
     })
 }

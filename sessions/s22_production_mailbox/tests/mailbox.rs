@@ -61,11 +61,9 @@ async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing
     let Some(mut redis) = Redis::start() else { return };
     let (news, enough) = (News::default(), CancellationToken::new());
     let reader = RedisMailbox::open(&redis.url(), "s", NAMES, news.clone()).await.unwrap();
-    let writer = async |name: &str| {
-        let mailbox = open(&redis.url(), "s").await;
-        tokio::spawn(write(mailbox, name.to_owned(), enough.clone()))
-    };
-    let writers = [writer("0").await, writer("1").await];
+    let (first, second) = (open(&redis.url(), "s").await, open(&redis.url(), "s").await);
+    let first = tokio::spawn(write(first, "0".to_owned(), enough.clone()));
+    let second = tokio::spawn(write(second, "1".to_owned(), enough.clone()));
     let (mut next, mut told) = ([0; 2], Vec::new());
     let mut read = async || {
         let mails = reader.receive("ada", LONG).await.unwrap();
@@ -88,7 +86,6 @@ async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing
         tokio::join!(asked, again).0.unwrap();
     }
     enough.cancel();
-    let [first, second] = writers;
     let sent = [first.await.unwrap(), second.await.unwrap()];
     while read().await != sent {}
     assert_eq!(reader.receive("ada", NOW).await.unwrap(), []);
@@ -166,7 +163,7 @@ async fn a_mail_that_is_sent_again_is_one_mail() {
         assert_eq!(mailbox.send(once.clone()).await.unwrap(), once.id);
     }
     let mails = mailbox.receive("ada", LONG).await.unwrap();
-    assert_eq!(mails, [once.clone()]);
+    assert_eq!(mails, std::slice::from_ref(&once));
     mailbox.acknowledge("ada", &ids(&mails)).await.unwrap();
     mailbox.send(once).await.unwrap();
     assert_eq!(mailbox.receive("ada", NOW).await.unwrap(), [], "also after it was read");
