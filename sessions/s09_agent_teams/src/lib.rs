@@ -9,7 +9,8 @@ use std::time::Duration;
 use harness_cli::{App, Lesson};
 use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
-    Agent, Content, Effect, Mechanism, NoInput, Record, Relay, Tool, ToolContext, ToolError,
+    Agent, Content, Effect, Mechanism, NoInput, Observers, Record, Relay, Tool, ToolContext,
+    ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,6 +85,11 @@ impl Team {
             staff.members.push((member, state));
         }
         self
+    }
+
+    /// Who is told of what a member does that somebody else runs: whoever watches the lead then.
+    pub fn observers(&self) -> Observers {
+        self.relay.observers()
     }
 
     /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.

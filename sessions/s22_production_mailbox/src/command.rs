@@ -68,7 +68,7 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
     let Some(command) = flags.command else {
         let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let app = office.team(agent, members, news).await?.tell([told]);
+        let app = office.team(agent.into(), members, news).await?.tell([told]);
         return Ok(app.command("dead", "lists the dead letters", move |_, _| {
             let (office, names) = (office.clone(), names.clone());
             Box::pin(async move { dead(&office, &names).await })
@@ -133,7 +133,9 @@ async fn worker(
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let seat = Seat::new(agent, member, mailbox.clone(), news.clone()).serve(stop.clone());
+    let (mail, state) = (mailbox.clone(), Arc::default());
+    let seat = Seat { origin: agent, member, mailbox: mail, news: news.clone(), state };
+    let seat = seat.serve(stop.clone());
     let mut seat = std::pin::pin!(seat);
     let served = loop {
         tokio::select! {

@@ -7,14 +7,14 @@ mod seat;
 mod server;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Result;
+use futures_util::TryFutureExt;
 use harness_cli::{App, Lesson};
+use harness_core::Agent;
 use harness_core::mail::{MailError, MemoryMailbox, News};
-use harness_core::{Agent, Relay};
-use s09_agent_teams::{Member, Team};
+use s09_agent_teams::{Member, State, Team};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -85,35 +85,34 @@ impl Office {
         }
     }
 
-    /// A team over this mail.
+    /// Gives this session a team over this mail.
     ///
     /// # Errors
     /// Another process leads this team, or a member cannot be made.
-    pub async fn team(&self, mut agent: Agent, members: Vec<Member>, news: News) -> Result<App> {
+    pub async fn team(&self, app: App, members: Vec<Member>, news: News) -> Result<App, MailError> {
+        let agent = app.agent().clone();
         let mailbox = match self {
             Self::Redis(mailbox) => mailbox.clone(),
             Self::Memory(mailbox) => {
-                return Ok(Team::open(&agent, members, mailbox.clone(), news).await?.app(agent));
+                return Ok(Team::open(&agent, members, mailbox.clone(), news).await?.join(app));
             }
         };
-        let relay = Relay::new(&agent);
-        let origin = Agent { observers: relay.observers(), ..agent.clone() };
         let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), news.clone()).await?;
+        let origin = Agent { observers: team.observers(), ..agent.clone() };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut states = BTreeMap::new();
         for member in members {
-            let seat = Seat::new(origin.clone(), member.clone(), mailbox.clone(), news.clone());
-            states.insert(member.name.clone(), seat.state.clone());
-            team = team.elsewhere(member, seat.state.clone());
-            let (stop, news) = (stop.clone(), news.clone());
-            tasks.spawn(async move {
-                let _ = seat.serve(stop).await.inspect_err(|why| news.add(why.to_string()));
-            });
+            let state: Arc<Mutex<State>> = Arc::default();
+            states.insert(member.name.clone(), state.clone());
+            team = team.elsewhere(member.clone(), state.clone());
+            let (origin, mailbox, news) = (origin.clone(), mailbox.clone(), news.clone());
+            let served =
+                Seat { origin, member, mailbox, state, news: news.clone() }.serve(stop.clone());
+            tasks.spawn(served.inspect_err(move |why| news.add(why.to_string())));
         }
-        let beacon = Beacon { mailbox: mailbox.clone(), secrets: agent.secrets.clone() };
-        let echo = Echo { lead: agent.name.clone(), mailbox: mailbox.clone(), states, news };
-        agent.hooks.push(Arc::new(relay));
-        let app = team.app(agent).shows(move |screen| {
+        let beacon = Beacon { mailbox: mailbox.clone(), secrets: agent.secrets };
+        let echo = Echo { lead: agent.name, mailbox: mailbox.clone(), states, news };
+        let app = team.join(app).shows(move |screen| {
             tokio::spawn(echo.show(screen));
             Arc::new(beacon)
         });

@@ -136,6 +136,11 @@ impl RedisMailbox {
         lock(&self.shared.held).contains_key(name)
     }
 
+    /// Whether the server is away.
+    pub fn is_lost(&self) -> bool {
+        self.shared.server.is_lost()
+    }
+
     /// The dead letters of an agent, oldest first.
     ///
     /// # Errors

@@ -34,7 +34,8 @@ async fn team(mut stage: Stage, url: &str) -> (Stage, Office) {
     let news = News::default();
     let members = Member::list(include_str!("../team.yaml"), "team.yaml").unwrap();
     let (office, _) = Office::open(Some(url), "s", &NAMES, &news).await.unwrap();
-    let app: App = office.team(stage.agent.clone(), members, news).await.unwrap();
+    let app = App::from(stage.agent.clone());
+    let app = office.team(app, members, news).await.unwrap();
     stage.agent = Agent::clone(app.agent());
     (stage, office)
 }
