@@ -78,6 +78,7 @@ pub mod ids;
 pub mod jobs;
 pub use jobs::Jobs;
 pub mod journal;
+pub mod live;
 pub mod mail;
 pub mod order;
 pub mod process;

@@ -9,8 +9,7 @@ use std::time::Duration;
 use harness_cli::{App, Lesson};
 use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
-    Agent, Content, Effect, Mechanism, NoInput, Observers, Record, Relay, Tool, ToolContext,
-    ToolError,
+    Agent, Content, Effect, Mechanism, NoInput, Record, Relay, Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,7 +36,8 @@ pub struct Team {
     pub patience: Duration,
     staff: Arc<Staff>,
     teammates: Vec<Teammate>,
-    relay: Relay,
+    /// Told of what teammates do; for members that somebody else runs.
+    pub relay: Relay,
 }
 
 /// What the tools know of the team.
@@ -85,11 +85,6 @@ impl Team {
             staff.members.push((member, state));
         }
         self
-    }
-
-    /// Who is told of what a member does that somebody else runs: whoever watches the lead then.
-    pub fn observers(&self) -> Observers {
-        self.relay.observers()
     }
 
     /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use harness_cli::{App, Config, Display, Screen, columns, cut, title};
+use harness_core::live::{Live, Told};
 use harness_core::mail::{Mailbox, News, check_name};
 use harness_core::{Agent, text};
 use s09_agent_teams::Member;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::live::beacon;
 use crate::mailbox::BEAT;
-use crate::{Beacon, DEFAULT_URL, DeadLetter, Live, Office, RedisMailbox, Seat, Told, space};
+use crate::{DEFAULT_URL, DeadLetter, Office, RedisMailbox, Seat, space};
 
 /// The flags of this session.
 #[derive(Args, Clone, Debug)]
@@ -127,9 +129,7 @@ async fn worker(
     )));
     screen.line(agent.gate.policy.told());
     agent.observers.add(Arc::new(Display::new(screen.clone(), agent.name.clone())));
-    agent
-        .observers
-        .add(Arc::new(Beacon { mailbox: mailbox.clone(), secrets: agent.secrets.clone() }));
+    agent.observers.add(beacon(&mailbox, agent.secrets.clone()));
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

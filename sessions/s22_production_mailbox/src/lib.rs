@@ -5,6 +5,7 @@ mod live;
 mod mailbox;
 mod seat;
 mod server;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,11 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use command::{Command, Flags, open};
-use live::Echo;
-pub use live::{Beacon, Live, Told};
-pub use mailbox::{DeadLetter, RedisMailbox, space};
+pub use mailbox::{DeadLetter, RedisMailbox};
 pub use seat::Seat;
 pub use server::{NoRedis, shown};
+pub use shared::space;
+
+use live::{Echo, beacon};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -98,7 +100,7 @@ impl Office {
             }
         };
         let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), news.clone()).await?;
-        let origin = Agent { observers: team.observers(), ..agent.clone() };
+        let origin = Agent { observers: team.relay.observers(), ..agent.clone() };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut states = BTreeMap::new();
         for member in members {
@@ -110,11 +112,11 @@ impl Office {
                 Seat { origin, member, mailbox, state, news: news.clone() }.serve(stop.clone());
             tasks.spawn(served.inspect_err(move |why| news.add(why.to_string())));
         }
-        let beacon = Beacon { mailbox: mailbox.clone(), secrets: agent.secrets };
+        let beacon = beacon(&mailbox, agent.secrets);
         let echo = Echo { lead: agent.name, mailbox: mailbox.clone(), states, news };
         let app = team.join(app).shows(move |screen| {
             tokio::spawn(echo.show(screen));
-            Arc::new(beacon)
+            beacon
         });
         Ok(app.at_exit(move || async move {
             stop.cancel();

@@ -2,121 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::{StreamExt, future};
 use harness_cli::{Display, Screen};
+use harness_core::live::{Beacon, Live, Told};
 use harness_core::mail::News;
-use harness_core::{Content, Event, Observer, Secrets, ToolCall, ToolResult, text};
+use harness_core::{Observer, Secrets, text};
 use s09_agent_teams::State;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::mailbox::{BEAT, RedisMailbox, Shared, lock};
-
-/// Of a longer result this many bytes of each end are told.
-const SHOWN: usize = 1000;
-
-/// What one process tells the others.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Told {
-    /// Where it happens.
-    pub by: String,
-    /// To which agent.
-    pub agent: String,
-    /// What happens.
-    pub live: Live,
-}
-
-/// What happens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Live {
-    /// It reads its mail, and works on this. Said every two seconds.
-    Here(Option<String>),
-    /// It begins to work on a mail.
-    Began(String),
-    /// It is done with it.
-    Ended(String),
-    /// It calls a tool.
-    Called(ToolCall),
-    /// The tool has answered.
-    Answered(ToolCall, ToolResult, Duration),
-}
-
-impl Live {
-    /// What of an event is told, and of which agent.
-    fn of(agent: &str, event: &Event) -> Option<(String, Self)> {
-        let live = match event {
-            Event::ChildStarted { child, task } => {
-                return Some((child.clone(), Self::Began(task.clone())));
-            }
-            Event::ChildEnded { child, outcome } => {
-                return Some((child.clone(), Self::Ended(outcome.clone())));
-            }
-            Event::ToolStarted(call) => Self::Called(call.clone()),
-            Event::ToolFinished { call, result, took } => {
-                let content = text::clip(&result.content.text(), SHOWN, SHOWN).into_owned();
-                let result = ToolResult { content: Content::from(content), ..result.clone() };
-                Self::Answered(call.clone(), result, *took)
-            }
-            _ => return None,
-        };
-        Some((agent.to_owned(), live))
-    }
-}
-
-impl Told {
-    /// The event as a display takes it: the agent it happens to, and what.
-    pub fn event(self, lead: &str) -> Option<(String, Event)> {
-        let child = self.agent.clone();
-        let (agent, event) = match self.live {
-            Live::Here(_) => return None,
-            Live::Began(task) => (lead.to_owned(), Event::ChildStarted { child, task }),
-            Live::Ended(outcome) => (lead.to_owned(), Event::ChildEnded { child, outcome }),
-            Live::Called(call) => (child, Event::ToolStarted(call)),
-            Live::Answered(call, result, took) => {
-                (child, Event::ToolFinished { call, result, took })
-            }
-        };
-        Some((agent, event))
-    }
-}
+use crate::mailbox::{BEAT, RedisMailbox};
+use crate::shared::{Shared, lock};
 
 /// Tells the others what the agents of this process do.
-pub struct Beacon {
-    /// Where.
-    pub mailbox: Arc<RedisMailbox>,
-    /// What is not told.
-    pub secrets: Secrets,
-}
-
-impl std::fmt::Debug for Beacon {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Beacon")
-    }
-}
-
-impl Observer for Beacon {
-    /// What does not fit any more is dropped: an observer must not wait.
-    fn on(&self, agent: &str, event: &Event) {
-        let Some((agent, live)) = Live::of(agent, event) else { return };
-        let shared = &self.mailbox.shared;
+pub(crate) fn beacon(mailbox: &RedisMailbox, secrets: Secrets) -> Arc<dyn Observer> {
+    let shared = mailbox.shared.clone();
+    let by = shared.me.clone();
+    let tell = move |told: Told| {
         // What came from another process is not told again.
-        let Some(()) = lock(&shared.held).get_mut(&agent).map(|task| match &live {
-            Live::Began(now) => *task = Some(now.clone()),
-            Live::Ended(_) => *task = None,
-            _ => {}
-        }) else {
-            return;
-        };
-        let mut told = serde_json::json!(Told { by: shared.me.clone(), agent, live });
-        self.secrets.mask_json(&mut told);
-        if let Ok(told) = serde_json::from_value(told) {
-            let _ = shared.out.try_send(told);
+        if let Some(task) = lock(&shared.held).get_mut(&told.agent) {
+            match &told.live {
+                Live::Began(now) => *task = Some(now.clone()),
+                Live::Ended(_) => *task = None,
+                _ => {}
+            }
+            let _ = shared.out.try_send(told); // what does not fit any more is dropped
         }
-    }
+    };
+    Arc::new(Beacon { by, secrets, tell })
 }
 
 /// What a mailbox does by itself, until it is dropped.

@@ -8,7 +8,8 @@ use harness_core::mail::{MailError, News};
 use s09_agent_teams::{Member, State, Teammate};
 use tokio_util::sync::CancellationToken;
 
-use crate::mailbox::{BEAT, RedisMailbox, lock};
+use crate::mailbox::{BEAT, RedisMailbox};
+use crate::shared::lock;
 
 /// The place of one member in one process. There may be several; one at a time has the lease and works.
 #[derive(Clone, Debug)]
