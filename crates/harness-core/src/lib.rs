@@ -12,7 +12,7 @@
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
 //! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
+//! [`cache`] (a prompt cache, simulated), [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
 //! known of each model).
 //!
 //! ```
@@ -43,6 +43,7 @@ pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
+pub mod cache;
 pub mod models;
 pub mod script;
 pub use script::{Play, Script};

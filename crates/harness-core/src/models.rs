@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Usage;
 
+/// The day of this table.
+pub const AS_OF: &str = "2026-11-23";
+
 /// The model used when nothing else is said.
 pub const DEFAULT: &str = "claude-sonnet-5-5";
 
