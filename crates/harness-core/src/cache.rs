@@ -1,10 +1,12 @@
-//! A prompt cache, simulated as the documentation describes it, for models that have none: plays, and the
-//! tests' server.
+//! The server's prompt cache, seen from here: a [`Prefix`] says where a request parts from the one before, and
+//! a [`Simulated`] cache stands in for models that have none: plays, and the tests' server.
 //!
-//! A token is four bytes here. It is honest where that matters to a harness: a prefix that changed in one
+//! In the simulation a token is four bytes. It is honest where that matters to a harness: a prefix that changed in one
 //! byte is a miss; a read looks back at most twenty positions from each mark; nothing is written where no
 //! mark stands, or below the model's minimum; entries end with their lifetime; an entry can be read only
 //! once the reply of the request that wrote it has begun.
+
+mod prefix;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+pub use self::prefix::Prefix;
 use crate::model::Usage;
 
 /// How many positions a read walks back from a mark, the mark's own included.

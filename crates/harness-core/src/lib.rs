@@ -12,8 +12,8 @@
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
 //! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`cache`] (a prompt cache, simulated), [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
-//! known of each model).
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
+//! known of each model), [`cache`] (a prompt cache, simulated).
 //!
 //! ```
 //! use std::sync::Arc;
