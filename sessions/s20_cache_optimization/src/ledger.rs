@@ -105,8 +105,8 @@ impl Ledger {
         lines
     }
 
-    /// All of it in a line.
-    pub fn summary(&self) -> String {
+    /// All of it: tokens in one line, dollars in another.
+    pub fn summary(&self) -> [String; 2] {
         let calls = self.calls.iter();
         let written = digits(calls.clone().map(|call| call.written).sum());
         let hits = calls.clone().filter(|call| call.read > 0).count();
@@ -117,7 +117,10 @@ impl Ledger {
         let plural = if calls == 1 { "" } else { "s" };
         let told = format!("{calls} call{plural} | written={written} | hits={hits}");
         let [paid, plain] = [paid, plain].map(money);
-        format!("[cache summary] {told} | total saved≈{saved} tokens | {paid} instead of {plain}")
+        [
+            format!("[cache summary] {told} | total saved≈{saved} tokens"),
+            format!("[cache cost] {paid} for prompts, instead of {plain}"),
+        ]
     }
 
     /// The newest calls, a row each, and what is behind the figures.
@@ -133,7 +136,7 @@ impl Ledger {
         });
         let mut lines = vec![row("call", "", "read", "written", "saved")];
         lines.extend(rows);
-        lines.push(self.summary());
+        lines.extend(self.summary());
         let sum = |part: fn(&Call) -> u64| self.calls.iter().map(part).sum::<u64>();
         let percent = sum(|call| call.read) * 100 / sum(|call| call.prompt).max(1);
         lines.push(format!("{percent} % of all prompt tokens were read from the cache"));

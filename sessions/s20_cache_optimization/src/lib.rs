@@ -105,7 +105,7 @@ impl Observer for PromptCache {
         let mut state = self.lock();
         let news = match event {
             Event::Replied(reply) => state.ledger.answered(agent, &reply.usage),
-            Event::TurnEnded(_) if agent == self.lead => vec![state.ledger.summary()],
+            Event::TurnEnded(_) if agent == self.lead => state.ledger.summary().to_vec(),
             // Some gateways know no marks. Better no cache than no answer.
             Event::TurnFailed(why) if why.contains("cache_control") && !state.refused => {
                 state.refused = true;

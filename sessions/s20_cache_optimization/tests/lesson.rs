@@ -92,7 +92,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         assert_eq!(said.matches("[cache] HIT → ").count(), 4, "{said}");
         assert!(said.contains("[cache summary] 7 calls | written="), "{said}");
         assert!(
-            said.contains(" | hits=4 | total saved≈") && said.contains(" instead of $"),
+            said.contains(" | hits=4 | total saved≈") && said.contains("[cache cost] $"),
             "{said}"
         );
         assert!(!said.contains("still there"), "nothing that was expected is gone: {said}");
@@ -543,15 +543,15 @@ fn ledger(model: &str, usages: &[Usage]) -> Ledger {
 #[test]
 fn what_writing_costs_more_is_taken_off_what_was_saved() {
     let once = ledger("claude-opus-4-8", &[usage(0, 0, 1_847)]);
-    expect!["[cache summary] 1 call | written=1,847 | hits=0 | total saved≈-462 tokens | $0.0115 instead of $0.0092"]
-        .assert_eq(&once.summary());
+    expect!["[cache summary] 1 call | written=1,847 | hits=0 | total saved≈-462 tokens\n[cache cost] $0.0115 for prompts, instead of $0.0092"]
+        .assert_eq(&once.summary().join("\n"));
     let hits = [usage(0, 1_847, 0); 5];
     let six = ledger("claude-opus-4-8", &[&[usage(0, 0, 1_847)][..], &hits].concat());
-    expect!["[cache summary] 6 calls | written=1,847 | hits=5 | total saved≈7,850 tokens | $0.0162 instead of $0.0554"]
-        .assert_eq(&six.summary());
+    expect!["[cache summary] 6 calls | written=1,847 | hits=5 | total saved≈7,850 tokens\n[cache cost] $0.0162 for prompts, instead of $0.0554"]
+        .assert_eq(&six.summary().join("\n"));
     // For an hour it costs twice the price of a prompt.
     let hour = Usage { cache_creation_1h_tokens: 1_847, ..usage(0, 0, 1_847) };
-    let summary = ledger("claude-opus-4-8", &[hour]).summary();
+    let [summary, _] = ledger("claude-opus-4-8", &[hour]).summary();
     assert!(summary.contains("total saved≈-1,847 tokens"), "{summary}");
 }
 
@@ -564,10 +564,12 @@ fn the_discount_is_that_of_the_model() {
     assert!(hit("claude-fable-5-1").contains("(saved ~9,750 tokens)"));
     assert_eq!(hit("llama-at-home"), "[cache] HIT → 10,000 tokens read", "no price, no claim");
     // A prompt of more than 100,000 tokens costs five times as much, read or not.
-    let long = ledger("claude-haiku-5-5", &[usage(0, 200_000, 0)]).summary();
-    assert!(long.ends_with("| $0.0100 instead of $0.1000"), "{long}");
+    let [_, long] = ledger("claude-haiku-5-5", &[usage(0, 200_000, 0)]).summary();
+    assert_eq!(long, "[cache cost] $0.0100 for prompts, instead of $0.1000");
     let unknown = ledger("llama-at-home", &[usage(0, 10_000, 0)]);
-    assert!(unknown.summary().ends_with("total saved≈? tokens | ? instead of ?"));
+    let [tokens, dollars] = unknown.summary();
+    assert!(tokens.ends_with("total saved≈? tokens"), "{tokens}");
+    assert_eq!(dollars, "[cache cost] ? for prompts, instead of ?");
     assert!(unknown.table().ends_with("the prices of llama-at-home are not known"));
 }
 
@@ -584,7 +586,7 @@ fn the_table_shows_the_newest_calls_on_forty_columns() {
 #[test]
 fn missing_figures_are_said_once_and_break_nothing() {
     let none = ledger("claude-opus-4-8", &[Usage::default(), Usage::default()]);
-    assert!(none.summary().contains("2 calls | written=0 | hits=0"));
+    assert!(none.summary()[0].contains("2 calls | written=0 | hits=0"));
     let answers = vec![Answer::text("a"), Answer::text("b")];
     let server = StrictServer::start(Answers::from(answers));
     server.fault(1, Fault::UsageNulls).fault(2, Fault::UsageNulls);
