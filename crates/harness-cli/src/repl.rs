@@ -122,7 +122,7 @@ impl Repl {
                 }
                 Typed::Interrupted => self.screen.styled_line(DIM, "Ctrl-C again leaves"),
                 Typed::Line(line) => match line.trim() {
-                    "q" | "exit" | "quit" => return 0,
+                    "q" | "exit" | "quit" | ":q" | ":exit" | ":quit" => return 0,
                     "" => {
                         if let Some(prompt) = self.play.next() {
                             self.screen.line(format!("{}{prompt}", self.prompt));

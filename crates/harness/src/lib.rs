@@ -17,7 +17,7 @@ use s13_streaming::Typewriter;
 use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
 use s16_event_bus::EventBus;
-use s17_session_management::SessionStore;
+use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
 
 pub use doctor::{Finding, State, doctor};
@@ -97,8 +97,7 @@ pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
         app = app.with(Plan::default());
     }
     if on("sessions") {
-        let store = SessionStore::new(app.agent());
-        app = store.clone().commands(app.with(store), flags.sessions)?;
+        app = sessions(app, flags.sessions)?;
     }
     if on("compaction") {
         // A script has no window; the small one that s06 gives it is for s06's play.

@@ -1,7 +1,7 @@
 //! What the user types: flags and commands.
 
 use anyhow::{Context, Result};
-use harness_cli::{App, Chat, age, cut, size};
+use harness_cli::{App, Chat, age, columns, cut, size};
 use harness_core::workspace::Entry;
 use harness_core::{Role, text};
 
@@ -23,33 +23,33 @@ pub struct Flags {
     pub resume: Option<String>,
 }
 
-impl SessionStore {
-    /// What the terminal gets from the store: the session that a flag asks for, and the commands.
-    ///
-    /// # Errors
-    /// The session that a flag asks for cannot be gone on with.
-    pub fn commands(self, mut app: App, flags: Flags) -> Result<App> {
-        let last = || self.list().map(|list| list.into_iter().next().map(|file| file.name));
-        let id = if flags.go_on { last()? } else { flags.resume };
-        if let Some(id) = id {
-            let past = self.resume(&id)?;
-            app = app.tell(told(&self, &past)).conversation(past.conversation);
-        } else if flags.go_on {
-            app = app.tell(["there is no session to continue here; this one is new".to_owned()]);
-        }
-        type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
-        let commands: [(_, _, Command); 5] = [
-            ("sessions", "lists the sessions here, or those in which a word was said", list),
-            ("resume", "goes on with a session: ID, or as much of it as is unique", resume),
-            ("fork", "goes on with a copy of a session: ID [last turn to copy]", fork),
-            ("title", "gives this session a title", title),
-            ("save", "says where this session is kept", save),
-        ];
-        Ok(commands.into_iter().fold(app, |app, (name, about, run)| {
-            let store = self.clone();
-            app.quick(name, about, move |chat, words| run(&store, chat, words))
-        }))
+/// An app whose conversation is kept: the session that a flag asks for, and the commands.
+///
+/// # Errors
+/// The session that a flag asks for cannot be gone on with.
+pub fn sessions(app: App, flags: Flags) -> Result<App> {
+    let store = SessionStore::new(app.agent());
+    let mut app = app.with(store.clone());
+    let last = || store.list().map(|list| list.into_iter().next().map(|file| file.name));
+    let id = if flags.go_on { last()? } else { flags.resume };
+    if let Some(id) = id {
+        let past = store.resume(&id)?;
+        app = app.tell(told(&store, &past)).conversation(past.conversation);
+    } else if flags.go_on {
+        app = app.tell(["there is no session to continue here; this one is new".to_owned()]);
     }
+    type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
+    let commands: [(_, _, Command); 5] = [
+        ("sessions", "lists the sessions here, or those in which a word was said", list),
+        ("resume", "goes on with a session: ID, or as much of it as is unique", resume),
+        ("fork", "goes on with a copy of a session: ID [last turn to copy]", fork),
+        ("title", "gives this session a title", title),
+        ("save", "says where this session is kept", save),
+    ];
+    Ok(commands.into_iter().fold(app, |app, (name, about, run)| {
+        let store = store.clone();
+        app.quick(name, about, move |chat, words| run(&store, chat, words))
+    }))
 }
 
 fn list(store: &SessionStore, _: &mut Chat, word: &str) -> Result<String> {
@@ -75,7 +75,7 @@ fn row(store: &SessionStore, file: &Entry, word: &str) -> Option<String> {
     let title = past.title + &fork.unwrap_or_default() + &fault.unwrap_or_default();
     let (age, size) = (age(file.changed), size(file.bytes));
     let [name, title] = [&file.name, &title].map(|words| text::line(words));
-    Some(format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns))
+    Some(cut(&format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns), columns()))
 }
 
 fn resume(store: &SessionStore, chat: &mut Chat, id: &str) -> Result<String> {

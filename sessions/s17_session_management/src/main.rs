@@ -2,12 +2,8 @@
 
 use std::process::ExitCode;
 
-use harness_cli::App;
-use s17_session_management::{Flags, LESSON, SessionStore};
+use s17_session_management::{Flags, LESSON, sessions};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: Flags| {
-        let store = SessionStore::new(&agent);
-        store.clone().commands(App::from(agent.with(store)), flags)
-    })
+    harness_cli::main_with(LESSON, async |agent, flags: Flags| sessions(agent.into(), flags))
 }
