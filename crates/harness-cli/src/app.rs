@@ -127,6 +127,7 @@ pub struct App {
     pub(crate) shows: Vec<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wakes: Vec<Arc<Notify>>,
+    pub(crate) begins: bool,
     pub(crate) told: Vec<String>,
     pub(crate) trusted: Vec<Trusted>,
     pub(crate) at_exit: Vec<AtExit>,
@@ -143,6 +144,7 @@ impl From<Agent> for App {
             shows: Vec::new(),
             steering: None,
             wakes: Vec::new(),
+            begins: false,
             told: Vec::new(),
             trusted: Vec::new(),
             at_exit: Vec::new(),
@@ -241,6 +243,13 @@ impl App {
         take: impl Fn(&str) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         self.trusted.push(Trusted { file, take: Box::new(take) });
+        self
+    }
+
+    /// There is work already, from flags: the first turn begins by itself, before anything is read, and has
+    /// no prompt.
+    pub fn begins(mut self) -> Self {
+        self.begins = true;
         self
     }
 

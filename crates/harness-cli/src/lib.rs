@@ -30,6 +30,7 @@ mod rules;
 mod screen;
 mod settings;
 mod start;
+mod tasks;
 mod tree;
 mod trusted;
 
@@ -52,6 +53,7 @@ pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
+pub use tasks::{Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 

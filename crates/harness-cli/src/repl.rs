@@ -84,6 +84,11 @@ impl Repl {
     }
 
     async fn lines(&mut self) -> u8 {
+        if std::mem::take(&mut self.app.begins)
+            && let Some(code) = self.turn(None).await
+        {
+            return code;
+        }
         let (mut open, mut interrupted_before) = (false, false);
         loop {
             let ahead = if open { None } else { self.input.take_ahead() };

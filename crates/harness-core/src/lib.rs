@@ -7,7 +7,8 @@
 //! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
-//! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
+//! 6. [`agent`]: the loop. It is shorter than this page. [`errand`] is a task that an agent does alone;
+//!    [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`shelf`] (records that belong to a process), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
@@ -64,6 +65,7 @@ pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub mod errand;
 pub mod gauge;
 pub use gauge::Gauge;
 
