@@ -1,0 +1,247 @@
+//! Claims: who does which task of a board. All of it under the board's lock, so two never do one.
+
+use std::time::Duration;
+
+use harness_core::lease::{Leases, Owner, Table};
+use harness_core::workspace::{Workspace, WorkspaceError};
+use harness_core::{Agent, StateError};
+use s07_task_system::{Graph, Status, Task, TaskBoard, Update};
+use serde_json::Value;
+
+/// So often a task is tried before it counts as failed.
+pub const ATTEMPTS: u64 = 3;
+
+/// A board whose tasks are done by workers. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    /// The board of s07. A task here has three more fields: `attempts`, `check`, and `owner` while it is worked
+    /// on.
+    pub board: TaskBoard,
+    /// The leases beside it, in `.agent_tasks.leases.json`.
+    pub leases: Leases,
+}
+
+/// A task that is one worker's own, as long as he has the lease on it.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The task, as it was when it was claimed.
+    pub task: Task,
+    /// Which attempt this is, from 1 on.
+    pub attempt: u64,
+    /// What came of the tasks before it.
+    pub before: Vec<Task>,
+}
+
+impl Claim {
+    /// The command that decides whether the task is done.
+    pub fn check(&self) -> Option<&str> {
+        self.task.rest.get("check").and_then(Value::as_str)
+    }
+
+    /// All that a worker is told: it has not seen the conversation that the task comes from.
+    pub fn words(&self) -> String {
+        let Task { description, result, .. } = &self.task;
+        let mut words = description.clone();
+        for task in &self.before {
+            let result = task.result.as_deref().unwrap_or("done");
+            words += &format!("\n\nBefore this, {}: {result}", task.description);
+        }
+        if let Some(check) = self.check() {
+            words += &format!("\n\nIt counts as done when this succeeds: {check}");
+        }
+        if let (2.., Some(why)) = (self.attempt, result) {
+            words += &format!("\n\nThis was tried before. {why}");
+        }
+        words
+    }
+}
+
+/// What came of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done, and its check has passed.
+    Done(String),
+    /// It did not work out, for this reason. It is tried again, unless that was the last attempt.
+    Again(String),
+    /// The worker was asked to stop. This was no attempt.
+    Back,
+}
+
+/// What a worker finds.
+#[derive(Debug)]
+pub enum Found {
+    /// A task of his own.
+    Claim(Box<Claim>),
+    /// Nothing yet, but others are at work.
+    Wait,
+    /// Nothing is left that anybody could do.
+    Nothing,
+}
+
+impl Claims {
+    /// The claims of an agent's workspace. A lease that is not renewed for `length` is over.
+    ///
+    /// # Errors
+    /// The workspace cannot be written.
+    pub fn open(agent: &Agent, length: Duration) -> Result<Self, WorkspaceError> {
+        let owners = Workspace::open(&agent.cwd)?.state_dir()?.join("workers");
+        let board = TaskBoard::open(agent.cwd.join(TaskBoard::FILE));
+        let leases = Leases::new(agent.cwd.join(".agent_tasks.leases.json"), owners, length);
+        Ok(Self { board, leases })
+    }
+
+    /// Claims the most urgent task that can be started. Leases that are over are taken back before.
+    ///
+    /// # Errors
+    /// A file cannot be used; it stays as it is.
+    pub fn claim(&self, owner: &Owner) -> Result<Found, StateError> {
+        let (graph, table) = (self.board.load()?, self.leases.load()?);
+        let stale = graph.tasks.iter().any(|task| self.over(task, &table).is_some());
+        if graph.ready().is_empty() && !stale {
+            let busy = graph.tasks.iter().any(|task| task.status == Status::InProgress);
+            return Ok(if busy { Found::Wait } else { Found::Nothing });
+        }
+        self.change(|graph, table| {
+            self.take_back(graph, table)?;
+            let Some(id) = graph.ready().first().map(|task| task.id.clone()) else {
+                return Ok(Found::Wait);
+            };
+            let at = graph.find(&id)?;
+            let attempt = attempts(&graph.tasks[at]) + 1;
+            let rest = &mut graph.tasks[at].rest;
+            rest.insert("attempts".to_owned(), attempt.into());
+            rest.insert("owner".to_owned(), owner.id.clone().into());
+            let task = graph.update(&to(&id, Status::InProgress, None))?.clone();
+            table.insert(id, owner.lease());
+            let before = graph.tasks.iter().filter(|other| task.depends_on.contains(&other.id));
+            let before = before.cloned().collect();
+            Ok(Found::Claim(Box::new(Claim { task, attempt, before })))
+        })
+    }
+
+    /// Ends a claim, and says what became of the task.
+    ///
+    /// # Errors
+    /// The lease was lost meanwhile: then the task is another one's, and nothing is changed. Or a file
+    /// cannot be used.
+    pub fn end(
+        &self,
+        claim: &Claim,
+        owner: &Owner,
+        outcome: Outcome,
+    ) -> Result<Status, StateError> {
+        let id = &claim.task.id;
+        self.change(|graph, table| {
+            let mut tasks = graph.tasks.iter_mut().filter(|task| task.id == *id);
+            let own = tasks.find(|task| owner_of(task) == Some(&owner.id));
+            let own = own.filter(|_| table.get(id).is_some_and(|lease| lease.owner == owner.id));
+            let Some(task) = own else {
+                return Err(format!("{id} was taken from {}; its work does not count", owner.id));
+            };
+            task.rest.remove("owner");
+            table.remove(id);
+            match outcome {
+                Outcome::Done(result) => {
+                    Ok(graph.update(&to(id, Status::Done, Some(result)))?.status)
+                }
+                Outcome::Again(why) => again(graph, id, claim.attempt, why),
+                Outcome::Back => {
+                    let at = graph.find(id)?;
+                    let attempts = claim.attempt - 1;
+                    graph.tasks[at].rest.insert("attempts".to_owned(), attempts.into());
+                    Ok(graph.update(&to(id, Status::Pending, None))?.status)
+                }
+            }
+        })
+    }
+
+    /// Says that a task is still worked on.
+    ///
+    /// # Errors
+    /// The lease was lost, the task was moved or removed, or a file cannot be used.
+    pub fn renew(&self, id: &str, owner: &Owner) -> Result<(), StateError> {
+        let graph = self.board.load()?;
+        if !graph.tasks.iter().any(|it| it.id == id && owner_of(it) == Some(&owner.id)) {
+            return Err(StateError::Refused(format!("{id} was taken from {}", owner.id)));
+        }
+        self.leases.renew(id, owner)
+    }
+
+    /// The board as a tree, and who works on what.
+    ///
+    /// # Errors
+    /// The board cannot be read.
+    pub fn draw(&self, columns: usize) -> Result<String, StateError> {
+        let graph = self.board.load()?;
+        let worked = graph.tasks.iter().filter_map(|task| {
+            let (name, _) = owner_of(task)?.rsplit_once('-')?;
+            Some(format!("\n{} is worked on by {name}, attempt {}", task.id, attempts(task)))
+        });
+        Ok(graph.draw(columns) + &worked.collect::<String>())
+    }
+
+    /// Board and leases in one step. The board's lock is always taken first.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Graph, &mut Table) -> Result<T, String>,
+    ) -> Result<T, StateError> {
+        self.board.change(|graph| {
+            let changed = self.leases.change(|table| change(graph, table));
+            changed.map_err(|why| why.to_string())
+        })
+    }
+
+    /// Puts back what dead and silent workers had.
+    fn take_back(&self, graph: &mut Graph, table: &mut Table) -> Result<(), String> {
+        let over = |task: &Task| Some((task.id.clone(), attempts(task), self.over(task, table)?));
+        let all: Vec<_> = graph.tasks.iter().filter_map(over).collect();
+        for (id, attempt, why) in all {
+            let at = graph.find(&id)?;
+            graph.tasks[at].rest.remove("owner");
+            again(graph, &id, attempt, why.to_owned())?;
+        }
+        let owners: Vec<&str> =
+            graph.tasks.iter().filter_map(owner_of).map(String::as_str).collect();
+        table.retain(|_, lease| {
+            let stays = owners.contains(&lease.owner.as_str());
+            if !stays {
+                self.leases.forget(&lease.owner);
+            }
+            stays
+        });
+        Ok(())
+    }
+
+    /// Why a worker's task is nobody's any more, if it is. What a person has started is left alone: it has
+    /// no owner. A kill between the two files leaves an owner without a lease, or a lease without an owner.
+    fn over(&self, task: &Task, table: &Table) -> Option<&'static str> {
+        let owner = owner_of(task)?;
+        match table.get(&task.id).filter(|lease| lease.owner == *owner) {
+            Some(lease) => self.leases.over(&task.id, lease),
+            None => Some("its worker has died"),
+        }
+    }
+}
+
+/// The worker that a task in progress belongs to.
+fn owner_of(task: &Task) -> Option<&String> {
+    match task.rest.get("owner") {
+        Some(Value::String(owner)) if task.status == Status::InProgress => Some(owner),
+        _ => None,
+    }
+}
+
+/// Puts a task back, or gives it up.
+fn again(graph: &mut Graph, id: &str, attempt: u64, why: String) -> Result<Status, String> {
+    let why = format!("attempt {attempt} of {ATTEMPTS}: {why}");
+    let status = if attempt < ATTEMPTS { Status::Pending } else { Status::Failed };
+    Ok(graph.update(&to(id, status, Some(why)))?.status)
+}
+
+fn attempts(task: &Task) -> u64 {
+    task.rest.get("attempts").and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn to(id: &str, status: Status, result: Option<String>) -> Update {
+    Update { task_id: id.to_owned(), status, result }
+}

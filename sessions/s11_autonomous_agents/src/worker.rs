@@ -1,0 +1,163 @@
+//! A worker: an agent that finds its tasks by itself.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness_core::errand::outcome;
+use harness_core::lease::Owner;
+use harness_core::tools::{Bash, blocking};
+use harness_core::workspace::WorkspaceError;
+use harness_core::{Agent, Event, StateError, Stop, Tool, ToolCall, ToolError};
+use serde_json::Map;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::claims::{Claim, Claims, Found, Outcome};
+
+/// The most steps of one task.
+const STEPS: usize = 50;
+/// The board's file is looked at so often while there is nothing to do, and read again at least every
+/// second: a lease runs out without a change of any file.
+const LOOK: Duration = Duration::from_millis(50);
+const READ: Duration = Duration::from_secs(1);
+/// So long a run may take to end when its lease was lost.
+const LAST: Duration = Duration::from_secs(2);
+
+const SYSTEM: &str = "You are a worker: you found this task on a board, and you do it alone. Nobody can answer \
+    a question. Others work in the same folder at the same time, so touch only what the task is about. Your last \
+    message is what is kept on the board for the tasks that wait for this one: say what came of it.";
+
+/// The mechanism: claim, run, complete, and again.
+#[derive(Debug)]
+pub struct Worker {
+    claims: Claims,
+    agent: Agent,
+    lead: String,
+    owner: Arc<Owner>,
+}
+
+impl Worker {
+    /// A clone of this agent becomes a worker of that name.
+    ///
+    /// # Errors
+    /// The workspace cannot be written.
+    pub fn new(claims: &Claims, agent: &Agent, name: &str) -> Result<Self, WorkspaceError> {
+        let (lead, owner) = (agent.name.clone(), Arc::new(claims.leases.owner(name)?));
+        let mut agent = Agent { name: name.to_owned(), ..agent.clone() };
+        agent.max_steps = agent.max_steps.min(STEPS);
+        agent.system.push(SYSTEM.to_owned());
+        Ok(Self { claims: claims.clone(), agent, lead, owner })
+    }
+
+    /// Works until nothing is left that anybody could do, or until there was nothing to do for so long;
+    /// without `idle`, until it is cancelled. Then what it has claimed is given back. Returns how many
+    /// tasks it has worked on.
+    ///
+    /// # Errors
+    /// The board cannot be used.
+    pub async fn work(
+        &self,
+        idle: Option<Duration>,
+        cancel: &CancellationToken,
+    ) -> Result<usize, ToolError> {
+        let (mut count, mut since) = (0, Instant::now());
+        while !cancel.is_cancelled() {
+            // Taken before the board is read, so that no change falls in between.
+            let change = changed(self.claims.board.path());
+            match self.claim().await? {
+                Found::Claim(claim) => {
+                    self.one(*claim, cancel).await?;
+                    (count, since) = (count + 1, Instant::now());
+                }
+                Found::Nothing if idle.is_some() => break,
+                _ if idle.is_some_and(|idle| since.elapsed() > idle) => break,
+                _ => _ = cancel.run_until_cancelled(change).await,
+            }
+        }
+        Ok(count)
+    }
+
+    async fn claim(&self) -> Result<Found, ToolError> {
+        let (claims, owner) = (self.claims.clone(), self.owner.clone());
+        blocking(move || Ok(claims.claim(&owner)?)).await
+    }
+
+    /// Does a task and says so, and ends the claim by what came of it.
+    async fn one(&self, claim: Claim, cancel: &CancellationToken) -> Result<(), ToolError> {
+        let (child, task) = (self.agent.name.clone(), claim.task.to_string());
+        self.tell(&Event::ChildStarted { child: child.clone(), task });
+        let own = cancel.child_token();
+        let outcome = tokio::select! {
+            outcome = self.run(&claim, &own) => outcome,
+            () = self.beat(&claim, &own) => Outcome::Back,
+        };
+        let (claims, owner) = (self.claims.clone(), self.owner.clone());
+        let ended = blocking(move || match claims.end(&claim, &owner, outcome) {
+            Ok(status) => Ok(format!("{} is {status}", claim.task)),
+            Err(StateError::Refused(lost)) => Ok(lost),
+            Err(error) => Err(error.into()),
+        });
+        self.tell(&Event::ChildEnded { child, outcome: ended.await? });
+        Ok(())
+    }
+
+    /// Runs the agent on a task. What it says is no proof: a check decides, where the task has one. It passes
+    /// the gate like any other call.
+    async fn run(&self, claim: &Claim, cancel: &CancellationToken) -> Outcome {
+        if claim.task.description.trim().is_empty() {
+            return Outcome::Again("it has no words".to_owned());
+        }
+        let note = format!("The workspace is {}.", self.agent.cwd.display());
+        let ended = self.agent.clone().errand(&self.agent, note, &claim.words(), cancel).await;
+        let Ok(Stop::Answered(said)) = ended else {
+            return match ended {
+                Ok(Stop::Interrupted) => Outcome::Back,
+                ended => Outcome::Again(outcome(&ended)),
+            };
+        };
+        let Some(check) = claim.check() else { return Outcome::Done(said) };
+        let input = Map::from_iter([("command".to_owned(), check.into())]);
+        let (id, name) = ("check".to_owned(), Bash::NAME.to_owned());
+        let acted = self.agent.act(&[ToolCall { id, name, input, rest: Map::new() }], cancel).await;
+        match acted.results.first() {
+            _ if cancel.is_cancelled() => Outcome::Back,
+            Some(result) if !result.is_error => Outcome::Done(said),
+            Some(result) => Outcome::Again(format!("its check failed: {}", result.content.text())),
+            None => Outcome::Again("its check was not run".to_owned()),
+        }
+    }
+
+    /// Renews the lease as long as it is ours, and stops the work when it is not.
+    async fn beat(&self, claim: &Claim, own: &CancellationToken) {
+        loop {
+            sleep(self.claims.leases.length() / 3).await;
+            let (claims, owner, id) =
+                (self.claims.clone(), self.owner.clone(), claim.task.id.clone());
+            if blocking(move || Ok(claims.renew(&id, &owner)?)).await.is_err() {
+                own.cancel();
+                return sleep(LAST).await;
+            }
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        self.agent.observers.tell(&self.lead, event);
+    }
+}
+
+/// Until the file is another one than it is now, or it is time to read it all the same.
+pub(crate) fn changed(file: &Path) -> impl Future<Output = ()> + use<> {
+    let file = file.to_owned();
+    let state = move || {
+        let now = std::fs::metadata(&file).ok()?; // replaced whole, so the number is another one, too
+        Some((now.modified().ok()?, now.len(), now.ino()))
+    };
+    let (before, begun) = (state(), Instant::now());
+    async move {
+        while state() == before && begun.elapsed() < READ {
+            sleep(LOOK).await;
+        }
+    }
+}
