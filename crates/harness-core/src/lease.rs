@@ -9,10 +9,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::ids;
 use crate::state::{StateError, StateFile};
@@ -135,12 +139,36 @@ impl Leases {
         })
     }
 
-    /// What is left of an owner who is gone.
-    pub fn forget(&self, owner: &str) {
+    /// Does some work, and renews the lease on it three times in its length. When the lease is lost the work
+    /// is cancelled: others do it now, or nobody should.
+    pub async fn during<T>(
+        &self,
+        id: &str,
+        owner: &Arc<Owner>,
+        cancel: &CancellationToken,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = timeout(self.length / 3, &mut work).await {
+                return done;
+            }
+            let (leases, owner, id) = (self.clone(), owner.clone(), id.to_owned());
+            let renewed = spawn_blocking(move || leases.renew(&id, &owner)).await;
+            if !renewed.is_ok_and(|renewed| renewed.is_ok()) {
+                cancel.cancel();
+                return work.await;
+            }
+        }
+    }
+
+    /// Removes the lock of an owner who is gone. `false`, for who retains leases by it.
+    pub fn forget(&self, owner: &str) -> bool {
         let path = self.lock_of(owner);
         if !owner.contains('/') && !is_held(&path) {
             let _ = fs::remove_file(path);
         }
+        false
     }
 
     fn lock_of(&self, owner: &str) -> PathBuf {
@@ -184,6 +212,25 @@ mod tests {
         );
         drop(owner);
         assert_eq!(day.over("a", &lease()), Some("its worker has died"));
+    }
+
+    #[tokio::test]
+    async fn work_is_cancelled_when_its_lease_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let leases = leases(&folder, Duration::from_millis(30));
+        let owner = Arc::new(leases.owner("worker").unwrap());
+        leases.change(|table| Ok(table.insert("a".to_owned(), owner.lease()))).unwrap();
+        let cancel = CancellationToken::new();
+        let beats = async {
+            while leases.load().unwrap()["a"].beat < 3 {
+                tokio::task::yield_now().await;
+            }
+            "three"
+        };
+        assert_eq!(leases.during("a", &owner, &cancel, beats).await, "three");
+        assert!(!cancel.is_cancelled());
+        leases.change(|table| Ok(table.remove("a"))).unwrap();
+        leases.during("a", &owner, &cancel, cancel.cancelled()).await;
     }
 
     #[test]

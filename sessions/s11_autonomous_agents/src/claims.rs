@@ -1,8 +1,9 @@
 //! Claims: who does which task of a board. All of it under the board's lock, so two never do one.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use harness_core::lease::{Leases, Owner, Table};
+use harness_core::lease::{Lease, Leases, Owner, Table};
 use harness_core::workspace::{Workspace, WorkspaceError};
 use harness_core::{Agent, StateError};
 use s07_task_system::{Graph, Status, Task, TaskBoard, Update};
@@ -14,9 +15,10 @@ pub const ATTEMPTS: u64 = 3;
 /// A board whose tasks are done by workers. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Claims {
-    /// The board of s07. A task here has three more fields: `attempts`, `check`, and `owner` while it is worked
-    /// on.
+    /// The board of s07. A task here has two more fields: `attempts` and `check`.
     pub board: TaskBoard,
+    /// Its file.
+    pub file: PathBuf,
     /// The leases beside it, in `.agent_tasks.leases.json`.
     pub leases: Leases,
 }
@@ -85,9 +87,10 @@ impl Claims {
     /// The workspace cannot be written.
     pub fn open(agent: &Agent, length: Duration) -> Result<Self, WorkspaceError> {
         let owners = Workspace::open(&agent.cwd)?.state_dir()?.join("workers");
-        let board = TaskBoard::open(agent.cwd.join(TaskBoard::FILE));
+        let file = agent.cwd.join(TaskBoard::FILE);
+        let board = TaskBoard::open(&file);
         let leases = Leases::new(agent.cwd.join(".agent_tasks.leases.json"), owners, length);
-        Ok(Self { board, leases })
+        Ok(Self { board, file, leases })
     }
 
     /// Claims the most urgent task that can be started. Leases that are over are taken back before.
@@ -96,11 +99,13 @@ impl Claims {
     /// A file cannot be used; it stays as it is.
     pub fn claim(&self, owner: &Owner) -> Result<Found, StateError> {
         let (graph, table) = (self.board.load()?, self.leases.load()?);
-        let stale = graph.tasks.iter().any(|task| self.over(task, &table).is_some());
-        if graph.ready().is_empty() && !stale {
+        let over = |task| self.over(task, &table).is_some();
+        if graph.ready().is_empty() && !graph.tasks.iter().any(over) {
             let busy = graph.tasks.iter().any(|task| task.status == Status::InProgress);
             return Ok(if busy { Found::Wait } else { Found::Nothing });
         }
+        // The leases are written first. After a kill between the two files there is a lease on a task that
+        // is not in progress, and that is nobody's.
         self.change(|graph, table| {
             self.take_back(graph, table)?;
             let Some(id) = graph.ready().first().map(|task| task.id.clone()) else {
@@ -108,9 +113,7 @@ impl Claims {
             };
             let at = graph.find(&id)?;
             let attempt = attempts(&graph.tasks[at]) + 1;
-            let rest = &mut graph.tasks[at].rest;
-            rest.insert("attempts".to_owned(), attempt.into());
-            rest.insert("owner".to_owned(), owner.id.clone().into());
+            graph.tasks[at].rest.insert("attempts".to_owned(), attempt.into());
             let task = graph.update(&to(&id, Status::InProgress, None))?.clone();
             table.insert(id, owner.lease());
             let before = graph.tasks.iter().filter(|other| task.depends_on.contains(&other.id));
@@ -124,47 +127,29 @@ impl Claims {
     /// # Errors
     /// The lease was lost meanwhile: then the task is another one's, and nothing is changed. Or a file
     /// cannot be used.
-    pub fn end(
-        &self,
-        claim: &Claim,
-        owner: &Owner,
-        outcome: Outcome,
-    ) -> Result<Status, StateError> {
+    pub fn end(&self, claim: &Claim, owner: &Owner, outcome: Outcome) -> Result<Status, StateError> {
         let id = &claim.task.id;
-        self.change(|graph, table| {
-            let mut tasks = graph.tasks.iter_mut().filter(|task| task.id == *id);
-            let own = tasks.find(|task| owner_of(task) == Some(&owner.id));
-            let own = own.filter(|_| table.get(id).is_some_and(|lease| lease.owner == owner.id));
-            let Some(task) = own else {
+        let own = |lease: &Lease| lease.owner == owner.id;
+        // The board is written first, for the same reason.
+        let status = self.board.change(|graph| {
+            let table = self.leases.load().map_err(|why| why.to_string())?;
+            let at = graph.tasks.iter().position(|task| task.id == *id && in_progress(task));
+            let Some(at) = at.filter(|_| table.get(id).is_some_and(own)) else {
                 return Err(format!("{id} was taken from {}; its work does not count", owner.id));
             };
-            task.rest.remove("owner");
-            table.remove(id);
             match outcome {
                 Outcome::Done(result) => {
                     Ok(graph.update(&to(id, Status::Done, Some(result)))?.status)
                 }
                 Outcome::Again(why) => again(graph, id, claim.attempt, why),
                 Outcome::Back => {
-                    let at = graph.find(id)?;
-                    let attempts = claim.attempt - 1;
-                    graph.tasks[at].rest.insert("attempts".to_owned(), attempts.into());
+                    graph.tasks[at].rest.insert("attempts".to_owned(), (claim.attempt - 1).into());
                     Ok(graph.update(&to(id, Status::Pending, None))?.status)
                 }
             }
-        })
-    }
-
-    /// Says that a task is still worked on.
-    ///
-    /// # Errors
-    /// The lease was lost, the task was moved or removed, or a file cannot be used.
-    pub fn renew(&self, id: &str, owner: &Owner) -> Result<(), StateError> {
-        let graph = self.board.load()?;
-        if !graph.tasks.iter().any(|it| it.id == id && owner_of(it) == Some(&owner.id)) {
-            return Err(StateError::Refused(format!("{id} was taken from {}", owner.id)));
-        }
-        self.leases.renew(id, owner)
+        })?;
+        self.leases.change(|table| Ok(table.retain(|of, lease| of != id || !own(lease))))?;
+        Ok(status)
     }
 
     /// The board as a tree, and who works on what.
@@ -172,9 +157,9 @@ impl Claims {
     /// # Errors
     /// The board cannot be read.
     pub fn draw(&self, columns: usize) -> Result<String, StateError> {
-        let graph = self.board.load()?;
-        let worked = graph.tasks.iter().filter_map(|task| {
-            let (name, _) = owner_of(task)?.rsplit_once('-')?;
+        let (graph, table) = (self.board.load()?, self.leases.load()?);
+        let worked = graph.tasks.iter().filter(|task| in_progress(task)).filter_map(|task| {
+            let (name, _) = table.get(&task.id)?.owner.rsplit_once('-')?;
             Some(format!("\n{} is worked on by {name}, attempt {}", task.id, attempts(task)))
         });
         Ok(graph.draw(columns) + &worked.collect::<String>())
@@ -191,44 +176,29 @@ impl Claims {
         })
     }
 
-    /// Puts back what dead and silent workers had.
+    /// Puts back what dead and silent workers had. A lease goes when its task is not in progress any more:
+    /// on disk, since a kill may come before the board is written.
     fn take_back(&self, graph: &mut Graph, table: &mut Table) -> Result<(), String> {
+        let kept = |id: &String| graph.tasks.iter().any(|task| task.id == *id && in_progress(task));
+        table.retain(|id, lease| kept(id) || self.leases.forget(&lease.owner));
         let over = |task: &Task| Some((task.id.clone(), attempts(task), self.over(task, table)?));
         let all: Vec<_> = graph.tasks.iter().filter_map(over).collect();
         for (id, attempt, why) in all {
-            let at = graph.find(&id)?;
-            graph.tasks[at].rest.remove("owner");
             again(graph, &id, attempt, why.to_owned())?;
         }
-        let owners: Vec<&str> =
-            graph.tasks.iter().filter_map(owner_of).map(String::as_str).collect();
-        table.retain(|_, lease| {
-            let stays = owners.contains(&lease.owner.as_str());
-            if !stays {
-                self.leases.forget(&lease.owner);
-            }
-            stays
-        });
         Ok(())
     }
 
-    /// Why a worker's task is nobody's any more, if it is. What a person has started is left alone: it has
-    /// no owner. A kill between the two files leaves an owner without a lease, or a lease without an owner.
+    /// Why a task in progress is nobody's any more, if it is. One without a lease was begun by a person, or
+    /// by an agent that asks nobody.
     fn over(&self, task: &Task, table: &Table) -> Option<&'static str> {
-        let owner = owner_of(task)?;
-        match table.get(&task.id).filter(|lease| lease.owner == *owner) {
-            Some(lease) => self.leases.over(&task.id, lease),
-            None => Some("its worker has died"),
-        }
+        let lease = table.get(&task.id).filter(|_| in_progress(task))?;
+        self.leases.over(&task.id, lease)
     }
 }
 
-/// The worker that a task in progress belongs to.
-fn owner_of(task: &Task) -> Option<&String> {
-    match task.rest.get("owner") {
-        Some(Value::String(owner)) if task.status == Status::InProgress => Some(owner),
-        _ => None,
-    }
+fn in_progress(task: &Task) -> bool {
+    task.status == Status::InProgress
 }
 
 /// Puts a task back, or gives it up.

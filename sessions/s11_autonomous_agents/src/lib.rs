@@ -13,7 +13,7 @@ use clap::{Args, Subcommand, value_parser};
 use harness_cli::{App, Display, Lesson, Screen, columns, until_asked_to_leave};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, NoInput, Relay, Tool,
-    ToolContext, ToolError, Turn, text, tools::blocking,
+    ToolContext, ToolError, Turn, state::changed, text, tools::blocking,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task};
 use schemars::JsonSchema;
@@ -74,7 +74,7 @@ impl Posts {
     /// Wakes whoever waits when the posted tasks are settled, whoever has done them. Runs until dropped.
     pub async fn watch(self) {
         loop {
-            let change = worker::changed(self.claims.board.path());
+            let change = changed(&self.claims.file, worker::READ);
             {
                 let open = self.lock();
                 if self.look(&open) == (true, false) {

@@ -1,29 +1,24 @@
 //! A worker: an agent that finds its tasks by itself.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::errand::outcome;
 use harness_core::lease::Owner;
-use harness_core::tools::{Bash, blocking};
+use harness_core::state::changed;
+use harness_core::tools::blocking;
 use harness_core::workspace::WorkspaceError;
-use harness_core::{Agent, Event, StateError, Stop, Tool, ToolCall, ToolError};
-use serde_json::Map;
-use tokio::time::{Instant, sleep};
+use harness_core::{Agent, Event, StateError, Stop, ToolError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::{Claim, Claims, Found, Outcome};
 
 /// The most steps of one task.
 const STEPS: usize = 50;
-/// The board's file is looked at so often while there is nothing to do, and read again at least every
-/// second: a lease runs out without a change of any file.
-const LOOK: Duration = Duration::from_millis(50);
-const READ: Duration = Duration::from_secs(1);
-/// So long a run may take to end when its lease was lost.
-const LAST: Duration = Duration::from_secs(2);
+/// While there is nothing to do the board is read at each change, and so often without one: a lease runs out
+/// without a change of any file.
+pub(crate) const READ: Duration = Duration::from_secs(1);
 
 const SYSTEM: &str = "You are a worker: you found this task on a board, and you do it alone. Nobody can answer \
     a question. Others work in the same folder at the same time, so touch only what the task is about. Your last \
@@ -65,7 +60,7 @@ impl Worker {
         let (mut count, mut since) = (0, Instant::now());
         while !cancel.is_cancelled() {
             // Taken before the board is read, so that no change falls in between.
-            let change = changed(self.claims.board.path());
+            let change = changed(&self.claims.file, READ);
             match self.claim().await? {
                 Found::Claim(claim) => {
                     self.one(*claim, cancel).await?;
@@ -89,10 +84,8 @@ impl Worker {
         let (child, task) = (self.agent.name.clone(), claim.task.to_string());
         self.tell(&Event::ChildStarted { child: child.clone(), task });
         let own = cancel.child_token();
-        let outcome = tokio::select! {
-            outcome = self.run(&claim, &own) => outcome,
-            () = self.beat(&claim, &own) => Outcome::Back,
-        };
+        let (leases, id) = (&self.claims.leases, &claim.task.id);
+        let outcome = leases.during(id, &self.owner, &own, self.run(&claim, &own)).await;
         let (claims, owner) = (self.claims.clone(), self.owner.clone());
         let ended = blocking(move || match claims.end(&claim, &owner, outcome) {
             Ok(status) => Ok(format!("{} is {status}", claim.task)),
@@ -118,46 +111,14 @@ impl Worker {
             };
         };
         let Some(check) = claim.check() else { return Outcome::Done(said) };
-        let input = Map::from_iter([("command".to_owned(), check.into())]);
-        let (id, name) = ("check".to_owned(), Bash::NAME.to_owned());
-        let acted = self.agent.act(&[ToolCall { id, name, input, rest: Map::new() }], cancel).await;
-        match acted.results.first() {
+        match self.agent.check(check, cancel).await {
             _ if cancel.is_cancelled() => Outcome::Back,
-            Some(result) if !result.is_error => Outcome::Done(said),
-            Some(result) => Outcome::Again(format!("its check failed: {}", result.content.text())),
-            None => Outcome::Again("its check was not run".to_owned()),
-        }
-    }
-
-    /// Renews the lease as long as it is ours, and stops the work when it is not.
-    async fn beat(&self, claim: &Claim, own: &CancellationToken) {
-        loop {
-            sleep(self.claims.leases.length() / 3).await;
-            let (claims, owner, id) =
-                (self.claims.clone(), self.owner.clone(), claim.task.id.clone());
-            if blocking(move || Ok(claims.renew(&id, &owner)?)).await.is_err() {
-                own.cancel();
-                return sleep(LAST).await;
-            }
+            Ok(()) => Outcome::Done(said),
+            Err(why) => Outcome::Again(format!("its check failed: {why}")),
         }
     }
 
     fn tell(&self, event: &Event) {
         self.agent.observers.tell(&self.lead, event);
-    }
-}
-
-/// Until the file is another one than it is now, or it is time to read it all the same.
-pub(crate) fn changed(file: &Path) -> impl Future<Output = ()> + use<> {
-    let file = file.to_owned();
-    let state = move || {
-        let now = std::fs::metadata(&file).ok()?; // replaced whole, so the number is another one, too
-        Some((now.modified().ok()?, now.len(), now.ino()))
-    };
-    let (before, begun) = (state(), Instant::now());
-    async move {
-        while state() == before && begun.elapsed() < READ {
-            sleep(LOOK).await;
-        }
     }
 }
