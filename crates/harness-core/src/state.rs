@@ -116,13 +116,13 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
 
 /// Waits until a file is another one than it is now, or for so long at most. For who has nothing to do until
 /// somebody else has changed it: it is looked at twenty times a second, and not read.
-pub fn changed(path: impl AsRef<Path>, most: Duration) -> impl Future<Output = ()> + use<> {
+pub fn changed(path: &Path, most: Duration) -> impl Future<Output = ()> + use<> {
     // The system's own notices do not reach through network file systems, and have limits for each user.
     fn look(path: &Path) -> Option<(SystemTime, u64, u64)> {
         let now = std::fs::metadata(path).ok()?;
         Some((now.modified().ok()?, now.len(), now.ino())) // replaced whole: another file, another number
     }
-    let path = path.as_ref().to_owned();
+    let path = path.to_owned();
     let (before, until) = (look(&path), Instant::now() + most);
     async move {
         while look(&path) == before && Instant::now() < until {

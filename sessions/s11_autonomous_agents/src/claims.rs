@@ -42,19 +42,14 @@ impl Claim {
 
     /// All that a worker is told: it has not seen the conversation that the task comes from.
     pub fn words(&self) -> String {
-        let Task { description, result, .. } = &self.task;
-        let mut words = description.clone();
-        for task in &self.before {
+        let before = self.before.iter().map(|task| {
             let result = task.result.as_deref().unwrap_or("done");
-            words += &format!("\n\nBefore this, {}: {result}", task.description);
-        }
-        if let Some(check) = self.check() {
-            words += &format!("\n\nIt counts as done when this succeeds: {check}");
-        }
-        if let (2.., Some(why)) = (self.attempt, result) {
-            words += &format!("\n\nThis was tried before. {why}");
-        }
-        words
+            format!("\n\nBefore this, {}: {result}", task.description)
+        });
+        let check = self.check().map(|it| format!("\n\nIt is done when this succeeds: {it}"));
+        let why = self.task.result.as_ref().filter(|_| self.attempt > 1);
+        let tried = why.map(|why| format!("\n\nThis was tried before. {why}"));
+        self.task.description.clone() + &before.chain(check).chain(tried).collect::<String>()
     }
 }
 
@@ -106,7 +101,7 @@ impl Claims {
         }
         // The leases are written first. After a kill between the two files there is a lease on a task that
         // is not in progress, and that is nobody's.
-        self.change(|graph, table| {
+        let claim = |graph: &mut Graph, table: &mut Table| {
             self.take_back(graph, table)?;
             let Some(id) = graph.ready().first().map(|task| task.id.clone()) else {
                 return Ok(Found::Wait);
@@ -119,6 +114,9 @@ impl Claims {
             let before = graph.tasks.iter().filter(|other| task.depends_on.contains(&other.id));
             let before = before.cloned().collect();
             Ok(Found::Claim(Box::new(Claim { task, attempt, before })))
+        };
+        self.board.change(|graph| {
+            self.leases.change(|table| claim(graph, table)).map_err(|why| why.to_string())
         })
     }
 
@@ -127,7 +125,12 @@ impl Claims {
     /// # Errors
     /// The lease was lost meanwhile: then the task is another one's, and nothing is changed. Or a file
     /// cannot be used.
-    pub fn end(&self, claim: &Claim, owner: &Owner, outcome: Outcome) -> Result<Status, StateError> {
+    pub fn end(
+        &self,
+        claim: &Claim,
+        owner: &Owner,
+        outcome: Outcome,
+    ) -> Result<Status, StateError> {
         let id = &claim.task.id;
         let own = |lease: &Lease| lease.owner == owner.id;
         // The board is written first, for the same reason.
@@ -148,32 +151,9 @@ impl Claims {
                 }
             }
         })?;
-        self.leases.change(|table| Ok(table.retain(|of, lease| of != id || !own(lease))))?;
+        self.leases
+            .change(|table| Ok(table.extract_if(.., |of, it| of == id && own(it)).count()))?;
         Ok(status)
-    }
-
-    /// The board as a tree, and who works on what.
-    ///
-    /// # Errors
-    /// The board cannot be read.
-    pub fn draw(&self, columns: usize) -> Result<String, StateError> {
-        let (graph, table) = (self.board.load()?, self.leases.load()?);
-        let worked = graph.tasks.iter().filter(|task| in_progress(task)).filter_map(|task| {
-            let (name, _) = table.get(&task.id)?.owner.rsplit_once('-')?;
-            Some(format!("\n{} is worked on by {name}, attempt {}", task.id, attempts(task)))
-        });
-        Ok(graph.draw(columns) + &worked.collect::<String>())
-    }
-
-    /// Board and leases in one step. The board's lock is always taken first.
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Graph, &mut Table) -> Result<T, String>,
-    ) -> Result<T, StateError> {
-        self.board.change(|graph| {
-            let changed = self.leases.change(|table| change(graph, table));
-            changed.map_err(|why| why.to_string())
-        })
     }
 
     /// Puts back what dead and silent workers had. A lease goes when its task is not in progress any more:
@@ -184,6 +164,7 @@ impl Claims {
         let over = |task: &Task| Some((task.id.clone(), attempts(task), self.over(task, table)?));
         let all: Vec<_> = graph.tasks.iter().filter_map(over).collect();
         for (id, attempt, why) in all {
+            table.get(&id).inspect(|lease| _ = self.leases.forget(&lease.owner));
             again(graph, &id, attempt, why.to_owned())?;
         }
         Ok(())

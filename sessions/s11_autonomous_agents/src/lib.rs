@@ -3,6 +3,7 @@
 mod claims;
 mod worker;
 
+use std::mem;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, NoInput, Relay, Tool,
     ToolContext, ToolError, Turn, state::changed, text, tools::blocking,
 };
-use s07_task_system::{Graph, NewTask, Priority, Status, Task};
+use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -38,10 +39,8 @@ pub const LESSON: Lesson = Lesson {
 pub struct Posts {
     /// Where the tasks are.
     pub claims: Claims,
-    /// A turn that nobody can wake again waits so long for its tasks. Ten minutes, unless set.
-    pub patience: Duration,
-    /// Whether it waits at all: there are workers, and nobody sits at a prompt line.
-    pub waits: bool,
+    /// How long a turn waits for its tasks; not at all where somebody sits at a prompt line, which news wakes.
+    pub patience: Option<Duration>,
     lead: String,
     /// The ids of the tasks whose end the lead has not heard of.
     open: Arc<Mutex<Vec<String>>>,
@@ -53,22 +52,23 @@ impl Mechanism for Posts {
     fn install(self, agent: &mut Agent) {
         agent.system.push(SYSTEM.to_owned());
         agent.tools.add(PostTask(self.clone()));
-        agent.tools.add(TaskStatus(self.claims.clone()));
+        agent.tools.add(TaskStatus(self.claims.board.clone()));
         agent.hooks.push(Arc::new(self));
     }
 }
 
-const SYSTEM: &str = "You do not do the work yourself: post tasks, and workers take them from the board, each \
-    with a fresh history and several at the same time. Say in each task all that one must know, give it a check \
-    where a command can tell whether it is done, and make what needs another's work depend on it. You are told \
-    when all is settled.";
+/// So long a turn waits that nobody can wake.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+const SYSTEM: &str = "Post tasks, and workers take them from the board, several at the same time, each with a \
+    fresh history. Say in each all that one must know, give it a check where a command can tell whether it is \
+    done, and make what needs another's work depend on it. You are told when all is settled.";
 
 impl Posts {
     /// The lead's side of a board.
-    pub fn new(claims: Claims, lead: &Agent) -> Self {
-        let (patience, lead) = (Duration::from_secs(600), lead.name.clone());
-        let (open, wake) = (Arc::default(), Arc::default());
-        Self { claims, patience, waits: false, lead, open, wake }
+    pub fn new(claims: Claims, lead: &Agent, patience: Option<Duration>) -> Self {
+        let (lead, open, wake) = (lead.name.clone(), Arc::default(), Arc::default());
+        Self { claims, patience, lead, open, wake }
     }
 
     /// Wakes whoever waits when the posted tasks are settled, whoever has done them. Runs until dropped.
@@ -89,47 +89,42 @@ impl Posts {
     fn look(&self, open: &[String]) -> (bool, bool) {
         let Ok(graph) = self.claims.board.load() else { return (false, false) };
         let ready = graph.ready();
-        let moves = |task: &&Task| {
-            task.status == Status::InProgress || ready.iter().any(|it| it.id == task.id)
+        let moves = |id: &String| {
+            let busy = |task: &Task| task.id == *id && task.status == Status::InProgress;
+            ready.iter().any(|task| task.id == *id) || graph.tasks.iter().any(busy)
         };
-        let over = |task: &&Task| matches!(task.status, Status::Done | Status::Failed);
-        let ours: Vec<&Task> = graph.tasks.iter().filter(|task| open.contains(&task.id)).collect();
-        (ours.len() < open.len() || ours.iter().any(over), ours.iter().any(moves))
+        (open.iter().any(|id| is_over(&graph, id)), open.iter().any(moves))
     }
 
     /// What the lead has not heard of yet. Nobody is woken for it any more.
     fn news(&self, agent: &Agent) -> Option<String> {
         let mut open = self.lock();
         pin!(self.wake.notified()).enable(); // takes the permit
-        let graph = self.claims.board.load().ok()?; // a damaged board is told by the tools
-        let mut news = Vec::new();
-        open.retain(|id| match graph.tasks.iter().find(|task| task.id == *id) {
-            None => {
-                news.push(format!("{id} was removed"));
-                false
-            }
-            Some(task) if !matches!(task.status, Status::Done | Status::Failed) => true,
-            Some(task) => {
-                let result = text::clip(task.result.as_deref().unwrap_or("-"), 1000, 1000);
-                let result: String = result.lines().map(|line| format!("\n> {line}")).collect();
-                news.push(format!(
-                    "{id} {} is {}:{result}",
-                    text::line(&task.description),
-                    task.status
-                ));
-                false
-            }
-        });
+        let graph = self.claims.board.load().ok()?; // the tools tell of a damaged board
+        let (over, rest) = mem::take(&mut *open).into_iter().partition(|id| is_over(&graph, id));
+        *open = rest;
         drop(open);
-        for line in news.iter().filter_map(|news| news.lines().next()) {
-            agent.tell(&Event::Notice(line.trim_end_matches(':').to_owned()));
-        }
-        news.into_iter().reduce(|all, next| all + "\n" + &next)
+        let told = over.iter().map(|id: &String| {
+            let Some(task) = graph.tasks.iter().find(|task| task.id == *id) else {
+                return format!("{id} was removed");
+            };
+            let first = format!("{id} {} is {}", text::line(&task.description), task.status);
+            agent.tell(&Event::Notice(first.clone()));
+            let result = text::clip(task.result.as_deref().unwrap_or("-"), 1000, 1000);
+            result.lines().fold(first, |all, line| all + "\n> " + line)
+        });
+        told.reduce(|all, next| all + "\n" + &next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether nothing more comes of a task: it is done, failed, or not there.
+fn is_over(graph: &Graph, id: &str) -> bool {
+    let open = [Status::Pending, Status::InProgress];
+    !graph.tasks.iter().any(|task| task.id == id && open.contains(&task.status))
 }
 
 #[async_trait]
@@ -145,11 +140,11 @@ impl Hook for Posts {
 
     /// Where nobody can be woken, a turn is not over while its tasks are worked on.
     async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
-        let (news, moves) = self.look(&self.lock());
-        if t.agent.name != self.lead || !self.waits || !(news || moves) {
-            return None;
+        let patience = self.patience.filter(|_| t.agent.name == self.lead)?;
+        if self.look(&self.lock()) == (false, false) {
+            return None; // also where all that is left is blocked
         }
-        let _ = timeout(self.patience, self.wake.notified()).await;
+        let _ = timeout(patience, self.wake.notified()).await;
         self.news(t.agent)
     }
 }
@@ -188,26 +183,21 @@ impl Tool for PostTask {
         let create = move |graph: &mut Graph| {
             let new = NewTask { description, depends_on, priority };
             let (id, said) = graph.create(&new).map(|task| (task.id.clone(), task.to_string()))?;
-            if let (Some(check), Some(task)) = (check, graph.tasks.last_mut()) {
-                task.rest.insert("check".to_owned(), check.into());
-            }
-            Ok((id, said))
+            let rest = graph.tasks.last_mut().map(|task| &mut task.rest);
+            rest.zip(check).map(|(rest, check)| rest.insert("check".to_owned(), check.into()));
+            posts.lock().push(id);
+            Ok(format!("posted {said}"))
         };
-        blocking(move || {
-            let mut open = posts.lock();
-            let (id, said) = posts.claims.board.change(create)?;
-            open.push(id);
-            Ok(format!("posted {said}").into())
-        })
-        .await
+        let board = self.0.claims.board.clone();
+        blocking(move || Ok(board.change(create)?.into())).await
     }
 }
 
-struct TaskStatus(Claims);
+struct TaskStatus(TaskBoard);
 
 impl Tool for TaskStatus {
     const NAME: &'static str = "task_status";
-    const ABOUT: &'static str = "Draws the board, and says who works on what.";
+    const ABOUT: &'static str = "Draws the board: what is done, worked on, open, failed.";
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
@@ -215,8 +205,8 @@ impl Tool for TaskStatus {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let claims = self.0.clone();
-        blocking(move || Ok(claims.draw(200)?.into())).await
+        let board = self.0.clone();
+        blocking(move || Ok(board.load()?.draw(200).into())).await
     }
 }
 
@@ -247,37 +237,34 @@ enum Command {
 ///
 /// # Errors
 /// The workspace or the board cannot be used.
-pub async fn run(agent: Agent, flags: Flags, attended: bool) -> anyhow::Result<App> {
+pub async fn run(mut agent: Agent, flags: Flags, attended: bool) -> anyhow::Result<App> {
     let claims = Claims::open(&agent, Duration::from_secs(flags.lease))?;
     if let Some(Command::Worker { idle }) = flags.command {
-        let mut agent = agent;
         agent.observers.add(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
         let worker = Worker::new(&claims, &agent, &format!("worker-{}", std::process::id()))?;
         let count = worker.work(Some(Duration::from_secs(idle)), &until_asked_to_leave()?).await?;
         Screen::stdout().line(format!("tasks worked on: {count}"));
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
-    let (relay, cancel, mut workers) =
-        (Relay::new(&agent), CancellationToken::new(), JoinSet::new());
+    let (relay, cancel) = (Relay::new(&agent), CancellationToken::new());
+    let mut workers = JoinSet::new();
     let watched = Agent { observers: relay.observers(), ..agent.clone() };
     for n in 1..=flags.workers {
         let worker = Worker::new(&claims, &watched, &format!("worker-{n}"))?;
-        let (cancel, agent) = (cancel.clone(), watched.clone());
+        let cancel = cancel.clone();
         workers.spawn(async move {
-            if let Err(error) = worker.work(None, &cancel).await {
-                agent.tell(&Event::Notice(format!("worker-{n} has stopped: {error}")));
-            }
+            let ended = worker.work(None, &cancel).await;
+            ended.inspect_err(|why| worker.tell(&Event::Notice(why.to_string())))
         });
     }
-    let mut posts = Posts::new(claims.clone(), &agent);
-    posts.waits = !attended && flags.workers > 0;
+    let patience = (!attended && flags.workers > 0).then_some(PATIENCE);
+    let posts = Posts::new(claims.clone(), &agent, patience);
     tokio::spawn(posts.clone().watch());
-    let mut agent = agent;
     agent.hooks.push(Arc::new(relay));
     let wake = posts.wake.clone();
     Ok(App::from(agent.with(posts))
         .wake(wake)
-        .quick("tasks", "draws the board", move |_, _| Ok(claims.draw(columns())?))
+        .quick("tasks", "draws the board", move |_, _| Ok(claims.board.load()?.draw(columns())))
         .at_exit(move || async move {
             cancel.cancel(); // what they have claimed is given back
             while workers.join_next().await.is_some() {}

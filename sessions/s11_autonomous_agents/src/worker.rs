@@ -20,9 +20,9 @@ const STEPS: usize = 50;
 /// without a change of any file.
 pub(crate) const READ: Duration = Duration::from_secs(1);
 
-const SYSTEM: &str = "You are a worker: you found this task on a board, and you do it alone. Nobody can answer \
-    a question. Others work in the same folder at the same time, so touch only what the task is about. Your last \
-    message is what is kept on the board for the tasks that wait for this one: say what came of it.";
+const SYSTEM: &str = "You are a worker: this task is from a board, and you do it alone; nobody can answer a \
+    question. Others work in the same folder, so touch only what the task is about. Your last message is kept \
+    on the board for the tasks that wait for this one: say what came of it.";
 
 /// The mechanism: claim, run, complete, and again.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ impl Worker {
         while !cancel.is_cancelled() {
             // Taken before the board is read, so that no change falls in between.
             let change = changed(&self.claims.file, READ);
-            match self.claim().await? {
+            let (claims, owner) = (self.claims.clone(), self.owner.clone());
+            match blocking(move || Ok(claims.claim(&owner)?)).await? {
                 Found::Claim(claim) => {
                     self.one(*claim, cancel).await?;
                     (count, since) = (count + 1, Instant::now());
@@ -72,11 +73,6 @@ impl Worker {
             }
         }
         Ok(count)
-    }
-
-    async fn claim(&self) -> Result<Found, ToolError> {
-        let (claims, owner) = (self.claims.clone(), self.owner.clone());
-        blocking(move || Ok(claims.claim(&owner)?)).await
     }
 
     /// Does a task and says so, and ends the claim by what came of it.
@@ -118,7 +114,7 @@ impl Worker {
         }
     }
 
-    fn tell(&self, event: &Event) {
+    pub(crate) fn tell(&self, event: &Event) {
         self.agent.observers.tell(&self.lead, event);
     }
 }
