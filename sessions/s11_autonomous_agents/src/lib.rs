@@ -57,9 +57,6 @@ impl Mechanism for Posts {
     }
 }
 
-/// So long a turn waits that nobody can wake.
-const PATIENCE: Duration = Duration::from_secs(600);
-
 const SYSTEM: &str = "Post tasks, and workers take them from the board, several at the same time, each with a \
     fresh history. Say in each all that one must know, give it a check where a command can tell whether it is \
     done, and make what needs another's work depend on it. You are told when all is settled.";
@@ -257,7 +254,8 @@ pub async fn run(mut agent: Agent, flags: Flags, attended: bool) -> anyhow::Resu
             ended.inspect_err(|why| worker.tell(&Event::Notice(why.to_string())))
         });
     }
-    let patience = (!attended && flags.workers > 0).then_some(PATIENCE);
+    // Ten minutes for a turn that nobody can wake again.
+    let patience = (!attended && flags.workers > 0).then_some(Duration::from_secs(600));
     let posts = Posts::new(claims.clone(), &agent, patience);
     tokio::spawn(posts.clone().watch());
     agent.hooks.push(Arc::new(relay));
