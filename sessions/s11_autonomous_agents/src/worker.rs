@@ -84,7 +84,7 @@ impl Worker {
         let outcome = leases.during(id, &self.owner, &own, self.run(&claim, &own)).await;
         let (claims, owner) = (self.claims.clone(), self.owner.clone());
         let ended = blocking(move || match claims.end(&claim, &owner, outcome) {
-            Ok(status) => Ok(format!("{} is {status}", claim.task)),
+            Ok(status) => Ok(format!("{} is {status}", claim.task.id)),
             Err(StateError::Refused(lost)) => Ok(lost),
             Err(error) => Err(error.into()),
         });
