@@ -52,6 +52,7 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
+pub use repl::until_asked_to_leave;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tasks::{Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
