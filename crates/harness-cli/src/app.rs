@@ -95,8 +95,23 @@ impl std::fmt::Debug for Next<'_> {
 
 /// What happens to a line that is typed while a turn runs.
 pub trait Steering: Send + Sync {
-    /// Takes the line, or gives it back to wait as a next prompt.
-    fn typed(&self, line: String) -> Option<String>;
+    /// Takes the line, or lets it wait as a next prompt.
+    fn typed(&self, line: String) -> Heard;
+
+    /// The turn is over: the lines that were taken and that nobody was told of. They become the next
+    /// prompts, in this order, before those that wait already.
+    fn left(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What became of a line that was typed while a turn runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It waits as a next prompt.
+    Waits(String),
+    /// It was taken. The text is shown to the user.
+    Taken(String),
 }
 
 type Run =
@@ -127,6 +142,7 @@ pub struct App {
     pub(crate) shows: Vec<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wakes: Vec<Arc<Notify>>,
+    pub(crate) begins: bool,
     pub(crate) told: Vec<String>,
     pub(crate) trusted: Vec<Trusted>,
     pub(crate) at_exit: Vec<AtExit>,
@@ -143,6 +159,7 @@ impl From<Agent> for App {
             shows: Vec::new(),
             steering: None,
             wakes: Vec::new(),
+            begins: false,
             told: Vec::new(),
             trusted: Vec::new(),
             at_exit: Vec::new(),
@@ -241,6 +258,13 @@ impl App {
         take: impl Fn(&str) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         self.trusted.push(Trusted { file, take: Box::new(take) });
+        self
+    }
+
+    /// There is work already, from flags: the first turn begins by itself, before anything is read, and has
+    /// no prompt.
+    pub fn begins(mut self) -> Self {
+        self.begins = true;
         self
     }
 

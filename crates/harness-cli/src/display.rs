@@ -95,6 +95,7 @@ impl Observer for Display {
             Event::Delta(delta) if lead => self.words(delta),
             Event::Replied(_) if lead => self.end(),
             Event::Replied(reply) => {
+                self.running().last.clear();
                 for line in text::strip(&reply.text()).lines() {
                     self.screen.line(format!("{by}{line}"));
                 }
@@ -107,11 +108,11 @@ impl Observer for Display {
             }
             Event::ToolStarted(call) => {
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                self.screen.spin(self.running().start(call));
+                self.screen.spin(self.running().start(agent, call));
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
-                let (first, going) = self.running().end(call);
+                let (first, going) = self.running().end(agent, call);
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
                 } else if !first {
@@ -144,16 +145,17 @@ impl Observer for Display {
 
 impl Running {
     /// Returns what the spinner says.
-    fn start(&mut self, call: &ToolCall) -> String {
-        self.last.clone_from(&call.id);
-        self.calls.push((call.id.clone(), call.name.clone()));
+    fn start(&mut self, agent: &str, call: &ToolCall) -> String {
+        self.last = key(agent, call);
+        self.calls.push((key(agent, call), call.name.clone()));
         self.going()
     }
 
     /// Returns whether its title is what was shown last, and what the spinner says.
-    fn end(&mut self, call: &ToolCall) -> (bool, String) {
-        self.calls.retain(|(id, _)| *id != call.id);
-        (std::mem::take(&mut self.last) == call.id, self.going())
+    fn end(&mut self, agent: &str, call: &ToolCall) -> (bool, String) {
+        let key = key(agent, call);
+        self.calls.retain(|(id, _)| *id != key);
+        (std::mem::take(&mut self.last) == key, self.going())
     }
 
     fn going(&self) -> String {
@@ -163,6 +165,11 @@ impl Running {
             [(_, name), rest @ ..] => format!("{name} and {} more", rest.len()),
         }
     }
+}
+
+/// Agents that work side by side (s12) may have calls of the same id.
+fn key(agent: &str, call: &ToolCall) -> String {
+    format!("{agent} {}", call.id)
 }
 
 /// A call in a line: the tool, and what it works on.
@@ -202,6 +209,32 @@ mod tests {
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(Stop::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn a_result_names_its_agent_where_anothers_line_came_between() {
+        let call: ToolCall =
+            serde_json::from_value(json!({"id": "1", "name": "look", "input": {"at": "it"}}))
+                .unwrap();
+        let result = ToolResult::done("1", "seen");
+        let took = std::time::Duration::from_millis(1);
+        let (start, finish) =
+            (Event::ToolStarted(call.clone()), Event::ToolFinished { call, result, took });
+        let display = Display::new(Screen::memory(), "lead");
+        for (agent, event) in
+            [("a", &start), ("a", &finish), ("a", &start), ("b", &start), ("a", &finish)]
+        {
+            display.on(agent, event);
+        }
+        expect_test::expect![[r#"
+            a: ▸ look it
+              seen
+            a: ▸ look it
+            b: ▸ look it
+            a: ◂ look it
+              seen
+        "#]]
+        .assert_eq(&display.screen.written());
     }
 
     #[test]

@@ -111,8 +111,10 @@ mod tests {
         assert_eq!(
             drawn,
             "lead                explorer            writer
-│── look; at #3 no ▸│                   │
-│◂─ done ╌╌╌╌╌╌╌╌╌╌╌│                   │"
+│── look; at #3 n… ▸│                   │
+│◂─ done ╌╌╌╌╌╌╌╌╌╌╌│                   │
+│── write what the explorer has found ─▸│
+│                   │◂─ where? ─────────│"
         );
         assert!(sequence(&arrows(), 20).lines().all(|line| line.chars().count() <= 31));
         assert_eq!(sequence(&[], 80), "");

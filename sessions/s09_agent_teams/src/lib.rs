@@ -91,9 +91,9 @@ impl Team {
     }
 
     /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.
-    pub fn app(self, agent: Agent) -> App {
+    pub fn join(self, app: App) -> App {
         let staff = self.staff.clone();
-        staff.serve(App::from(agent.with(self)))
+        staff.serve(app.with(self))
     }
 }
 

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
             mail.run(&mailbox, &news, &agent.secrets).await?;
             return Ok(App::done(agent, ExitCode::SUCCESS));
         }
-        Ok(Team::open(&agent, members, Arc::new(mailbox), news).await?.app(agent))
+        let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
+        Ok(team.join(agent.into()))
     })
 }

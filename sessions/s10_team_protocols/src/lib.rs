@@ -55,10 +55,10 @@ impl Protocols {
     }
 
     /// Puts the team to work, with `:trace`.
-    pub fn app(self, agent: Agent) -> App {
+    pub fn join(self, app: App) -> App {
         let (staff, office) = (self.team.staff.clone(), self.office.clone());
         let about = "who asked whom, as text and as a Mermaid diagram";
-        let app = App::from(agent.with(self)).quick("trace", about, move |_, _| {
+        let app = app.with(self).quick("trace", about, move |_, _| {
             Ok(match &lock(&office.trace)[..] {
                 [] => "nobody has asked anybody anything yet".to_owned(),
                 all => format!("{}\n\n{}", sequence(all, columns().min(100)), mermaid(all)),

@@ -17,6 +17,6 @@ fn main() -> ExitCode {
             return Ok(App::done(agent, ExitCode::SUCCESS));
         }
         let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
-        Ok(Protocols::over(team, PATIENCE).app(agent))
+        Ok(Protocols::over(team, PATIENCE).join(agent.into()))
     })
 }
