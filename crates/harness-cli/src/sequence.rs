@@ -111,8 +111,8 @@ mod tests {
         assert_eq!(
             drawn,
             "lead                explorer            writer
-│── look; at #3 n… ▸│                   │
-│◂─ done ╌╌╌╌╌╌╌╌╌╌╌│                   │
+│── look; at #3 … ─▸│                   │
+│◂╌ done ╌╌╌╌╌╌╌╌╌╌╌│                   │
 │── write what the explorer has found ─▸│
 │                   │◂─ where? ─────────│"
         );
