@@ -8,7 +8,6 @@ use s20_cache_optimization::{Flags, LESSON, PromptCache};
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, flags: Flags| {
         let cache = PromptCache::new(&agent, flags);
-        let app = cache.lines(App::from(agent.with(cache.clone())));
-        Ok(cache.commands(app))
+        Ok(cache.clone().commands(cache.lines(App::from(agent.with(cache.clone())))))
     })
 }
