@@ -55,6 +55,7 @@ pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
 pub use mail::MailCommand;
+pub use repl::until_asked_to_leave;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use tasks::{Done, TaskFlags, Tasks};
