@@ -11,8 +11,7 @@ use harness_core::{Agent, AgentError, Event, errand};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use worktree::Result as Made;
-pub use worktree::{Base, Worktree, WorktreeError};
+pub use worktree::{Base, Result as Made, Worktree, WorktreeError};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -57,7 +56,9 @@ pub enum Step {
 /// The session's terminal: this agent, the tasks of the flags, and where tasks would begin.
 pub fn app(agent: Agent, flags: TaskFlags) -> App {
     let told = match Base::find(&agent.cwd) {
-        Ok(base) => format!("tasks begin at {base}; they do not see what is not committed"),
+        Ok(base) => {
+            format!("tasks begin at {:.7}; they do not see what is not committed", base.commit)
+        }
         Err(error) => format!("no task can run here: {error}"),
     };
     App::from(agent).tell([told]).tasks(flags, Isolated(Arc::new(())))

@@ -336,16 +336,13 @@ async fn a_task_can_begin_in_a_tree_of_another() {
 }
 
 #[tokio::test]
-async fn a_detached_head_a_merge_and_a_dirty_tree_are_handled_and_told() {
+async fn a_detached_head_a_merge_and_a_dirty_tree_are_no_hindrance() {
     let stage = stage(&[("one", &bash("cat README.md && echo x > x"))]);
     let folder = &stage.folder;
-    let base = || Base::find(folder.path()).unwrap().to_string();
     let head = folder.git(&["rev-parse", "HEAD"]);
-    assert_eq!(base(), format!("main ({})", &head[..7]));
     folder.write("README.md", "dirty\n");
     folder.write("new", "");
     folder.git(&["switch", "-q", "--detach"]);
-    assert_eq!(base(), format!("a detached HEAD ({})", &head[..7]));
     folder.write(".git/MERGE_HEAD", &head);
     let before = checkout(folder);
     assert!(is_good(&one(&stage).await));
