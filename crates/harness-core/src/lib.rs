@@ -11,10 +11,10 @@
 //!    [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
-//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
-//! known of each model).
+//! value in a file), [`register`] (what runs have begun), [`journal`] (append-only logs), [`undo`] (what
+//! was changed, and the way back), [`front_matter`] (files that people write), [`order`] (what depends on
+//! what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`],
+//! [`http`], [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -77,6 +77,7 @@ pub mod journal;
 pub mod order;
 pub mod process;
 pub mod record;
+pub mod register;
 pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState, Signature,
-    WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
+    BranchType, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
+    Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
 use harness_core::ids;
 use harness_core::workspace::{self, Workspace, WorkspaceError};
@@ -190,11 +190,9 @@ impl Worktree {
     /// Commits what is there. No hook runs and nothing is signed: a hook that fails, or a key that asks for
     /// its password, would leave the work uncommitted.
     fn commit(&self, repo: &Repository, message: &str) -> Result<()> {
-        if repo.state() != RepositoryState::Clean {
-            return refused(format!(
-                "git is in the middle of something there ({:?})",
-                repo.state()
-            ));
+        let state = repo.state();
+        if state != RepositoryState::Clean {
+            return refused(format!("git is in the middle of something there ({state:?})"));
         }
         let mut index = repo.index()?;
         // A folder here is a repository inside this one, and its work is its own.
@@ -217,11 +215,12 @@ impl Worktree {
     /// Git says no, or the tree is locked.
     pub fn discard(&self) -> Result<bool> {
         let repo = Repository::open(&self.root)?;
-        let branch = repo.find_reference(&self.reference()).ok();
+        let branch = repo.find_branch(&self.branch, BranchType::Local).ok();
         // A commit that was made and undone is in the branch's log alone, and the log goes with the branch.
-        let unused =
-            branch.as_ref().is_none_or(|branch| branch.target() == Oid::from_str(&self.base).ok())
-                && repo.reflog(&self.reference())?.len() <= 1;
+        let unused = branch
+            .as_ref()
+            .is_none_or(|branch| branch.get().target() == Oid::from_str(&self.base).ok())
+            && repo.reflog(&self.reference())?.len() <= 1;
         if !unused || self.path.exists() && !self.is_empty(&self.open()?)? {
             return Ok(false);
         }
@@ -232,7 +231,7 @@ impl Worktree {
             let mut options = WorktreePruneOptions::new();
             tree.prune(Some(options.valid(true).working_tree(true)))?;
         }
-        // Fails if the branch has moved since it was read.
+        // Fails if the branch has moved since it was read, or is somebody's HEAD.
         branch.map_or(Ok(()), |mut branch| branch.delete())?;
         Ok(true)
     }

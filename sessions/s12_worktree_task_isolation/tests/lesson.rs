@@ -238,13 +238,14 @@ async fn a_branch_that_exists_is_never_taken_over() {
     let folder = &stage.folder;
     folder.git(&["branch", "task/1"]);
     folder.git(&["branch", "task/2"]);
-    folder.git(&["worktree", "add", "-q", "-b", "mine", "../task-3"]);
+    let mine = Folder::new();
+    let path = mine.path().join("task-3");
+    folder.git(&["worktree", "add", "-q", "-b", "mine", path.to_str().unwrap()]);
     folder.write(".worktrees/task-4/file", "somebody's");
     let outcome = one(&stage).await;
     assert_eq!(outcome.name, "task-5");
     assert_eq!(branches(folder), "main mine task/1 task/2 task/5");
     assert_eq!(folder.read(".worktrees/task-4/file"), "somebody's");
-    folder.git(&["worktree", "remove", "../task-3"]);
 }
 
 #[tokio::test]
