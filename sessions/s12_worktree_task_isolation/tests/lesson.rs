@@ -13,7 +13,7 @@ use harness_core::{
     ToolContext, ToolError,
 };
 use harness_testkit::{Folder, Program, Stage, transcript};
-use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, Step, Worktree, WorktreeError};
+use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, State, Worktree, WorktreeError};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
@@ -543,8 +543,8 @@ impl Tool for Stops {
 struct TwoAreEnough(Mutex<usize>);
 
 impl Life for TwoAreEnough {
-    fn reached(&self, _: &Worktree, _: &str, step: Step) -> Result<(), WorktreeError> {
-        assert_eq!(step, Step::Planned);
+    fn reached(&self, _: &Worktree, _: &str, step: State) -> Result<(), WorktreeError> {
+        assert_eq!(step, State::Created);
         let mut trees = self.0.lock().unwrap();
         *trees += 1;
         if *trees > 2 { Err(WorktreeError::Refused("the disk is full".to_owned())) } else { Ok(()) }

@@ -51,9 +51,8 @@ fn how(found: &IndexConflict, a: &str, b: &str) -> String {
         (None, Some(_), Some(_)) => "added by both".to_owned(),
         (Some(_), Some(_), None) => format!("changed by {a}, deleted by {b}"),
         (Some(_), None, Some(_)) => format!("deleted by {a}, changed by {b}"),
-        (_, None, None) => "renamed by both, differently".to_owned(),
-        (None, Some(_), None) => format!("so called by {a}"),
-        (None, None, Some(_)) => format!("so called by {b}"),
+        (Some(_), None, None) => "renamed by both, differently".to_owned(),
+        (None, ..) => "one of its new names".to_owned(),
     }
 }
 

@@ -2,26 +2,23 @@
 
 use std::fmt::Write as _;
 
-use git2::{BranchType, Repository, Signature, WorktreeLockStatus, WorktreePruneOptions};
-use s12_worktree_task_isolation::{Made, Worktree};
+use git2::{BranchType, Repository, Signature, WorktreePruneOptions};
+use s12_worktree_task_isolation::{Made, State, Worktree};
 
 use crate::conflicts::{Side, trial};
 use crate::head;
-use crate::ledger::{Ledger, State, Tracked, refused};
+use crate::ledger::{Ledger, Tracked, refused};
 
 /// Merges the work of these tasks, one after the other, onto a new branch that begins at HEAD. No checkout is
 /// touched. Stops at the first that does not merge.
 ///
 /// # Errors
 /// There is no such task, or it is not done, or git says no.
-pub fn integrate(ledger: &Ledger, repo: &Repository, words: &str) -> Made<String> {
-    let all = ledger.all()?;
+pub fn integrate(ledger: &Ledger, words: &str) -> Made<String> {
+    let (all, repo) = (ledger.all()?, &ledger.repository()?);
     let named = |word: &str| {
-        let is =
-            |it: &&Tracked| [&it.tree.name, &it.tree.branch].into_iter().any(|name| name == word);
-        all.iter()
-            .find(is)
-            .ok_or_else(|| refused(format!("there is no task {word}; :list names them")))
+        let found = all.iter().find(|it| it.tree.name == word || it.tree.branch == word);
+        found.ok_or_else(|| refused(format!("there is no task {word}; :list names them")))
     };
     let chosen: Vec<&Tracked> = match words.is_empty() {
         true => all.iter().filter(|it| it.state == State::Committed).collect(),
@@ -29,7 +26,7 @@ pub fn integrate(ledger: &Ledger, repo: &Repository, words: &str) -> Made<String
     };
     let free = |branch: &String| repo.find_branch(branch, BranchType::Local).is_err();
     let branch = (1..).map(|number| format!("integration/{number}")).find(free).unwrap_or_default();
-    let (mut at, mut report, mut merged) = (head(repo)?, String::new(), 0);
+    let (mut at, mut report) = (head(repo)?, String::new());
     for task in chosen {
         let name = &task.tree.branch;
         let Some(tip) = task.work(repo)?.filter(|_| task.state == State::Committed) else {
@@ -38,12 +35,9 @@ pub fn integrate(ledger: &Ledger, repo: &Repository, words: &str) -> Made<String
         };
         let (mut index, conflict) = trial(repo, &at, &Side { name: name.clone(), tip })?;
         if let Some(conflict) = conflict {
-            let switch =
-                if merged > 0 { format!("`git switch {branch}`, ") } else { String::new() };
-            let _ = writeln!(
-                report,
-                "{conflict}\nIt stops here. Merge that one yourself: {switch}`git merge {name}`, mend the files, commit. Then :integrate goes on from there."
-            );
+            let onto = if at.name == branch { &branch } else { "HEAD" };
+            let _ =
+                writeln!(report, "{conflict}\nIt stops here. {MEND} {onto}: `git merge {name}`");
             break;
         }
         let tree = repo.find_tree(index.write_tree_to(repo)?)?;
@@ -52,76 +46,67 @@ pub fn integrate(ledger: &Ledger, repo: &Repository, words: &str) -> Made<String
         let message = format!("Merge {name}: {}\n", task.task);
         let commit = repo.commit(None, &who, &who, &message, &tree, &[&ours, &theirs])?;
         // The first time it must not exist yet.
-        repo.reference(&format!("refs/heads/{branch}"), commit, merged > 0, &message)?;
+        repo.reference(&format!("refs/heads/{branch}"), commit, at.name == branch, &message)?;
         at = Side { name: branch.clone(), tip: commit };
-        merged += 1;
         let _ = writeln!(report, "{name} is in {branch}");
     }
     ledger.all()?; // sees what is integrated now
-    if merged > 0 {
+    if at.name == branch {
         let _ = writeln!(report, "take it in: git merge {branch}");
     }
     Ok(if report.is_empty() { "there is nothing to integrate".to_owned() } else { report })
 }
+
+const MEND: &str = "mend the files and commit; from there :integrate goes on";
 
 /// Lists what can go and what cannot, and why; with `now` the first is removed. That is ours, clean and
 /// merged, or it is empty. A `refs/rescue/…` keeps each tip all the same.
 ///
 /// # Errors
 /// The list is damaged, or git says no.
-pub fn prune(ledger: &Ledger, repo: &Repository, words: &str) -> Made<String> {
+pub fn prune(ledger: &Ledger, words: &str) -> Made<String> {
     if !["", "now"].contains(&words) {
         return Err(refused(format!("`:prune {words}`: it is :prune, and then :prune now")));
     }
-    let mut report = String::new();
+    let (repo, mut report) = (&ledger.repository()?, String::new());
     for task in ledger.all()? {
-        let name = &task.tree.name;
-        let _ = match keeps(repo, &task).unwrap_or_else(|error| Some(error.to_string())) {
-            Some(why) => writeln!(report, "{name} stays: {why}"),
-            None if words.is_empty() => {
-                writeln!(report, "{name} can go ({:?}); :prune now does it", task.state)
-            }
-            None => {
-                let kept = remove(repo, &task)?;
-                ledger.0.forget(&task.tree.mark).map_err(refused)?;
-                writeln!(report, "{name} is removed{kept}")
-            }
-        };
+        let fate = may_go(repo, &task).and_then(|()| match words {
+            "now" => remove(ledger, repo, &task),
+            _ => Ok("can go; `:prune now` removes it".to_owned()),
+        });
+        let fate = fate.unwrap_or_else(|why| format!("stays: {why}"));
+        let _ = writeln!(report, "{} {fate}", task.tree.name);
     }
     Ok(if report.is_empty() { "there are no trees of ours".to_owned() } else { report })
 }
 
-/// Why a tree has to stay, if it has to.
-fn keeps(repo: &Repository, task: &Tracked) -> Made<Option<String>> {
+/// Whether nothing is lost with a tree. The error says what would be.
+fn may_go(repo: &Repository, task: &Tracked) -> Made<()> {
     let place = task.tree.path.display();
-    if let Ok(WorktreeLockStatus::Locked(_)) =
-        repo.find_worktree(&task.tree.name).and_then(|tree| tree.is_locked())
-    {
-        return Ok(Some("it is locked".to_owned()));
-    }
-    Ok(match (task.state, task.tip(repo)?) {
-        (State::Created | State::Running | State::Finished, _) => Some("it is not done".to_owned()),
-        (State::Committed, _) => {
-            Some("its work is neither in HEAD nor in an integration branch".to_owned())
+    match (task.state, task.tip(repo)?) {
+        (State::Created | State::Running | State::Finished, _) => Err(refused("it is not done")),
+        (State::Committed, Some(tip)) if tip.to_string() != task.tree.base => {
+            Err(refused("it is neither in HEAD nor in an integration branch"))
         }
-        (State::Abandoned, _) if task.tree.path.exists() => {
-            Some(format!("its branch is gone, but not {place}"))
-        }
-        (State::Integrated, Some(tip)) if task.tree.path.exists() => {
+        _ if !task.tree.path.exists() => Ok(()),
+        (_, None) => Err(refused(format!("its branch is gone, but not {place}"))),
+        (_, Some(tip)) => {
             // Equal to the tip to the last byte, ignored files and all.
             let now = Worktree { base: tip.to_string(), ..task.tree.clone() };
-            (!now.is_empty(&now.open()?)?).then(|| format!("in {place} is what is in no commit"))
+            match now.is_empty(&now.open()?)? {
+                true => Ok(()),
+                false => Err(refused(format!("in {place} is what is in no commit"))),
+            }
         }
-        _ => None,
-    })
+    }
 }
 
-fn remove(repo: &Repository, task: &Tracked) -> Made<String> {
-    let mut kept = String::new();
+fn remove(ledger: &Ledger, repo: &Repository, task: &Tracked) -> Made<String> {
+    let mut told = "is removed".to_owned();
     if let Some(tip) = task.tip(repo)? {
         let rescue = format!("refs/rescue/{}-{}", task.tree.name, &tip.to_string()[..7]);
         repo.reference(&rescue, tip, true, "harness: kept before its branch goes")?;
-        kept = format!("; `git branch NAME {rescue}` brings it back");
+        told = format!("is removed; `git branch NAME {rescue}` brings it back");
     }
     if let Ok(tree) = repo.find_worktree(&task.tree.name) {
         tree.prune(Some(WorktreePruneOptions::new().valid(true).working_tree(true)))?;
@@ -129,5 +114,6 @@ fn remove(repo: &Repository, task: &Tracked) -> Made<String> {
     if let Ok(mut branch) = repo.find_branch(&task.tree.branch, BranchType::Local) {
         branch.delete()?;
     }
-    Ok(kept)
+    ledger.register.forget(&task.tree.mark).map_err(refused)?;
+    Ok(told)
 }

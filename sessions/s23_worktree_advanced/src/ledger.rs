@@ -1,30 +1,12 @@
 //! What became of each tree: on disk before the next step is taken, and taken up again after a kill.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{BranchType, Delta, DiffOptions, Oid, Repository};
 use harness_core::register::{Begun, Register};
-use s12_worktree_task_isolation::{Life, Made, Step, Worktree, WorktreeError};
+use s12_worktree_task_isolation::{Base, Life, Made, State, Worktree, WorktreeError};
 use serde::{Deserialize, Serialize};
-
-/// How far a task has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Its names are chosen; there may be a tree, or half of one.
-    Created,
-    /// Its agent works.
-    Running,
-    /// Its agent is done; what it left may not be committed.
-    Finished,
-    /// Its work is on its branch.
-    Committed,
-    /// Its work is in another branch too.
-    Integrated,
-    /// There was no work, or somebody has taken the branch away.
-    Abandoned,
-}
 
 /// A task and its tree.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,19 +31,15 @@ impl Begun for Tracked {
 
 /// All trees of a workspace, in `.harness/worktrees.json`.
 #[derive(Clone, Debug)]
-pub struct Ledger(pub(crate) Register<Tracked>);
+pub struct Ledger {
+    pub(crate) register: Register<Tracked>,
+    cwd: PathBuf,
+}
 
 impl Life for Ledger {
-    fn reached(&self, tree: &Worktree, task: &str, step: Step) -> Made<()> {
-        let state = match step {
-            Step::Planned => State::Created,
-            Step::Running => State::Running,
-            Step::Finished => State::Finished,
-            Step::Committed => State::Committed,
-            Step::Removed => State::Abandoned,
-        };
+    fn reached(&self, tree: &Worktree, task: &str, state: State) -> Made<()> {
         let (tree, task) = (tree.clone(), task.to_owned());
-        self.0.put(&Tracked { tree, task, state }).map_err(refused)
+        self.register.put(&Tracked { tree, task, state }).map_err(refused)
     }
 }
 
@@ -71,7 +49,15 @@ impl Ledger {
     /// # Errors
     /// The workspace cannot be written.
     pub fn open(cwd: &Path) -> Made<Self> {
-        Ok(Self(Register::open(cwd, "worktrees")?))
+        Ok(Self { register: Register::open(cwd, "worktrees")?, cwd: cwd.to_owned() })
+    }
+
+    /// The repository that the workspace is in.
+    ///
+    /// # Errors
+    /// Those of [`Base::find`].
+    pub fn repository(&self) -> Made<Repository> {
+        Ok(Repository::open(Base::find(&self.cwd)?.root)?)
     }
 
     /// The trees, oldest first. What was merged or deleted meanwhile, by whomever, is seen here.
@@ -79,12 +65,12 @@ impl Ledger {
     /// # Errors
     /// The list is damaged.
     pub fn all(&self) -> Made<Vec<Tracked>> {
-        let mut all = self.0.all().map_err(refused)?;
+        let mut all = self.register.all().map_err(refused)?;
         for tracked in all.iter_mut().filter(|tracked| tracked.is_over()) {
             let now = tracked.seen().unwrap_or(tracked.state);
             if now != tracked.state {
                 tracked.state = now;
-                self.0.put(tracked).map_err(refused)?;
+                self.register.put(tracked).map_err(refused)?;
             }
         }
         Ok(all)
@@ -97,7 +83,7 @@ impl Ledger {
     /// The list is damaged.
     pub fn recover(&self) -> Made<Vec<String>> {
         let mut told = Vec::new();
-        for orphan in self.0.orphans().map_err(refused)? {
+        for orphan in self.register.orphans().map_err(refused)? {
             let mut task = orphan.value.clone();
             let (name, was, now) = (task.tree.name.clone(), task.state, task.recovered());
             let what = match &now {
@@ -108,7 +94,7 @@ impl Ledger {
             told.push(format!("{name} was {was:?} when its run was killed: {what}"));
             if let Ok(now) = now {
                 task.state = now;
-                self.0.put(&task).map_err(refused)?;
+                self.register.put(&task).map_err(refused)?;
             }
         }
         Ok(told)
@@ -126,10 +112,10 @@ impl Tracked {
         };
         let log = repo.reflog(&self.tree.reference())?;
         let first = log.iter().next_back();
-        match first.and_then(|entry| Some(entry.message_bytes()? == self.tree.mark.as_bytes())) {
-            Some(true) => Ok(branch.get().target()),
-            _ => Err(refused(format!("the branch {} is not ours", self.tree.branch))),
+        if first.is_none_or(|it| it.message_bytes() != Some(self.tree.mark.as_bytes())) {
+            return Err(refused(format!("the branch {} is not ours", self.tree.branch)));
         }
+        Ok(branch.get().target())
     }
 
     /// The tip of its branch, if anything was done there.
@@ -147,12 +133,10 @@ impl Tracked {
         for branch in repo.references_glob("refs/heads/integration/*")? {
             into.extend(branch?.target());
         }
-        let is_in = |tip: Oid| {
-            into.iter().any(|&it| it == tip || repo.graph_descendant_of(it, tip).unwrap_or(false))
-        };
-        Ok(match self.work(&repo)? {
-            Some(tip) if is_in(tip) => State::Integrated,
-            None if self.tip(&repo)?.is_none() => State::Abandoned,
+        let is_in = |tip| into.iter().any(|&it| repo.merge_base(it, tip) == Ok(tip));
+        Ok(match (self.work(&repo)?, self.tip(&repo)?) {
+            (_, None) => State::Abandoned,
+            (Some(tip), _) if is_in(tip) => State::Integrated,
             _ => State::Committed,
         })
     }

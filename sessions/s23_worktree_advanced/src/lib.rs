@@ -4,7 +4,6 @@ mod conflicts;
 mod integrate;
 mod ledger;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,13 +11,13 @@ use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
 use harness_cli::{App, Done, Lesson, TaskFlags, Tasks, columns, cut};
 use harness_core::{Agent, AgentError, Event};
-use s12_worktree_task_isolation::{Base, Isolated, Made};
+use s12_worktree_task_isolation::{Isolated, Made, State};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 pub use conflicts::{Side, changed, trial};
 pub use integrate::{integrate, prune};
-pub use ledger::{Ledger, State, Tracked};
+pub use ledger::{Ledger, Tracked};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -38,22 +37,19 @@ pub struct Lifecycle(pub Ledger);
 pub fn app(agent: Agent, flags: TaskFlags) -> Result<App> {
     let ledger = Ledger::open(&agent.cwd)?;
     let mut told = ledger.recover()?;
-    told.extend(match surroundings(&agent.cwd) {
-        Ok(notes) => notes,
-        Err(error) => vec![format!("no task can run here: {error}")],
-    });
+    let refused = |error| vec![format!("no task can run here: {error}")];
+    told.extend(ledger.repository().and_then(|repo| surroundings(&repo)).unwrap_or_else(refused));
     let [list, merge, clear] = [(); 3].map(|()| ledger.clone());
+    let (lists, merges, clears) = (
+        "the tasks, and how far they have come",
+        "[task…]: merges their work onto a new branch",
+        "lists what is merged and clean; `:prune now` removes it",
+    );
     let app = App::from(agent).tell(told).tasks(flags, Lifecycle(ledger));
     Ok(app
-        .quick("list", "the tasks, and how far they have come", move |_, _| Ok(listed(&list)?))
-        .quick("integrate", "[task…]: merges their work onto a new branch", move |chat, words| {
-            Ok(integrate(&merge, &repository(&chat.agent.cwd)?, words)?)
-        })
-        .quick(
-            "prune",
-            "lists what is merged and clean; `:prune now` removes it",
-            move |chat, words| Ok(prune(&clear, &repository(&chat.agent.cwd)?, words)?),
-        ))
+        .quick("list", lists, move |_, _| Ok(listed(&list.all()?)))
+        .quick("integrate", merges, move |_, words| Ok(integrate(&merge, words)?))
+        .quick("prune", clears, move |_, words| Ok(prune(&clear, words)?)))
 }
 
 #[async_trait]
@@ -66,17 +62,15 @@ impl Tasks for Lifecycle {
     ) -> Result<Vec<Done>, AgentError> {
         let mut done = Isolated(Arc::new(self.0.clone())).run(lead, tasks, cancel).await?;
         let names: Vec<String> = done.iter().map(|done| done.name.clone()).collect();
-        let (ledger, cwd) = (self.0.clone(), lead.cwd.clone());
-        let met = spawn_blocking(move || meetings(&ledger, &repository(&cwd)?, &names)).await;
-        let met =
-            met.map_err(|error| AgentError::Fatal(error.to_string()))?.unwrap_or_else(|error| {
-                vec![(String::new(), format!("whether it merges is not known: {error}"))]
-            });
+        let ledger = self.0.clone();
+        let met = spawn_blocking(move || meetings(&ledger, &names)).await;
+        let met = met.map_err(|error| AgentError::Fatal(error.to_string()))?;
+        let unknown =
+            |error| vec![(String::new(), format!("whether it merges is not known: {error}"))];
+        let met = met.unwrap_or_else(unknown);
         for (name, told) in met {
             match done.iter_mut().find(|done| done.name == name) {
-                Some(done) => {
-                    done.advice = Some([done.advice.take().unwrap_or_default(), told].join("\n"))
-                }
+                Some(done) => done.advice = done.advice.take().map(|old| format!("{old}\n{told}")),
                 None => lead.tell(&Event::Notice(told)),
             }
         }
@@ -85,21 +79,15 @@ impl Tasks for Lifecycle {
 }
 
 /// What the user should know of the checkout before a task begins there.
-fn surroundings(cwd: &Path) -> Made<Vec<String>> {
-    let (base, repo) = (Base::find(cwd)?, repository(cwd)?);
-    let mut notes =
-        vec![format!("tasks begin at {}, {:.7}", head(&repo)?.name, base.commit.to_string())];
+fn surroundings(repo: &Repository) -> Made<Vec<String>> {
+    let (head, dirty) = (head(repo)?, dirty(repo)?);
+    let mut notes = vec![format!("tasks begin at {}, {}", head.name, &head.tip.to_string()[..7])];
     if repo.head_detached()? {
-        notes.push(
-            "HEAD is detached: no branch will get what you merge; `git switch -c NAME` makes one"
-                .to_owned(),
-        );
+        notes.push("HEAD is detached: no branch gets what you merge there".to_owned());
     }
-    let dirty = dirty(&repo)?;
-    if let [first, rest @ ..] = &dirty[..] {
-        let more =
-            if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-        notes.push(format!("not committed: {first}{more}; tasks do not see that"));
+    if !dirty.is_empty() {
+        let (many, first) = (dirty.len(), dirty[..dirty.len().min(3)].join(", "));
+        notes.push(format!("not committed ({many}): {first}; tasks do not see that"));
     }
     Ok(notes)
 }
@@ -114,69 +102,55 @@ fn dirty(repo: &Repository) -> Made<Vec<String>> {
 
 /// What happens when the work of these tasks meets that of every other, HEAD as it is by now, and what is not
 /// committed in the checkout. Each with the task that it is about.
-fn meetings(ledger: &Ledger, repo: &Repository, names: &[String]) -> Made<Vec<(String, String)>> {
+fn meetings(ledger: &Ledger, names: &[String]) -> Made<Vec<(String, String)>> {
+    let repo = &ledger.repository()?;
     let (head, dirty, mut told) = (head(repo)?, dirty(repo)?, Vec::new());
-    let mut others: Vec<(String, Side, Vec<String>)> = Vec::new();
+    let mut others: Vec<(Side, Vec<String>, bool)> = Vec::new();
     for task in ledger.all()?.iter().filter(|task| task.state == State::Committed) {
         let Some(tip) = task.work(repo)? else { continue };
-        let (name, side) = (task.tree.name.clone(), Side { name: task.tree.branch.clone(), tip });
-        let files = changed(repo, &task.tree.base, tip)?;
-        let shared = |theirs: &[String]| {
-            let both = files.iter().filter(|file| theirs.contains(file));
-            Some(both.cloned().collect::<Vec<_>>().join(", ")).filter(|both| !both.is_empty())
+        let (side, files) =
+            (Side { name: task.tree.branch.clone(), tip }, changed(repo, &task.tree.base, tip)?);
+        let shared = |theirs: &[String], what: String| {
+            let both: Vec<&str> =
+                files.iter().filter(|file| theirs.contains(file)).map(String::as_str).collect();
+            (!both.is_empty()).then(|| format!("{what}: {}", both.join(", ")))
         };
-        let mut tell = |line: Option<String>| told.extend(line.map(|line| (name.clone(), line)));
-        let is_new = names.contains(&name);
+        let is_new = names.contains(&task.tree.name);
+        let mut met = Vec::new();
         if is_new {
-            tell(
-                shared(&dirty).map(|both| {
-                    format!("{} changes what you have not committed: {both}", side.name)
-                }),
-            );
-            tell(trial(repo, &head, &side)?.1);
+            met.push(shared(&dirty, format!("{} changes what you have not committed", side.name)));
+            met.push(trial(repo, &head, &side)?.1);
         }
-        for (_, other, theirs) in others.iter().filter(|(name, ..)| is_new || names.contains(name))
-        {
-            let both = || {
-                shared(theirs).map(|both| {
-                    format!("{} and {} both change {both}, and they merge", other.name, side.name)
-                })
-            };
-            tell(trial(repo, other, &side)?.1.or_else(both));
+        for (other, theirs, was_new) in &others {
+            if is_new || *was_new {
+                let both = || {
+                    shared(
+                        theirs,
+                        format!("{} and {} merge, and both change", other.name, side.name),
+                    )
+                };
+                met.push(trial(repo, other, &side)?.1.or_else(both));
+            }
         }
-        others.push((name, side, files));
+        told.extend(met.into_iter().flatten().map(|line| (task.tree.name.clone(), line)));
+        others.push((side, files, is_new));
     }
     Ok(told)
 }
 
-fn listed(ledger: &Ledger) -> Made<String> {
+fn listed(all: &[Tracked]) -> String {
     let line = |it: &Tracked| {
-        let task = it.task.lines().next().unwrap_or_default();
-        cut(
-            &format!("{:<9} {:<11} {task}", it.tree.name, format!("{:?}", it.state).to_lowercase()),
-            columns(),
-        )
+        let (state, task) = (format!("{:?}", it.state), it.task.lines().next().unwrap_or_default());
+        cut(&format!("{:<9} {state:<11} {task}", it.tree.name), columns())
     };
-    let all = ledger.all()?;
-    Ok(if all.is_empty() {
-        "no tasks yet".to_owned()
-    } else {
-        all.iter().map(line).collect::<Vec<_>>().join("\n")
-    })
+    let lines: Vec<String> = all.iter().map(line).collect();
+    if lines.is_empty() { "no tasks yet".to_owned() } else { lines.join("\n") }
 }
 
 /// Where the checkout is.
 fn head(repo: &Repository) -> Made<Side> {
     let head = repo.head()?;
     let tip = head.peel_to_commit()?.id();
-    let name = if head.is_branch() {
-        head.shorthand()?.to_owned()
-    } else {
-        format!("HEAD ({:.7})", tip.to_string())
-    };
-    Ok(Side { name, tip })
-}
-
-fn repository(cwd: &Path) -> Made<Repository> {
-    Ok(Repository::open(Base::find(cwd)?.root)?)
+    let name = if head.is_branch() { head.shorthand()? } else { "a detached HEAD" };
+    Ok(Side { name: name.to_owned(), tip })
 }

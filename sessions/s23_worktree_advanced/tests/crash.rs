@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use harness_cli::Tasks;
 use harness_testkit::{Folder, Program, Stage, scrubbed};
-use s12_worktree_task_isolation::{Base, Isolated, Life, Made, Step, Worktree};
-use s23_worktree_advanced::{Ledger, State};
+use s12_worktree_task_isolation::{Base, Isolated, Life, Made, State, Worktree};
+use s23_worktree_advanced::Ledger;
 use tokio_util::sync::CancellationToken;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_s23_worktree_advanced");
-const STEPS: [Step; 5] =
-    [Step::Planned, Step::Running, Step::Finished, Step::Committed, Step::Removed];
+const STEPS: [State; 5] =
+    [State::Created, State::Running, State::Finished, State::Committed, State::Abandoned];
 
 const PLAY: &str = "
 prompt: go
@@ -30,12 +30,12 @@ scenes:
 #[derive(Debug)]
 struct Dies {
     ledger: Ledger,
-    at: Step,
+    at: State,
     after: bool,
 }
 
 impl Life for Dies {
-    fn reached(&self, tree: &Worktree, task: &str, step: Step) -> Made<()> {
+    fn reached(&self, tree: &Worktree, task: &str, step: State) -> Made<()> {
         if step == self.at && !self.after {
             die();
         }
@@ -145,7 +145,7 @@ fn killed_before_and_after_every_state_change_the_next_start_recovers() {
             if let Ok(work) = work {
                 assert_eq!(folder.git(&["show", "task/1:work.txt"]), work, "{at}");
             }
-            if step == Step::Committed {
+            if step == State::Committed {
                 assert!(tasks.contains(&(State::Committed, "work".to_owned())), "{at}: {tasks:?}");
             }
             let told = next_start(&folder, ":integrate\n:prune now\nq\n");
@@ -252,7 +252,7 @@ fn locks_that_a_killed_run_has_left_are_taken_away() {
 #[test]
 fn what_somebody_put_into_a_half_made_tree_is_kept_and_told() {
     let folder = repository();
-    killed(&folder, "Planned after");
+    killed(&folder, "Created after");
     folder.write(".worktrees/task-1/mine.txt", "mine");
     let told = next_start(&folder, "q\n");
     assert!(
@@ -270,7 +270,7 @@ fn what_another_run_is_at_work_on_is_left_to_it() {
     let (mine, yours) =
         (Ledger::open(folder.path()).unwrap(), Ledger::open(folder.path()).unwrap());
     let base = Base::find(folder.path()).unwrap();
-    let tree = base.tree(|tree| mine.reached(tree, "go", Step::Planned)).unwrap();
+    let tree = base.tree(|tree| mine.reached(tree, "go", State::Created)).unwrap();
     assert!(yours.recover().unwrap().is_empty());
     assert!(!next_start(&folder, "q\n").contains("was killed"));
     assert!(tree.path.join("README.md").exists());

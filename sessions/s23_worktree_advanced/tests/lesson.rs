@@ -9,7 +9,8 @@ use git2::Repository;
 use harness_cli::{Done, Tasks};
 use harness_core::{Content, Effect, NoInput, Stop, Tool, ToolContext, ToolError};
 use harness_testkit::{Folder, Program, Stage};
-use s23_worktree_advanced::{LESSON, Ledger, Lifecycle, Side, State, integrate, prune, trial};
+use s12_worktree_task_isolation::State;
+use s23_worktree_advanced::{LESSON, Ledger, Lifecycle, Side, integrate, prune, trial};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
@@ -122,9 +123,9 @@ fn the_play() {
         >>>>>>> task/2
         task-3: git merge task/3
         s23 >> :list
-        task-1    committed   Greet more loudly.
-        task-2    committed   Greet more politely.
-        task-3    committed   Write down who may use this.
+        task-1    Committed   Greet more loudly.
+        task-2    Committed   Greet more politely.
+        task-3    Committed   Write down who may use this.
         s23 >> :integrate
         task/1 is in integration/1
         integration/1 and task/2 do not merge:
@@ -134,23 +135,23 @@ fn the_play() {
         =======
         echo "Good day, ${1:-dear world}."
         >>>>>>> task/2
-        It stops here. Merge that one yourself: `git switch integration/1`, `git merge task/2`, mend the files, commit. Then :integrate goes on from there.
+        It stops here. mend the files and commit; from there :integrate goes on integration/1: `git merge task/2`
         take it in: git merge integration/1
         s23 >> :integrate task-3 task-1
         task/3 is in integration/2
         task/1 is Integrated: there is nothing to merge
         take it in: git merge integration/2
         s23 >> :list
-        task-1    integrated  Greet more loudly.
-        task-2    committed   Greet more politely.
-        task-3    integrated  Write down who may use this.
+        task-1    Integrated  Greet more loudly.
+        task-2    Committed   Greet more politely.
+        task-3    Integrated  Write down who may use this.
         s23 >> :prune
-        task-1 can go (Integrated); :prune now does it
-        task-2 stays: its work is neither in HEAD nor in an integration branch
-        task-3 can go (Integrated); :prune now does it
+        task-1 can go; `:prune now` removes it
+        task-2 stays: it is neither in HEAD nor in an integration branch
+        task-3 can go; `:prune now` removes it
         s23 >> :prune now
         task-1 is removed; `git branch NAME refs/rescue/0` brings it back
-        task-2 stays: its work is neither in HEAD nor in an integration branch
+        task-2 stays: it is neither in HEAD nor in an integration branch
         task-3 is removed; `git branch NAME refs/rescue/1` brings it back
         s23 >> q
     "#]].assert_eq(&said);
@@ -185,10 +186,7 @@ async fn a_dirty_working_tree_is_told_and_where_a_task_changes_the_same() {
         "git merge task/1\ntask/1 changes what you have not committed: README.md"
     );
     let told = said(&stage.folder, "q\n");
-    assert!(
-        told.contains("not committed: README.md and ") && told.contains("tasks do not see that"),
-        "{told}"
-    );
+    assert!(told.contains("): README.md, ") && told.contains("tasks do not see that"), "{told}");
     assert_eq!(stage.folder.read("README.md"), "mine\n");
 }
 
@@ -198,10 +196,10 @@ async fn a_stale_tree_is_pruned_and_its_unmerged_work_is_not() {
     stage.folder.git(&["merge", "-q", "task/1"]);
     fs::remove_dir_all(stage.folder.path().join(".worktrees")).unwrap();
     assert_eq!(trees(&stage.folder), 3, "git still lists them");
-    let told = prune(&ledger, &repo(&stage.folder), "now").unwrap();
+    let told = prune(&ledger, "now").unwrap();
     assert!(told.starts_with("task-1 is removed"), "{told}");
     assert!(
-        told.contains("task-2 stays: its work is neither in HEAD nor in an integration branch"),
+        told.contains("task-2 stays: it is neither in HEAD nor in an integration branch"),
         "{told}"
     );
     assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main task/2", 2));
@@ -226,11 +224,12 @@ async fn a_detached_head_is_told_and_worked_from() {
     stage.folder.git(&["switch", "-q", "--detach"]);
     let told = said(&stage.folder, "q\n");
     assert!(
-        told.contains("tasks begin at HEAD (") && told.contains("HEAD is detached: no branch"),
+        told.contains("tasks begin at a detached HEAD, ")
+            && told.contains("HEAD is detached: no branch gets"),
         "{told}"
     );
     let (ledger, _) = run(&stage, &["echo a > a"]).await;
-    let told = integrate(&ledger, &repo(&stage.folder), "").unwrap();
+    let told = integrate(&ledger, "").unwrap();
     assert_eq!(told, "task/1 is in integration/1\ntake it in: git merge integration/1\n");
 }
 
@@ -262,10 +261,7 @@ async fn two_tasks_that_change_one_file_conflict_and_both_keep_their_work() {
 async fn what_overlaps_and_merges_is_told_too() {
     let lines = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
     let (_, _, done) = after(&[("f", lines)], &["sed -i s/1/one/ f", "sed -i s/9/nine/ f"]).await;
-    assert_eq!(
-        advice(&done[1]),
-        "git merge task/2\ntask/1 and task/2 both change f, and they merge"
-    );
+    assert_eq!(advice(&done[1]), "git merge task/2\ntask/1 and task/2 merge, and both change: f");
 }
 
 #[tokio::test]
@@ -273,9 +269,9 @@ async fn what_the_user_has_committed_meanwhile_is_part_of_the_trial() {
     let (stage, ledger, _) = after(&[("f", "one\n")], &["echo a > f"]).await;
     stage.folder.write("f", "mine\n");
     stage.folder.commit("Meanwhile");
-    let report = integrate(&ledger, &repo(&stage.folder), "").unwrap();
+    let report = integrate(&ledger, "").unwrap();
     assert!(report.starts_with("main and task/1 do not merge:\n  f: changed by both\n<<<<<<< main\nmine\n=======\na\n>>>>>>> task/1\n"), "{report}");
-    assert!(report.contains("Merge that one yourself: `git merge task/1`"), "{report}");
+    assert!(report.contains("On HEAD: `git merge task/1`, mend"), "{report}");
     assert_eq!(branches(&stage.folder), "main task/1", "no branch was begun for nothing");
 }
 
@@ -347,7 +343,7 @@ async fn work_is_integrated_in_order_onto_a_new_branch_and_no_checkout_is_touche
     stage.folder.git(&["branch", "integration/1"]);
     stage.folder.write("README.md", "dirty\n");
     let before = checkout(&stage.folder);
-    let told = integrate(&ledger, &repo(&stage.folder), "task/2 task-1 task-3").unwrap();
+    let told = integrate(&ledger, "task/2 task-1 task-3").unwrap();
     expect![[r#"
         task/2 is in integration/2
         task/1 is in integration/2
@@ -359,29 +355,26 @@ async fn work_is_integrated_in_order_onto_a_new_branch_and_no_checkout_is_touche
     let log = stage.folder.git(&["log", "--first-parent", "--format=%s", "main..integration/2"]);
     assert_eq!(log, "Merge task/1: echo a > a\nMerge task/2: echo b > b\n");
     assert_eq!(states(&ledger), [State::Integrated, State::Integrated, State::Abandoned]);
-    let why = integrate(&ledger, &repo(&stage.folder), "task-9").unwrap_err().to_string();
+    let why = integrate(&ledger, "task-9").unwrap_err().to_string();
     assert_eq!(why, "there is no task task-9; :list names them");
-    assert_eq!(
-        integrate(&ledger, &repo(&stage.folder), "").unwrap(),
-        "there is nothing to integrate"
-    );
+    assert_eq!(integrate(&ledger, "").unwrap(), "there is nothing to integrate");
 }
 
 #[tokio::test]
 async fn integration_stops_at_the_first_conflict_and_goes_on_when_it_is_mended() {
     let (stage, ledger, _) =
         after(&[("f", "1\n")], &["echo a > f", "echo b > f", "echo c > c"]).await;
-    let told = integrate(&ledger, &repo(&stage.folder), "").unwrap();
+    let told = integrate(&ledger, "").unwrap();
     assert!(
         told.contains("integration/1 and task/2 do not merge:\n  f: changed by both"),
         "{told}"
     );
-    assert!(told.contains("`git switch integration/1`, `git merge task/2`"), "{told}");
+    assert!(told.contains("On integration/1: `git merge task/2`, mend"), "{told}");
     assert!(told.ends_with("take it in: git merge integration/1\n"), "{told}");
     assert_eq!(states(&ledger), [State::Integrated, State::Committed, State::Committed]);
     stage.folder.git(&["switch", "-q", "integration/1"]);
     stage.folder.git(&["merge", "-q", "-X", "ours", "task/2"]);
-    let told = integrate(&ledger, &repo(&stage.folder), "").unwrap();
+    let told = integrate(&ledger, "").unwrap();
     assert_eq!(told, "task/3 is in integration/2\ntake it in: git merge integration/2\n");
     assert_eq!(states(&ledger), [State::Integrated; 3]);
 }
@@ -393,7 +386,7 @@ async fn the_branch_that_work_began_at_may_be_gone() {
     let (ledger, _) = run(&stage, &["echo a > a"]).await;
     stage.folder.git(&["switch", "-q", "main"]);
     stage.folder.git(&["branch", "-q", "-D", "feature"]);
-    let told = integrate(&ledger, &repo(&stage.folder), "").unwrap();
+    let told = integrate(&ledger, "").unwrap();
     assert!(told.starts_with("task/1 is in integration/1"), "{told}");
 }
 
@@ -416,17 +409,17 @@ async fn only_what_is_ours_clean_and_merged_is_pruned_and_a_rescue_ref_keeps_it(
     folder.write(".worktrees/task-3/c", "changed since\n");
     folder.git(&["worktree", "lock", ".worktrees/task-4"]);
     let tip = folder.git(&["rev-parse", "task/1"]);
-    let list = prune(&ledger, &repo(folder), "").unwrap();
+    let list = prune(&ledger, "").unwrap();
     let short = |text: String| {
         text.replace(&folder.path().display().to_string(), "FOLDER").replace(&tip[..7], "TIP")
     };
     expect![[r#"
-        task-1 can go (Integrated); :prune now does it
+        task-1 can go; `:prune now` removes it
         task-2 stays: in FOLDER/.worktrees/task-2 is what is in no commit
         task-3 stays: in FOLDER/.worktrees/task-3 is what is in no commit
-        task-4 stays: it is locked
-        task-5 stays: its work is neither in HEAD nor in an integration branch
-        task-6 can go (Abandoned); :prune now does it
+        task-4 can go; `:prune now` removes it
+        task-5 stays: it is neither in HEAD nor in an integration branch
+        task-6 can go; `:prune now` removes it
     "#]]
     .assert_eq(&short(list));
     assert_eq!(
@@ -434,13 +427,13 @@ async fn only_what_is_ours_clean_and_merged_is_pruned_and_a_rescue_ref_keeps_it(
         "main task/1 task/2 task/3 task/4 task/5 theirs",
         "a list removes nothing"
     );
-    let told = prune(&ledger, &repo(folder), "now").unwrap();
+    let told = prune(&ledger, "now").unwrap();
     expect![[r#"
         task-1 is removed; `git branch NAME refs/rescue/task-1-TIP` brings it back
         task-2 stays: in FOLDER/.worktrees/task-2 is what is in no commit
         task-3 stays: in FOLDER/.worktrees/task-3 is what is in no commit
-        task-4 stays: it is locked
-        task-5 stays: its work is neither in HEAD nor in an integration branch
+        task-4 stays: git: not pruning locked working tree: 'is locked'
+        task-5 stays: it is neither in HEAD nor in an integration branch
         task-6 is removed
     "#]]
     .assert_eq(&short(told));
@@ -448,8 +441,20 @@ async fn only_what_is_ours_clean_and_merged_is_pruned_and_a_rescue_ref_keeps_it(
     assert_eq!(folder.read(".worktrees/task-2/ignored"), "x\n");
     assert!(!folder.has(".worktrees/task-1") && !folder.has(".git/worktrees/task-1"));
     assert_eq!(folder.git(&["rev-parse", &format!("refs/rescue/task-1-{}", &tip[..7])]), tip);
-    assert!(prune(&ledger, &repo(folder), "all").unwrap_err().to_string().contains(":prune now"));
+    assert!(prune(&ledger, "all").unwrap_err().to_string().contains(":prune now"));
     assert!(path.join("README.md").exists());
+}
+
+#[tokio::test]
+async fn a_tree_without_a_commit_is_pruned_once_nothing_is_left_in_it() {
+    let (stage, ledger, done) = after(&[(".gitignore", "ignored\n")], &["echo x > ignored"]).await;
+    assert!(advice(&done[0]).contains("so it is kept"), "{done:?}");
+    let place = stage.folder.path().join(".worktrees/task-1");
+    let told = prune(&ledger, "now").unwrap();
+    assert_eq!(told, format!("task-1 stays: in {} is what is in no commit\n", place.display()));
+    fs::remove_file(place.join("ignored")).unwrap();
+    assert!(prune(&ledger, "now").unwrap().starts_with("task-1 is removed"));
+    assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main", 1));
 }
 
 #[tokio::test]
@@ -459,7 +464,7 @@ async fn a_branch_that_somebody_made_anew_under_our_name_is_not_ours() {
     stage.folder.git(&["worktree", "remove", "--force", ".worktrees/task-1"]);
     stage.folder.git(&["branch", "-q", "-D", "task/1"]);
     stage.folder.git(&["branch", "task/1", "main"]);
-    let told = prune(&ledger, &repo(&stage.folder), "now").unwrap();
+    let told = prune(&ledger, "now").unwrap();
     assert_eq!(told, "task-1 stays: the branch task/1 is not ours\n");
     assert_eq!(branches(&stage.folder), "main task/1");
 }
@@ -510,5 +515,5 @@ fn a_bar_in_a_task_of_a_flag_is_part_of_it() {
     let mut command = program.command();
     command.args(["--task", "Greet more loudly. ls | wc", "--task", "Write down who | what"]);
     let said = String::from_utf8(Program::pipe(command, ":list\nq\n").stdout).unwrap();
-    assert!(said.contains("task-1    committed   Greet more loudly. ls | wc\ntask-2    committed   Write down who | what\n"), "{said}");
+    assert!(said.contains("task-1    Committed   Greet more loudly. ls | wc\ntask-2    Committed   Write down who | what\n"), "{said}");
 }
