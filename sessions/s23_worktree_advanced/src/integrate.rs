@@ -36,8 +36,7 @@ pub fn integrate(ledger: &Ledger, words: &str) -> Made<String> {
         let (mut index, conflict) = trial(repo, &at, &Side { name: name.clone(), tip })?;
         if let Some(conflict) = conflict {
             let onto = if at.name == branch { &branch } else { "HEAD" };
-            let _ =
-                writeln!(report, "{conflict}\nIt stops here. {MEND} {onto}: `git merge {name}`");
+            let _ = writeln!(report, "{conflict}\n{STOP} On {onto}: `git merge {name}`");
             break;
         }
         let tree = repo.find_tree(index.write_tree_to(repo)?)?;
@@ -57,7 +56,7 @@ pub fn integrate(ledger: &Ledger, words: &str) -> Made<String> {
     Ok(if report.is_empty() { "there is nothing to integrate".to_owned() } else { report })
 }
 
-const MEND: &str = "mend the files and commit; from there :integrate goes on";
+const STOP: &str = "It stops here. Merge that one yourself, mend the files and commit; :integrate goes on from there.";
 
 /// Lists what can go and what cannot, and why; with `now` the first is removed. That is ours, clean and
 /// merged, or it is empty. A `refs/rescue/…` keeps each tip all the same.

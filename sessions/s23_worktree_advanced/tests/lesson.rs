@@ -135,7 +135,7 @@ fn the_play() {
         =======
         echo "Good day, ${1:-dear world}."
         >>>>>>> task/2
-        It stops here. mend the files and commit; from there :integrate goes on integration/1: `git merge task/2`
+        It stops here. Merge that one yourself, mend the files and commit; :integrate goes on from there. On integration/1: `git merge task/2`
         take it in: git merge integration/1
         s23 >> :integrate task-3 task-1
         task/3 is in integration/2
@@ -271,7 +271,7 @@ async fn what_the_user_has_committed_meanwhile_is_part_of_the_trial() {
     stage.folder.commit("Meanwhile");
     let report = integrate(&ledger, "").unwrap();
     assert!(report.starts_with("main and task/1 do not merge:\n  f: changed by both\n<<<<<<< main\nmine\n=======\na\n>>>>>>> task/1\n"), "{report}");
-    assert!(report.contains("On HEAD: `git merge task/1`, mend"), "{report}");
+    assert!(report.contains("On HEAD: `git merge task/1`"), "{report}");
     assert_eq!(branches(&stage.folder), "main task/1", "no branch was begun for nothing");
 }
 
@@ -369,7 +369,7 @@ async fn integration_stops_at_the_first_conflict_and_goes_on_when_it_is_mended()
         told.contains("integration/1 and task/2 do not merge:\n  f: changed by both"),
         "{told}"
     );
-    assert!(told.contains("On integration/1: `git merge task/2`, mend"), "{told}");
+    assert!(told.contains("On integration/1: `git merge task/2`"), "{told}");
     assert!(told.ends_with("take it in: git merge integration/1\n"), "{told}");
     assert_eq!(states(&ledger), [State::Integrated, State::Committed, State::Committed]);
     stage.folder.git(&["switch", "-q", "integration/1"]);
