@@ -37,12 +37,13 @@ mod trusted;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
-pub use app::{App, Chat, Next, Steering, TurnLoop};
+pub use app::{App, Chat, Heard, Next, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
@@ -51,6 +52,7 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
+pub use repl::until_asked_to_leave;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use tasks::{Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
@@ -61,6 +63,8 @@ use crate::settings::{DotEnv, Settings};
 
 /// The exit code of a program that was called wrongly.
 const USAGE: u8 = 2;
+/// What the end of the runtime may take.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 #[derive(Parser)]
 struct Cli<X: Args> {
@@ -138,7 +142,9 @@ fn launch<X: Args, A: Into<App>>(
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| {
         let outcome = runtime.block_on(run(lesson, whose, cli.shared, cli.own, setup));
-        runtime.shutdown_background(); // whatever still blocks in a thread is not waited for
+        // Its tasks are dropped, and what commands have left in the background ends with them. Whatever
+        // still blocks in a thread is not waited for.
+        runtime.shutdown_timeout(LAST_MOMENT);
         outcome
     });
     outcome.unwrap_or_else(|error| {
@@ -190,7 +196,7 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    let config = Config::new(&args);
+    let config = Config::new(&args, person.is_some());
     agent.gate = rules::gate(&args, &config, person, &screen)?;
 
     let mut app: App = setup(agent, own, config).await?.into();

@@ -26,6 +26,17 @@ fn enter_sends_the_plays_prompt_and_q_leaves_with_success() {
 }
 
 #[test]
+fn one_shot_at_a_terminal_shows_the_answer_once() {
+    let folder = Folder::new();
+    let mut command = every_seam(&folder);
+    command.args(["-p", "ahead"]);
+    let mut terminal = Terminal::start(command, 80, 40);
+    assert!(terminal.wait_for_end().success());
+    let screen = terminal.wait_for("I heard what was typed ahead.");
+    assert_eq!(screen.matches("I heard what was typed ahead.").count(), 1, "{screen}");
+}
+
+#[test]
 fn news_wake_the_idle_prompt_and_half_a_line_stays() {
     let folder = Folder::new();
     let mut terminal = start(&folder, 80);
@@ -59,6 +70,22 @@ fn a_line_typed_during_a_turn_waits_as_a_next_prompt_and_half_a_line_is_not_lost
     terminal.wait_until("the waiting line was sent, and half a line is at the prompt", |screen| {
         screen.contains("I heard what was typed ahead.")
             && screen.trim_end().ends_with("s00 >> half a li")
+    });
+}
+
+#[test]
+fn what_is_typed_beside_the_spinner_stays_to_be_seen() {
+    let folder = Folder::new();
+    let terminal = start(&folder, 80);
+    terminal.line("go");
+    terminal.wait_for("say why not:");
+    terminal.line("y");
+    terminal.wait_for("▸ wait one");
+    terminal.wait_until("the spinner", |screen| screen.trim_end().ends_with(" s"));
+    terminal.send("half a li");
+    terminal.wait_for(" s half a li");
+    terminal.wait_until("the spinner has gone on", |screen| {
+        !screen.contains(" 0 s") && screen.contains(" s half a li")
     });
 }
 

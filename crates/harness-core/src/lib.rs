@@ -10,11 +10,13 @@
 //! 6. [`agent`]: the loop. It is shorter than this page. [`errand`] is a task that an agent does alone;
 //!    [`gauge`] measures how full its window is.
 //!
-//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`register`] (what runs have begun), [`journal`] (append-only logs), [`undo`] (what
-//! was changed, and the way back), [`front_matter`] (files that people write), [`order`] (what depends on
-//! what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`],
-//! [`http`], [`models`] (what is known of each model).
+//! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
+//! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
+//! [`register`] (a list of what runs have begun), [`lease`] (who works on what), [`journal`] (append-only
+//! logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents write to each other),
+//! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
+//! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
+//! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
+pub mod cache;
 pub mod models;
 pub mod script;
 pub use script::{Play, Script};
@@ -73,14 +76,21 @@ pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod ids;
+pub mod jobs;
+pub use jobs::Jobs;
 pub mod journal;
+pub mod lease;
+pub mod mail;
 pub mod order;
 pub mod process;
 pub mod record;
 pub mod register;
 pub use record::Record;
+pub mod relay;
+pub use relay::Relay;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod shelf;
 pub mod state;
 pub mod text;
 pub mod transcript;
