@@ -12,11 +12,11 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
 //! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
-//! [`lease`] (who works on what), [`journal`] (append-only logs), [`undo`] (what was changed, and the way
-//! back), [`mail`] (what agents write to each other), [`relay`] (who watches those in other tasks),
-//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
-//! known of each model), [`cache`] (a prompt cache, simulated).
+//! [`register`] (a list of what runs have begun), [`lease`] (who works on what), [`journal`] (append-only
+//! logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents write to each other),
+//! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
+//! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
+//! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -85,6 +85,7 @@ pub mod mail;
 pub mod order;
 pub mod process;
 pub mod record;
+pub mod register;
 pub use record::Record;
 pub mod relay;
 pub use relay::Relay;
