@@ -70,6 +70,9 @@ impl Server {
         };
         match server.open().await {
             Ok(_) => Ok(server),
+            Err(why) if why.kind() == ErrorKind::Parse => {
+                Err(NoRedis::Refused(format!("what answers at {} is no Redis", server.shown)))
+            }
             Err(why) if passes(&why) => {
                 Err(NoRedis::Away(format!("no Redis at {}: {}", server.shown, plain(&why))))
             }

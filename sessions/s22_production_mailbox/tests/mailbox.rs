@@ -327,6 +327,14 @@ async fn addresses_are_shown_without_what_is_secret_in_them() {
 }
 
 #[tokio::test]
+async fn what_answers_and_is_no_redis_is_told() {
+    let web = harness_testkit::StrictServer::start(vec![harness_testkit::Answer::text("hello")]);
+    let url = format!("redis://{}", web.address());
+    let why = RedisMailbox::open(&url, "s", NAMES, News::default()).await.unwrap_err();
+    assert_eq!(why, NoRedis::Refused(format!("what answers at {url} is no Redis")));
+}
+
+#[tokio::test]
 async fn the_longest_mail_arrives_and_many_of_them_come_in_parts() {
     let Some(redis) = Redis::start() else { return };
     let mailbox = open(&redis.url(), "s").await;
