@@ -4,16 +4,16 @@
 //!
 //! 1. [`message`] and [`conversation`]: the history as data, always valid.
 //! 2. [`model`]: what a model is; then the two that live here, [`script`] and [`anthropic`].
-//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
+//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones, and [`servers`], which bring more.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
 //! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
 //! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
-//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
-//! known of each model).
+//! [`front_matter`] (files that people write), [`mod@expand`] (variables in configuration), [`order`] (what
+//! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
+//! [`trust`], [`http`], [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -67,6 +67,7 @@ pub use agent::{Acted, Agent, AgentError, Mechanism};
 pub mod gauge;
 pub use gauge::Gauge;
 
+pub mod expand;
 pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
@@ -78,6 +79,7 @@ pub mod record;
 pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod servers;
 pub mod state;
 pub mod text;
 pub mod transcript;

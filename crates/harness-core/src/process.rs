@@ -8,6 +8,7 @@
 //! `/dev/tty`, where the kernel stops it as a background group; the time-out ends it then. A real
 //! product calls `setsid` in the child (which needs unsafe code here) and puts a sandbox around it.
 
+mod companion;
 mod pump;
 
 use std::{
@@ -29,6 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::companion::{Companion, Lines, Log, MESSAGE, Streams, messages};
 use self::pump::Pump;
 pub use self::pump::SPILL_LIMIT;
 use crate::secrets::Secrets;
@@ -323,6 +325,7 @@ fn ended(status: ExitStatus) -> End {
 }
 
 /// A process group that dies with this value.
+#[derive(Debug)]
 struct Group(Option<Pid>);
 
 impl Group {
