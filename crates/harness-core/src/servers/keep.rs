@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,14 +29,12 @@ struct Inner {
     news: News,
     stop: CancellationToken,
     tasks: TaskTracker,
-    born: Instant,
 }
 
 impl Default for Servers {
     fn default() -> Self {
         let (servers, news, stop) = Default::default();
-        let (tasks, born) = (TaskTracker::new(), Instant::now());
-        Self(Arc::new(Inner { servers, news, stop, tasks, born }))
+        Self(Arc::new(Inner { servers, news, stop, tasks: TaskTracker::new() }))
     }
 }
 
@@ -74,11 +72,12 @@ impl Servers {
         }
     }
 
-    /// Waits until every server is ready or has failed, but no longer than until so long after the start.
+    /// Waits until every server is ready or has failed, but for none longer than until so long after its
+    /// start, or its end.
     pub async fn settle(&self, limit: Duration) {
         let servers = self.lock().clone();
         for server in servers {
-            let _ = timeout_at(self.0.born + limit, server.settled()).await;
+            server.settled(limit).await;
         }
     }
 

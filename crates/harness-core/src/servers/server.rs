@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::offer::Offer;
@@ -65,9 +65,19 @@ pub struct Server {
 }
 
 enum Phase {
-    Starting,
+    /// Since when.
+    Starting(Instant),
     Ready(Arc<dyn Remote>),
     Failed(String),
+}
+
+impl Phase {
+    /// From now on, if it is not so already.
+    fn start(&mut self) {
+        if !matches!(self, Self::Starting(_)) {
+            *self = Self::Starting(Instant::now());
+        }
+    }
 }
 
 struct Status {
@@ -92,7 +102,7 @@ impl Server {
         news: News,
         failed: Option<String>,
     ) -> Arc<Self> {
-        let phase = failed.map_or(Phase::Starting, Phase::Failed);
+        let phase = failed.map_or_else(|| Phase::Starting(Instant::now()), Phase::Failed);
         let status = Status { phase, tools: BTreeMap::new(), listed: false, told: HashSet::new() };
         Arc::new(Self { name, timeout, status: watch::Sender::new(status), news })
     }
@@ -145,7 +155,7 @@ impl Server {
                 false => self.tell(&format!(" {why}")),
             }
             self.status.send_modify(|status| match again {
-                true => status.phase = Phase::Starting,
+                true => status.phase.start(),
                 false => {
                     status.phase = Phase::Failed(why);
                     status.tools.clear();
@@ -160,7 +170,7 @@ impl Server {
 
     /// It has ended, or is about to: calls wait for its next life.
     pub fn down(&self) {
-        self.status.send_modify(|status| status.phase = Phase::Starting);
+        self.status.send_modify(|status| status.phase.start());
     }
 
     /// The same, if this is still what calls go to.
@@ -169,16 +179,18 @@ impl Server {
         self.status.send_if_modified(|status| {
             let lost = is_this(&status.phase);
             if lost {
-                status.phase = Phase::Starting;
+                status.phase.start();
             }
             lost
         });
     }
 
-    /// Waits until it is ready or has failed.
-    pub async fn settled(&self) {
-        let is_settled = |status: &Status| !matches!(status.phase, Phase::Starting);
-        let _ = self.status.subscribe().wait_for(is_settled).await;
+    /// Waits until it is ready or has failed, but no longer than until so long after its start.
+    pub(super) async fn settled(&self, limit: Duration) {
+        let Phase::Starting(since) = self.status.borrow().phase else { return };
+        let mut status = self.status.subscribe();
+        let settled = status.wait_for(|status| !matches!(status.phase, Phase::Starting(_)));
+        let _ = timeout_at(since + limit, settled).await;
     }
 
     /// Its tools now.
@@ -196,7 +208,7 @@ impl Server {
 
     fn remote(&self) -> Result<Arc<dyn Remote>, String> {
         match &self.status.borrow().phase {
-            Phase::Starting => Err("is being started".to_owned()),
+            Phase::Starting(_) => Err("is being started".to_owned()),
             Phase::Ready(remote) => Ok(remote.clone()),
             Phase::Failed(why) => Err(why.clone()),
         }
@@ -250,7 +262,7 @@ impl DynTool for ServerTool {
     ) -> Result<Content, ToolError> {
         let Server { name, timeout: limit, .. } = &*self.server;
         let call = async {
-            let _ = timeout(PATIENCE, self.server.settled()).await;
+            self.server.settled(PATIENCE).await;
             let down = |why| ToolError::tell(format!("the MCP server {name} {why}"));
             let remote = self.server.remote().map_err(down)?;
             match timeout(*limit, remote.call(&self.tool, input, cx)).await {
