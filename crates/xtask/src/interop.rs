@@ -1,4 +1,6 @@
-//! `cargo xtask interop`: real clients from the registries against what the testkit serves.
+//! `cargo xtask interop`: real clients and servers from the registries against ours.
+
+mod mcp;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -12,7 +14,8 @@ pub(crate) const HELP: &str = "\
 usage: cargo xtask interop [CASE]
 
 Plays against real things from the registries, fetched into target/interop: needs the network,
-and is no part of CI. Cases: anthropic-sdk (the Python SDK against the strict server).";
+and is no part of CI. Cases: anthropic-sdk (the Python SDK against the strict server), mcp-servers
+(s21 with three real servers at once), mcp-conformance (s21 against the official suite).";
 
 /// One thing to play against: gives back one line a check, `ok<TAB>what` or `FAIL<TAB>what<TAB>why`.
 struct Case {
@@ -20,7 +23,11 @@ struct Case {
     run: fn(&Repo) -> Result<Vec<String>, String>,
 }
 
-const CASES: &[Case] = &[Case { name: "anthropic-sdk", run: anthropic_sdk }];
+const CASES: &[Case] = &[
+    Case { name: "anthropic-sdk", run: anthropic_sdk },
+    Case { name: "mcp-servers", run: mcp::servers },
+    Case { name: "mcp-conformance", run: mcp::conformance },
+];
 
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     let wanted = |case: &&Case| args.is_empty() || args.iter().any(|arg| arg == case.name);
@@ -91,7 +98,8 @@ fn environment(repo: &Repo, folder: &Path, package: &str) -> Result<String, Stri
         ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", package];
     let installed = show(command(repo, &python).args(pip));
     if let Err(reason) = installed {
-        if !works(command(repo, &python).args(["-c", &format!("import {package}")])) {
+        let module = package.replace('-', "_");
+        if !works(command(repo, &python).args(["-c", &format!("import {module}")])) {
             return Err(format!("cannot install {package}: {reason}"));
         }
         say!("could not look for a newer {package}: using the one that is here");

@@ -164,7 +164,7 @@ async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offer>, String> {
             }
             Ok(_) => return Err("its answer is not understood".to_owned()),
             Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => None,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(deepest(&error)),
         };
         let more = cursor.as_ref().is_some_and(|cursor| seen.insert(cursor.clone()));
         if !more || tools.len() >= TOOLS {
@@ -203,17 +203,22 @@ async fn heard(feed: &mut Option<Subscription>) {
 /// In the words of this program, where it has any.
 fn told(error: &ClientInitializeError) -> String {
     match error {
+        error if error.is_authorization_required() => {
+            "wants an OAuth login, which is not spoken here; put a token into its headers"
+                .to_owned()
+        }
         ClientInitializeError::ConnectionClosed(_) => "ended before it had answered".to_owned(),
         ClientInitializeError::JsonRpcError(error) => format!("refuses: {}", error.message),
         ClientInitializeError::TransportError { error, .. } => {
-            let mut deepest: &dyn Error = &*error.error;
-            while let Some(deeper) = deepest.source() {
-                deepest = deeper;
-            }
-            format!("cannot be reached: {deepest}")
+            format!("cannot be reached: {}", deepest(&*error.error))
         }
         error => format!("is not understood: {error}"),
     }
+}
+
+/// What is really wrong: the error behind all errors.
+fn deepest(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), deepest)
 }
 
 /// The far side, for calls.
@@ -235,7 +240,10 @@ impl Remote for Far {
             Err(ServiceError::UnexpectedResponse) => {
                 Ok(Err(ToolError::tell("the server's answer is not understood")))
             }
-            Err(error) => Ok(Err(ToolError::tell(format!("the server cannot be asked: {error}")))),
+            Err(error) => {
+                let why = deepest(&error);
+                Ok(Err(ToolError::tell(format!("the server cannot be asked: {why}"))))
+            }
         }
     }
 }
@@ -250,6 +258,8 @@ impl ClientHandler for Client {
 
     fn get_info(&self) -> ClientConfig {
         let me = Implementation::new("harness", env!("CARGO_PKG_VERSION"));
+        // The newest version that has a greeting; newer servers are asked instead.
         ClientConfig::new(ClientCapabilities::default(), me)
+            .with_protocol_version(ProtocolVersion::V_2025_11_25)
     }
 }

@@ -63,7 +63,8 @@ impl McpServers {
         Ok(())
     }
 
-    fn start(&self, found: Vec<Found>) {
+    /// Starts these.
+    pub fn start(&self, found: Vec<Found>) {
         let (place, changed) = (&self.place, Arc::default);
         self.servers.start(found, |config| {
             let log = Arc::new(place.log(&config));

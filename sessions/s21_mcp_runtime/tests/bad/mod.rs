@@ -1,5 +1,6 @@
 //! A server with bad manners, without any library. It is this very test program, started again with the
 //! variable `MODE`; what the test runner prints at its start is the first noise on standard output.
+#![allow(clippy::print_stderr, reason = "a server logs")]
 
 use std::io::{BufRead, Write};
 
@@ -87,6 +88,7 @@ impl Server {
         }
         if self.mode == "stubborn" {
             #[expect(clippy::disallowed_methods, reason = "a server starts what it likes")]
+            #[expect(clippy::zombie_processes, reason = "and does not look after it")]
             let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
             std::fs::write("pids", format!("{}\n{}\n", std::process::id(), child.id())).unwrap();
         }
@@ -94,8 +96,10 @@ impl Server {
             let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
             self.hear(&message);
         }
-        while self.mode == "stubborn" {
-            std::thread::park(); // it does not care that nobody is there any more
+        if self.mode == "stubborn" {
+            loop {
+                std::thread::park(); // it does not care that nobody is there any more
+            }
         }
     }
 
