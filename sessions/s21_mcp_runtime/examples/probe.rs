@@ -171,6 +171,9 @@ async fn conformance(url: &str) -> bool {
     println!("{}\n{:?}", probe.servers.servers().table("suite"), probe.servers.servers().news());
     let mut good = probe.servers.servers().summary().starts_with("1 of 1");
     if let Some((tool, input)) = call {
+        // The suite takes a call that comes before the client's own listening stream for one that was
+        // never interrupted: it answers it on that stream, and has nothing to measure.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let answer = probe.call(tool, input, &CancellationToken::new()).await;
         println!("{answer:?}");
         good &= answer.is_ok();
