@@ -75,6 +75,20 @@ async fn children_that_it_leaves_behind_are_ended_too() {
 }
 
 #[tokio::test]
+async fn its_last_words_are_known_when_it_has_ended() {
+    for _ in 0..20 {
+        let (mut child, streams) = start("echo '{}'; echo out of paper >&2; exit 3");
+        let log = Arc::new(Log::new(None, Secrets::default()));
+        let mut messages = child.hear(streams.stdout, streams.stderr, &log);
+        let mut said = String::new();
+        messages.read_to_string(&mut said).await.unwrap();
+        let end = child.end(LONG).await;
+        assert_eq!(said, "{}\n");
+        assert_eq!(log.explain("ended", end), "ended with exit code 3: out of paper");
+    }
+}
+
+#[tokio::test]
 async fn dropping_it_kills_the_group() {
     let (child, mut streams) = start("sleep 1000 & echo $!; wait");
     let pid = line(&mut streams).await;
@@ -93,7 +107,8 @@ async fn what_cannot_start_is_named() {
 /// What comes through of this, and the last line of the log.
 async fn passed(said: &[u8]) -> (String, String) {
     let log = Arc::new(Log::new(None, Secrets::default()));
-    let mut messages = messages(std::io::Cursor::new(said.to_vec()), log.clone());
+    let (mut messages, relay) = messages(std::io::Cursor::new(said.to_vec()), log.clone());
+    tokio::spawn(relay);
     let mut passed = String::new();
     messages.read_to_string(&mut passed).await.unwrap();
     (passed, log.explain("", None))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, pending};
-use harness_core::process::{Companion, Log, MESSAGE, Prepared, messages};
+use harness_core::process::{Companion, Log, MESSAGE, Prepared};
 use harness_core::servers::{Gone, Life, Offer, Place, Remote, Server, ServerConfig, Wire};
 use harness_core::{Content, ToolContext, ToolError, http};
 use rmcp::model::{
@@ -97,10 +97,9 @@ impl Mcp {
         match &self.config.wire {
             Wire::Stdio { command, args, env } => {
                 let child = self.place.prepare(command, args, env).and_then(Prepared::accompany);
-                let (child, streams) = child.map_err(|error| error.to_string())?;
-                let log = self.log.clone();
-                tokio::spawn(async move { log.keep(streams.stderr).await });
-                let wire = (messages(streams.stdout, self.log.clone()), streams.stdin);
+                let (mut child, streams) = child.map_err(|error| error.to_string())?;
+                let heard = child.hear(streams.stdout, streams.stderr, &self.log);
+                let wire = (heard, streams.stdin);
                 match client.serve_with_lifecycle(wire, lifecycle).await {
                     Ok(service) => Ok((service, Some(child))),
                     Err(error) => Err(self.log.explain(&told(&error), child.end(LEAVE).await)),

@@ -75,7 +75,7 @@ fn in_readme(n: usize) -> &'static str {
 #[test]
 fn the_readme_shows_what_the_program_prints() {
     let printed = said(Program::pipe(program().command(), "\n:mcp demo\nq\n"));
-    for n in 1..=2 {
+    for n in 1..=3 {
         assert!(printed.contains(in_readme(n)), "{}\n---\n{printed}", in_readme(n));
     }
 }

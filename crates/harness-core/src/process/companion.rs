@@ -22,6 +22,7 @@ use tokio::{
         SimplexStream, simplex,
     },
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
+    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
@@ -37,6 +38,8 @@ const LOG_LIMIT: u64 = 1 << 20;
 pub struct Companion {
     child: Child,
     group: Group,
+    /// Who reads what it says.
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// A companion's three streams. All of them must be read or dropped, or the child waits for a reader.
@@ -69,15 +72,31 @@ impl Prepared {
         let mut child = command.spawn().map_err(failed)?;
         let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => {
-                Ok((Companion { child, group }, Streams { stdin, stdout, stderr }))
-            }
+            (Some(stdin), Some(stdout), Some(stderr)) => Ok((
+                Companion { child, group, readers: Vec::new() },
+                Streams { stdin, stdout, stderr },
+            )),
             _ => Err(failed(std::io::ErrorKind::BrokenPipe.into())),
         }
     }
 }
 
 impl Companion {
+    /// Reads what it says from now on: its messages come out here, the rest goes to the log. See
+    /// [`messages`].
+    pub fn hear(
+        &mut self,
+        stdout: ChildStdout,
+        stderr: ChildStderr,
+        log: &Arc<Log>,
+    ) -> ReadHalf<SimplexStream> {
+        let kept = log.clone();
+        self.readers.push(tokio::spawn(async move { kept.keep(stderr).await }));
+        let (ours, relay) = messages(stdout, log.clone());
+        self.readers.push(tokio::spawn(relay));
+        ours
+    }
+
     /// Waits until the child itself has left.
     ///
     /// # Errors
@@ -102,6 +121,10 @@ impl Companion {
             let _ = self.child.wait().await;
         }
         self.group.0 = None;
+        for reader in self.readers.drain(..) {
+            // Its last words, unless somebody outside of the group still holds the pipe.
+            let _ = timeout(GRACE, reader).await;
+        }
         left.ok().and_then(Result::ok)
     }
 }
@@ -138,13 +161,13 @@ pub const MESSAGE: usize = 16 << 20;
 
 /// What a companion answers, without what is no message: only lines that begin with `{` come through,
 /// the others go to its log. A message that is longer than [`MESSAGE`], or cut by the stream's end, ends
-/// the stream, since nobody would ever answer the call that it belongs to.
+/// the stream, since nobody would ever answer the call that it belongs to. The future does the work.
 pub fn messages(
     from: impl AsyncRead + Send + Unpin + 'static,
     log: Arc<Log>,
-) -> ReadHalf<SimplexStream> {
+) -> (ReadHalf<SimplexStream>, impl Future<Output = ()> + Send + 'static) {
     let (ours, mut theirs) = simplex(64 * 1024);
-    tokio::spawn(async move {
+    let relay = async move {
         let mut lines = Lines::new(from, MESSAGE);
         while let Some((line, whole)) = lines.next().await {
             if !line.trim_ascii_start().starts_with(b"{") {
@@ -158,8 +181,8 @@ pub fn messages(
         }
         // Whoever reads may be gone already.
         let _ = theirs.shutdown().await;
-    });
-    ours
+    };
+    (ours, relay)
 }
 
 /// A file for what a companion says besides: lines without control sequences and known secrets, a
