@@ -7,11 +7,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use harness_core::{Agent, AgentError, Block, Conversation, Observer, Stop};
+use harness_core::{Agent, AgentError, Block, Conversation, Mechanism, Observer, Stop};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::screen::Screen;
+use crate::trusted::WorkspaceFile;
 
 /// An agent and the conversation it is in: what commands see and may change.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ impl Chat {
     }
 }
 
-/// One turn. The default is the core's loop; s01 brings its own.
+/// One way to take a turn. What stands before or after it, or what does not concern it, is `next`'s; behind
+/// the last one is the core's loop. s01 brings its own loop and asks nobody.
 #[async_trait]
 pub trait TurnLoop: Send + Sync {
     /// Answers what the human said. Without a prompt, news woke the agent.
@@ -52,25 +54,42 @@ pub trait TurnLoop: Send + Sync {
         prompt: Option<&str>,
         chat: &mut Chat,
         cancel: &CancellationToken,
+        next: Next<'_>,
     ) -> Result<Stop, AgentError>;
 }
 
-/// The core's loop.
-#[derive(Clone, Copy, Debug)]
-pub struct CoreLoop;
+/// Who else may take the turn; by default the core's loop alone.
+#[derive(Clone, Copy, Default)]
+pub struct Next<'a>(&'a [Arc<dyn TurnLoop>]);
 
-#[async_trait]
-impl TurnLoop for CoreLoop {
-    async fn turn(
-        &self,
+impl<'a> Next<'a> {
+    pub(crate) fn new(turns: &'a [Arc<dyn TurnLoop>]) -> Self {
+        Self(turns)
+    }
+
+    /// Hands the turn on.
+    ///
+    /// # Errors
+    /// As in [`TurnLoop::turn`].
+    pub async fn turn(
+        self,
         prompt: Option<&str>,
         chat: &mut Chat,
         cancel: &CancellationToken,
     ) -> Result<Stop, AgentError> {
+        if let Some((first, rest)) = self.0.split_first() {
+            return first.turn(prompt, chat, cancel, Next(rest)).await;
+        }
         if let Some(prompt) = prompt {
             chat.conversation.say(prompt);
         }
         chat.agent.run(&mut chat.conversation, cancel).await
+    }
+}
+
+impl std::fmt::Debug for Next<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Next({})", self.0.len())
     }
 }
 
@@ -82,6 +101,7 @@ pub trait Steering: Send + Sync {
 
 type Run =
     Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
+type Take = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
 type AtExit = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type MakeDisplay = Box<dyn FnOnce(Screen) -> Arc<dyn Observer> + Send>;
 
@@ -92,15 +112,24 @@ pub(crate) struct Command {
     pub(crate) run: Run,
 }
 
+/// A file of the workspace that waits for the user's yes, and what is done with it then.
+pub(crate) struct Trusted {
+    pub(crate) file: WorkspaceFile,
+    pub(crate) take: Take,
+}
+
 /// A session as the terminal runs it. Made from an agent; each method adds one thing.
 pub struct App {
     pub(crate) chat: Chat,
     pub(crate) commands: Vec<Command>,
-    pub(crate) turns: Arc<dyn TurnLoop>,
+    pub(crate) turns: Vec<Arc<dyn TurnLoop>>,
     pub(crate) display: Option<MakeDisplay>,
+    pub(crate) shows: Vec<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
-    pub(crate) wake: Option<Arc<Notify>>,
+    pub(crate) wakes: Vec<Arc<Notify>>,
+    pub(crate) begins: bool,
     pub(crate) told: Vec<String>,
+    pub(crate) trusted: Vec<Trusted>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) exit: Option<ExitCode>,
 }
@@ -110,11 +139,14 @@ impl From<Agent> for App {
         Self {
             chat: Chat { agent, conversation: Conversation::new() },
             commands: Vec::new(),
-            turns: Arc::new(CoreLoop),
+            turns: Vec::new(),
             display: None,
+            shows: Vec::new(),
             steering: None,
-            wake: None,
+            wakes: Vec::new(),
+            begins: false,
             told: Vec::new(),
+            trusted: Vec::new(),
             at_exit: Vec::new(),
             exit: None,
         }
@@ -125,6 +157,17 @@ impl App {
     /// A session that has done what its subcommand asked: there is nothing to run.
     pub fn done(agent: Agent, code: ExitCode) -> Self {
         Self { exit: Some(code), ..Self::from(agent) }
+    }
+
+    /// Installs one more mechanism on the agent.
+    pub fn with(mut self, mechanism: impl Mechanism) -> Self {
+        self.chat.agent = self.chat.agent.with(mechanism);
+        self
+    }
+
+    /// The agent as it is now.
+    pub fn agent(&self) -> &Agent {
+        &self.chat.agent
     }
 
     /// The conversation to begin with, a resumed one.
@@ -156,9 +199,9 @@ impl App {
         self.command(name, about, move |chat, words| Box::pin(std::future::ready(run(chat, words))))
     }
 
-    /// Another way to take a turn.
+    /// Another way to take a turn. The first that was added gets it first.
     pub fn turns(mut self, turns: impl TurnLoop + 'static) -> Self {
-        self.turns = Arc::new(turns);
+        self.turns.push(Arc::new(turns));
         self
     }
 
@@ -171,6 +214,15 @@ impl App {
         self
     }
 
+    /// Something that is shown beside what the display shows, behind it.
+    pub fn shows(
+        mut self,
+        make: impl FnOnce(Screen) -> Arc<dyn Observer> + Send + 'static,
+    ) -> Self {
+        self.shows.push(Box::new(make));
+        self
+    }
+
     /// Who gets the lines that are typed while a turn runs.
     pub fn steering(mut self, steering: Arc<dyn Steering>) -> Self {
         self.steering = Some(steering);
@@ -179,7 +231,25 @@ impl App {
 
     /// Notified when there is news for an idle agent; a `before_model` hook tells what.
     pub fn wake(mut self, wake: Arc<Notify>) -> Self {
-        self.wake = Some(wake);
+        self.wakes.push(wake);
+        self
+    }
+
+    /// A file of the workspace that has a say once the user has seen it: `:trust` shows it, and `take` takes
+    /// it after the yes. Whether it is trusted already, ask the file.
+    pub fn trusts(
+        mut self,
+        file: WorkspaceFile,
+        take: impl Fn(&str) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.trusted.push(Trusted { file, take: Box::new(take) });
+        self
+    }
+
+    /// There is work already, from flags: the first turn begins by itself, before anything is read, and has
+    /// no prompt.
+    pub fn begins(mut self) -> Self {
+        self.begins = true;
         self
     }
 

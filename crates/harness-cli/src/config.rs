@@ -14,16 +14,17 @@ pub struct Config {
     home: Option<PathBuf>,
     pub(crate) allow: Vec<String>,
     pub(crate) accept_edits: bool,
+    attended: bool,
 }
 
 impl Config {
     /// `--config`, else `$HARNESS_CONFIG`. The variable counts only where the user set it: a `.env` may be
     /// somebody else's, and what is configured here may run programs.
-    pub(crate) fn new(args: &Shared) -> Self {
+    pub(crate) fn new(args: &Shared, attended: bool) -> Self {
         let variable = || std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
         let named = args.config.clone().or_else(|| variable().map(PathBuf::from));
         let (allow, accept_edits) = (args.allow.clone(), args.accept_edits);
-        Self { named, home: settings::home(), allow, accept_edits }
+        Self { named, home: settings::home(), allow, accept_edits, attended }
     }
 
     /// The file of this name: in the folder that was named, where it has to be, else in this repository's
@@ -58,6 +59,12 @@ impl Config {
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
         Ok((text, shown))
+    }
+
+    /// Whether somebody sits at a prompt line, now and later: not with `-p`, and not where the prompts
+    /// come from a pipe. Then a turn is all that there is, and what it began has to end in it.
+    pub fn attended(&self) -> bool {
+        self.attended
     }
 
     /// The user's own folder, `~/.config/harness`. It may not exist yet; `None` without a home.

@@ -16,12 +16,22 @@ pub struct Display {
     screen: Screen,
     lead: String,
     stripper: Mutex<text::Stripper>,
+    running: Mutex<Running>,
+}
+
+/// The calls that run now, several where the schedule lets them (s18).
+#[derive(Debug, Default)]
+struct Running {
+    /// Their ids and tools, in the order in which they started.
+    calls: Vec<(String, String)>,
+    /// Whose title or result was shown last.
+    last: String,
 }
 
 impl Display {
     /// A display for the agent of this name.
     pub fn new(screen: Screen, lead: impl Into<String>) -> Self {
-        Self { screen, lead: lead.into(), stripper: Mutex::default() }
+        Self { screen, lead: lead.into(), stripper: Mutex::default(), running: Mutex::default() }
     }
 
     fn words(&self, delta: &Delta) {
@@ -53,6 +63,10 @@ impl Display {
         self.screen.rest();
     }
 
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn finished(&self, call: &ToolCall, result: &ToolResult) {
         let (style, text) = match result.is_error {
             true => (RED, result.content.text()),
@@ -81,6 +95,7 @@ impl Observer for Display {
             Event::Delta(delta) if lead => self.words(delta),
             Event::Replied(_) if lead => self.end(),
             Event::Replied(reply) => {
+                self.running().last.clear();
                 for line in text::strip(&reply.text()).lines() {
                     self.screen.line(format!("{by}{line}"));
                 }
@@ -93,15 +108,19 @@ impl Observer for Display {
             }
             Event::ToolStarted(call) => {
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                self.screen.spin(call.name.clone());
+                self.screen.spin(self.running().start(agent, call));
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
+                let (first, going) = self.running().end(agent, call);
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
+                } else if !first {
+                    // Others were shown since it started: say again whose result this is.
+                    self.screen.styled_line(CYAN, &format!("{by}◂ {}", title(call)));
                 }
                 self.finished(call, result);
-                self.screen.spin("thinking");
+                self.screen.spin(going);
             }
             Event::Folded { messages } => {
                 self.screen
@@ -115,10 +134,42 @@ impl Observer for Display {
                 self.screen.styled_line(BOLD, &format!("{by}{child}: {}", text::strip(outcome)));
             }
             Event::Notice(notice) => self.screen.line(format!("{by}{}", text::strip(notice))),
-            Event::TurnEnded(_) | Event::TurnFailed(_) if lead => self.end(),
+            Event::TurnEnded(_) | Event::TurnFailed(_) if lead => {
+                *self.running() = Running::default();
+                self.end();
+            }
             _ => {}
         }
     }
+}
+
+impl Running {
+    /// Returns what the spinner says.
+    fn start(&mut self, agent: &str, call: &ToolCall) -> String {
+        self.last = key(agent, call);
+        self.calls.push((key(agent, call), call.name.clone()));
+        self.going()
+    }
+
+    /// Returns whether its title is what was shown last, and what the spinner says.
+    fn end(&mut self, agent: &str, call: &ToolCall) -> (bool, String) {
+        let key = key(agent, call);
+        self.calls.retain(|(id, _)| *id != key);
+        (std::mem::take(&mut self.last) == key, self.going())
+    }
+
+    fn going(&self) -> String {
+        match &self.calls[..] {
+            [] => "thinking".to_owned(),
+            [(_, name)] => name.clone(),
+            [(_, name), rest @ ..] => format!("{name} and {} more", rest.len()),
+        }
+    }
+}
+
+/// Agents that work side by side (s12) may have calls of the same id.
+fn key(agent: &str, call: &ToolCall) -> String {
+    format!("{agent} {}", call.id)
 }
 
 /// A call in a line: the tool, and what it works on.
@@ -140,6 +191,7 @@ pub fn title(call: &ToolCall) -> String {
 #[cfg(test)]
 mod tests {
     use harness_core::Stop;
+    use serde_json::json;
 
     use super::*;
 
@@ -157,6 +209,57 @@ mod tests {
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(Stop::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn a_result_names_its_agent_where_anothers_line_came_between() {
+        let call: ToolCall =
+            serde_json::from_value(json!({"id": "1", "name": "look", "input": {"at": "it"}}))
+                .unwrap();
+        let result = ToolResult::done("1", "seen");
+        let took = std::time::Duration::from_millis(1);
+        let (start, finish) =
+            (Event::ToolStarted(call.clone()), Event::ToolFinished { call, result, took });
+        let display = Display::new(Screen::memory(), "lead");
+        for (agent, event) in
+            [("a", &start), ("a", &finish), ("a", &start), ("b", &start), ("a", &finish)]
+        {
+            display.on(agent, event);
+        }
+        expect_test::expect![[r#"
+            a: ▸ look it
+              seen
+            a: ▸ look it
+            b: ▸ look it
+            a: ◂ look it
+              seen
+        "#]]
+        .assert_eq(&display.screen.written());
+    }
+
+    #[test]
+    fn results_that_come_in_another_order_say_whose_they_are() {
+        let call = |id: &str| -> ToolCall {
+            serde_json::from_value(json!({"id": id, "name": "read", "input": {"path": id}}))
+                .unwrap()
+        };
+        let start = |id: &str| Event::ToolStarted(call(id));
+        let finish = |id: &str| Event::ToolFinished {
+            call: call(id),
+            result: ToolResult::done(id, format!("text of {id}")),
+            took: std::time::Duration::from_millis(1),
+        };
+        let events = [start("a"), finish("a"), start("b"), start("c"), finish("c"), finish("b")];
+        expect_test::expect![[r#"
+            ▸ read a
+              text of a
+            ▸ read b
+            ▸ read c
+              text of c
+            ◂ read b
+              text of b
+        "#]]
+        .assert_eq(&shown(&events));
     }
 
     #[test]

@@ -30,18 +30,20 @@ mod rules;
 mod screen;
 mod settings;
 mod start;
+mod tasks;
 mod tree;
 mod trusted;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
-pub use app::{App, Chat, CoreLoop, Steering, TurnLoop};
+pub use app::{App, Chat, Next, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
@@ -51,14 +53,17 @@ pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
+pub use tasks::{Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 
 use crate::repl::{Repl, Signals};
-use crate::settings::Settings;
+use crate::settings::{DotEnv, Settings};
 
 /// The exit code of a program that was called wrongly.
 const USAGE: u8 = 2;
+/// What the end of the runtime may take.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 #[derive(Parser)]
 struct Cli<X: Args> {
@@ -99,6 +104,23 @@ pub fn main_with_config<X: Args, A: Into<App>>(
     lesson: Lesson,
     setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> ExitCode {
+    launch(lesson, DotEnv::Folder, setup)
+}
+
+/// The same for a program that is installed and started anywhere: key and server come from the user's own
+/// `~/.config/harness/.env` and from the environment, never from the folder it is started in.
+pub fn main_installed<X: Args, A: Into<App>>(
+    lesson: Lesson,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
+) -> ExitCode {
+    launch(lesson, DotEnv::User, setup)
+}
+
+fn launch<X: Args, A: Into<App>>(
+    lesson: Lesson,
+    whose: DotEnv,
+    setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
+) -> ExitCode {
     let command = Cli::<X>::command()
         .name(lesson.name)
         .about(lesson.motto)
@@ -118,8 +140,10 @@ pub fn main_with_config<X: Args, A: Into<App>>(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| {
-        let outcome = runtime.block_on(run(lesson, cli.shared, cli.own, setup));
-        runtime.shutdown_background(); // whatever still blocks in a thread is not waited for
+        let outcome = runtime.block_on(run(lesson, whose, cli.shared, cli.own, setup));
+        // Its tasks are dropped, and what commands have left in the background ends with them. Whatever
+        // still blocks in a thread is not waited for.
+        runtime.shutdown_timeout(LAST_MOMENT);
         outcome
     });
     outcome.unwrap_or_else(|error| {
@@ -142,12 +166,13 @@ impl std::error::Error for UsageError {}
 
 async fn run<X, A: Into<App>>(
     lesson: Lesson,
+    whose: DotEnv,
     args: Shared,
     own: X,
     setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> Result<ExitCode> {
     let start = std::env::current_dir().context("the current directory is gone")?;
-    let settings = Settings::load(&start).map_err(|e| UsageError(format!("{e:#}")))?;
+    let settings = Settings::load(whose, &start).map_err(|e| UsageError(format!("{e:#}")))?;
     let screen = if args.prompt.is_some() { Screen::stderr() } else { Screen::stdout() };
     if args.human && args.prompt.as_deref() == Some("-") {
         let why = "--human reads standard input itself: give the prompt after -p";
@@ -170,7 +195,7 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    let config = Config::new(&args);
+    let config = Config::new(&args, person.is_some());
     agent.gate = rules::gate(&args, &config, person, &screen)?;
 
     let mut app: App = setup(agent, own, config).await?.into();
@@ -181,14 +206,27 @@ async fn run<X, A: Into<App>>(
     if let [clash, ..] = app.chat.agent.tools.clashes() {
         bail!("two tools are called `{clash}`; rename one of them");
     }
-    let quiet = args.prompt.is_some() && args.output_format != OutputFormat::Text;
-    match app.display.take() {
-        _ if quiet => {}
-        Some(make) => app.chat.agent.observers.add(make(screen.clone())),
-        None => {
-            let lead = app.chat.agent.name.clone();
-            app.chat.agent.observers.add(Arc::new(Display::new(screen.clone(), lead)));
+    if !app.trusted.is_empty() {
+        let files = std::mem::take(&mut app.trusted);
+        let about = "shows a file of the workspace that waits for your yes, and lets it count";
+        app = app.quick("trust", about, move |_, hash| trusted::agree(&files, hash));
+    }
+    for (place, command) in app.commands.iter().enumerate() {
+        if app.commands[..place].iter().any(|other| other.name == command.name) {
+            bail!("two commands are called `:{}`; rename one of them", command.name);
         }
+    }
+    let quiet = args.prompt.is_some() && args.output_format != OutputFormat::Text;
+    if !quiet {
+        let observers = &mut app.chat.agent.observers;
+        match app.display.take() {
+            Some(make) => observers.add(make(screen.clone())),
+            None => {
+                let lead = app.chat.agent.name.clone();
+                observers.add(Arc::new(Display::new(screen.clone(), lead)));
+            }
+        }
+        app.shows.drain(..).for_each(|make| observers.add(make(screen.clone())));
     }
     let prompts = speaker.play.map(|play| play.prompt).unwrap_or_default();
     let mut told = speaker.told;

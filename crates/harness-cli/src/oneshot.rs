@@ -1,6 +1,6 @@
 //! `-p`: one prompt, one answer, an exit code. Standard output is for the answer alone.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,7 +12,7 @@ use harness_core::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, Next};
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals};
 use crate::screen::Screen;
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     }
     app.chat.agent.tell(&Event::Prompt(prompt.clone()));
     let cancel = CancellationToken::new();
-    let mut work = app.turns.turn(Some(&prompt), &mut app.chat, &cancel);
+    let mut work = Box::pin(Next::new(&app.turns).turn(Some(&prompt), &mut app.chat, &cancel));
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
     let mut leaves = None;
     let ended = loop {
@@ -84,9 +84,11 @@ pub(crate) async fn run(
         Err(e) => (1, "error_during_execution", e.to_string()),
     };
     match format {
+        // Where both streams go to one screen, what the model said stands there already.
+        OutputFormat::Text if code == 0 && report.heard(&said) && on_one_screen() => {}
         OutputFormat::Text if code == 0 => {
             let answer = text::strip(&said).into_owned();
-            let mut stdout = std::io::stdout().lock();
+            let mut stdout = stdout().lock();
             let _ = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
         }
         OutputFormat::Text => screen.error(match code {
@@ -115,12 +117,22 @@ struct Sums {
     usage: Usage,
     cost: f64,
     denials: Vec<Value>,
+    heard: String,
+}
+
+fn on_one_screen() -> bool {
+    stdout().is_terminal() && stderr().is_terminal()
 }
 
 impl Report {
+    /// Whether this is what the model said last.
+    fn heard(&self, said: &str) -> bool {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).heard == said
+    }
+
     fn print(&self, value: &Value) {
         let line = value.to_string();
-        let mut stdout = std::io::stdout().lock();
+        let mut stdout = stdout().lock();
         let _ = writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush());
     }
 
@@ -150,6 +162,7 @@ impl Observer for Report {
                     let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
                     sums.replies += 1;
                     sums.usage += reply.usage;
+                    sums.heard = reply.text();
                     sums.cost += models::cost(&self.model_id, &reply.usage).unwrap_or_default();
                 }
                 if self.stream {

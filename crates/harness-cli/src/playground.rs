@@ -26,10 +26,13 @@ pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
         }
     }
     if setup.git && !folder.join(".git").exists() {
-        let identity = ["-c", "user.name=Player", "-c", "user.email=player@example.invalid"];
+        // Nothing that the user's own configuration names is started for a play.
+        let identity = ["user.name=Player", "user.email=player@example.invalid"];
+        let plain = ["commit.gpgsign=false", "core.hooksPath=/dev/null", "core.fsmonitor=false"];
+        let set = identity.iter().chain(&plain).flat_map(|set| ["-c", *set]);
         for step in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-qm", "Start"]]
         {
-            let args = identity.iter().chain(step).map(|arg| (*arg).to_owned());
+            let args = set.clone().chain(step.iter().copied()).map(str::to_owned);
             git(folder, args.collect()).await?;
         }
     }

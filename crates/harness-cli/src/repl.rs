@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use harness_core::{Event, Stop, text};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, Next};
 use crate::input::{Input, Typed};
 use crate::screen::{DIM, Screen};
 
@@ -83,6 +84,11 @@ impl Repl {
     }
 
     async fn lines(&mut self) -> u8 {
+        if std::mem::take(&mut self.app.begins)
+            && let Some(code) = self.turn(None).await
+        {
+            return code;
+        }
         let (mut open, mut interrupted_before) = (false, false);
         loop {
             let ahead = if open { None } else { self.input.take_ahead() };
@@ -121,7 +127,7 @@ impl Repl {
                 }
                 Typed::Interrupted => self.screen.styled_line(DIM, "Ctrl-C again leaves"),
                 Typed::Line(line) => match line.trim() {
-                    "q" | "exit" | "quit" => return 0,
+                    "q" | "exit" | "quit" | ":q" | ":exit" | ":quit" => return 0,
                     "" => {
                         if let Some(prompt) = self.play.next() {
                             self.screen.line(format!("{}{prompt}", self.prompt));
@@ -161,7 +167,7 @@ impl Repl {
         }
         self.input.watch();
         let cancel = CancellationToken::new();
-        let mut work = turns.turn(prompt.as_deref(), chat, &cancel);
+        let mut work = Box::pin(Next::new(turns).turn(prompt.as_deref(), chat, &cancel));
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         let mut hears = self.hears;
         let ended = loop {
@@ -274,9 +280,11 @@ impl Repl {
     }
 }
 
+/// Waits for whoever has news.
 async fn woken(app: &App) {
-    match &app.wake {
-        Some(wake) => wake.notified().await,
-        None => std::future::pending().await,
+    let wakes: Vec<_> = app.wakes.iter().map(|wake| Box::pin(wake.notified())).collect();
+    match wakes.is_empty() {
+        true => std::future::pending().await,
+        false => drop(select_all(wakes).await),
     }
 }

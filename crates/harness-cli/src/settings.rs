@@ -22,6 +22,15 @@ pub(crate) fn home() -> Option<PathBuf> {
     Some(PathBuf::from(std::env::var_os("HOME")?).join(".config/harness"))
 }
 
+/// Whose `.env` counts.
+#[derive(Clone, Copy)]
+pub(crate) enum DotEnv {
+    /// The start directory's, else this repository's: for a lesson.
+    Folder,
+    /// The user's own: a program that is started in anybody's folder must not take its server from there.
+    User,
+}
+
 /// What was found, and where.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
@@ -31,11 +40,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the file that `$HARNESS_ENV` names, else `.env` of the start directory, else this
-    /// repository's.
-    pub(crate) fn load(start: &Path) -> Result<Self> {
+    /// Reads the file that `$HARNESS_ENV` names, else the first that is there of the usual ones.
+    pub(crate) fn load(whose: DotEnv, start: &Path) -> Result<Self> {
         let named = std::env::var_os("HARNESS_ENV").map(|path| vec![PathBuf::from(path)]);
-        let usual = || vec![start.join(".env"), repository().join(".env")];
+        let usual = || match whose {
+            DotEnv::Folder => vec![start.join(".env"), repository().join(".env")],
+            DotEnv::User => home().map(|home| home.join(".env")).into_iter().collect(),
+        };
         for path in named.unwrap_or_else(usual) {
             match std::fs::read(&path) {
                 Ok(bytes) => return Self::read(&bytes, path),

@@ -7,6 +7,7 @@ use harness_core::trust::{self, Standing, Trust};
 use harness_core::workspace::{Workspace, WorkspaceError};
 use harness_core::{Agent, text};
 
+use crate::app::Trusted;
 use crate::config::Config;
 
 /// The most bytes of such a file.
@@ -59,25 +60,28 @@ impl WorkspaceFile {
         ))))
     }
 
-    /// `:trust` shows the file and says how to agree; `:trust` with the beginning of its hash agrees to
-    /// just these bytes, once `take` has taken them.
-    ///
-    /// # Errors
-    /// There is no such file, it is of no use, or the yes cannot be kept and holds for this run alone.
-    pub fn agree(&self, hash: &str, take: impl FnOnce(&str) -> Result<()>) -> Result<String> {
-        let Some((path, text)) = self.text()? else { bail!("there is no {} here", self.name) };
-        let whole = trust::hash(text.as_bytes());
-        if hash.len() < SHORT || !whole.starts_with(hash) {
-            let (shown, short) = (text::visible(text.trim_end()), &whole[..SHORT]);
-            return Ok(format!("{}:\n{shown}\n\nif you agree: :trust {short}", self.name));
+    /// The file as the user is shown it, and the beginning of its hash, by which they agree to just these
+    /// bytes. `None` where there is no file.
+    fn shown(&self) -> Result<Option<String>> {
+        let Some((_, text)) = self.text()? else { return Ok(None) };
+        let (shown, hash) = (text::visible(text.trim_end()), trust::hash(text.as_bytes()));
+        let short = &hash[..SHORT];
+        Ok(Some(format!("{}:\n{shown}\n\nif you agree: :trust {short}", self.name)))
+    }
+
+    /// Agrees to the file if it has this hash, once `take` has taken it. `None`: it has another.
+    fn agree(&self, hash: &str, take: impl FnOnce(&str) -> Result<()>) -> Result<Option<String>> {
+        let Some((path, text)) = self.text()? else { return Ok(None) };
+        if hash.len() < SHORT || !trust::hash(text.as_bytes()).starts_with(hash) {
+            return Ok(None);
         }
         let trust = self.trust.as_ref().context("there is no home folder to remember it in")?;
         if trust.standing(&path, text.as_bytes())? == Standing::Trusted {
-            return Ok(format!("{} is trusted already", self.name));
+            return Ok(Some(format!("{} is trusted already", self.name)));
         }
         take(&text)?;
         trust.agree(&path, text.as_bytes())?;
-        Ok(format!("{} is trusted, as it is now", self.name))
+        Ok(Some(format!("{} is trusted, as it is now", self.name)))
     }
 
     fn text(&self) -> Result<Option<(PathBuf, String)>> {
@@ -93,6 +97,27 @@ impl WorkspaceFile {
         let text = text.with_context(|| format!("{} is no UTF-8 text", self.name))?;
         Ok(Some((workspace.absolute(workspace.resolve(self.name)?), text)))
     }
+}
+
+/// `:trust` shows the files and says how to agree; `:trust` with the beginning of a hash agrees to the file
+/// that has it, as it is now.
+///
+/// # Errors
+/// There is no such file, it is of no use, or the yes cannot be kept and holds for this run alone.
+pub(crate) fn agree(files: &[Trusted], hash: &str) -> Result<String> {
+    for Trusted { file, take } in files {
+        if let Some(said) = file.agree(hash, take)? {
+            return Ok(said);
+        }
+    }
+    let shown: Result<Vec<_>> =
+        files.iter().filter_map(|waits| waits.file.shown().transpose()).collect();
+    let shown = shown?;
+    if shown.is_empty() {
+        let names: Vec<_> = files.iter().map(|waits| waits.file.name).collect();
+        bail!("there is no {} here", names.join(" and no "));
+    }
+    Ok(shown.join("\n\n"))
 }
 
 #[cfg(test)]
@@ -120,10 +145,11 @@ mod tests {
         let Some(Given::Untrusted(why)) = file.read().unwrap() else { panic!("it counts") };
         assert_eq!(why, ".harness/x.yaml is not trusted yet and has no effect; :trust shows it");
 
-        let shown = file.agree("", |_| panic!("nobody agreed")).unwrap();
+        assert_eq!(file.agree("", |_| panic!("nobody agreed")).unwrap(), None);
+        let shown = file.shown().unwrap().unwrap();
         let (text, hash) = shown.rsplit_once(":trust ").unwrap();
         assert!(text.contains("run: \\x1b[31mme"), "{text}");
-        file.agree("0000000", |_| panic!("too short")).unwrap();
+        assert_eq!(file.agree("0000000", |_| panic!("too short")).unwrap(), None);
         file.agree("00000000", |_| panic!("another hash")).unwrap();
         assert!(file.agree(hash, |_| bail!("of no use")).is_err());
         assert!(matches!(file.read().unwrap(), Some(Given::Untrusted(_))));

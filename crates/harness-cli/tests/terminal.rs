@@ -26,6 +26,17 @@ fn enter_sends_the_plays_prompt_and_q_leaves_with_success() {
 }
 
 #[test]
+fn one_shot_at_a_terminal_shows_the_answer_once() {
+    let folder = Folder::new();
+    let mut command = every_seam(&folder);
+    command.args(["-p", "ahead"]);
+    let mut terminal = Terminal::start(command, 80, 40);
+    assert!(terminal.wait_for_end().success());
+    let screen = terminal.wait_for("I heard what was typed ahead.");
+    assert_eq!(screen.matches("I heard what was typed ahead.").count(), 1, "{screen}");
+}
+
+#[test]
 fn news_wake_the_idle_prompt_and_half_a_line_stays() {
     let folder = Folder::new();
     let mut terminal = start(&folder, 80);

@@ -15,6 +15,9 @@ use crate::message::{Block, Content, Message, NOTE_OPEN, Role, ToolCall, ToolRes
 /// What a call is answered with when its answer never came.
 pub const INTERRUPTED: &str = "interrupted: this call did not finish";
 
+/// How a note ends on the wire.
+const NOTE_END: &str = "</system-reminder";
+
 /// What follows this note continues the reply before it.
 pub(crate) const CUT_TEXT: &str =
     "Your last reply was cut at the token limit. Continue exactly where you stopped.";
@@ -106,7 +109,12 @@ impl Conversation {
 
     /// The harness tells the model something that the human did not say.
     pub fn note(&mut self, text: impl Into<String>) {
-        self.append(Role::User, vec![Block::Note(text.into())], &mut Vec::new());
+        let mut text = text.into();
+        if text.contains(NOTE_END) {
+            // What a note quotes (an output, a letter) does not end it and speak on as somebody else.
+            text = text.replace(NOTE_END, "<\\/system-reminder");
+        }
+        self.append(Role::User, vec![Block::Note(text)], &mut Vec::new());
     }
 
     /// The model replied. A call id that is empty or taken (some servers repeat them) is made unique.

@@ -7,13 +7,15 @@
 //! 3. [`tool`]: what can be done; then [`tools`], the built-in ones, and [`servers`], which bring more.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
-//! 6. [`agent`]: the loop. It is shorter than this page. [`gauge`] measures how full its window is.
+//! 6. [`agent`]: the loop. It is shorter than this page. [`errand`] is a task that an agent does alone;
+//!    [`gauge`] measures how full its window is.
 //!
-//! At the ground, of use to all: [`process`] (children), [`workspace`] (paths and files), [`state`] (a
-//! value in a file), [`journal`] (append-only logs), [`undo`] (what was changed, and the way back),
-//! [`front_matter`] (files that people write), [`mod@expand`] (variables in configuration), [`order`] (what
-//! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
-//! [`trust`], [`http`], [`models`] (what is known of each model).
+//! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
+//! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
+//! [`journal`] (append-only logs), [`undo`] (what was changed, and the way back), [`front_matter`] (files
+//! that people write), [`mod@expand`] (variables in configuration), [`order`] (what depends on what),
+//! [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`],
+//! [`http`], [`models`] (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -64,6 +66,7 @@ pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub mod agent;
 mod think;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub mod errand;
 pub mod gauge;
 pub use gauge::Gauge;
 
@@ -72,6 +75,8 @@ pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
 pub mod ids;
+pub mod jobs;
+pub use jobs::Jobs;
 pub mod journal;
 pub mod order;
 pub mod process;
@@ -80,6 +85,7 @@ pub use record::Record;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod servers;
+pub mod shelf;
 pub mod state;
 pub mod text;
 pub mod transcript;

@@ -2,13 +2,16 @@
 //!
 //! A child gets a directory that exists, its own process group, no standard input and no hidden
 //! variable unless it is given one. It is ended as a whole group, its output is held in bounded
-//! memory, and a background child that keeps the pipe does not hold the result.
+//! memory, and a background child that keeps the pipe does not hold the result. It lives on, as long
+//! as the runtime does: at the end of the program nothing is left of any group. Who wants something to
+//! outlive the program says so, with `setsid`; a [`Family`] holds even that.
 //!
 //! A new process group is not a new session: the child still has the terminal and can open
 //! `/dev/tty`, where the kernel stops it as a background group; the time-out ends it then. A real
 //! product calls `setsid` in the child (which needs unsafe code here) and puts a sandbox around it.
 
 mod companion;
+mod family;
 mod pump;
 
 use std::{
@@ -21,22 +24,20 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::{
     io::AsyncWriteExt,
     net::unix::pipe,
     process::{Child, Command},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 pub use self::companion::{Companion, Lines, Log, MESSAGE, Streams, messages};
+use self::family::Group;
+pub use self::family::{Family, lives};
 use self::pump::Pump;
 pub use self::pump::SPILL_LIMIT;
 use crate::secrets::Secrets;
-
-/// From TERM to KILL.
-const GRACE: Duration = Duration::from_millis(200);
 
 /// A shell line may call git in any folder, and git starts what a folder's own configuration names as a
 /// monitor of its files, with `git status` already. So a line's git asks no monitor, takes a folder for a
@@ -58,6 +59,7 @@ pub struct Prepared {
     name: String,
     stdin: Option<Vec<u8>>,
     apart: bool,
+    family: Option<Family>,
 }
 
 /// What a run may take.
@@ -73,12 +75,25 @@ pub struct Limits {
     /// when the streams are apart). It must not exist yet; its folder is made. At most
     /// [`SPILL_LIMIT`] bytes, and the file says so when there was more.
     pub spill: Option<PathBuf>,
+    /// Whether that file is begun with the first byte: for who wants to read it meanwhile.
+    pub spills: Spills,
+}
+
+/// When the spill file is begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Spills {
+    /// When the output is more than what is kept of it.
+    #[default]
+    Overflow,
+    /// With the first byte.
+    Everything,
 }
 
 impl Default for Limits {
     /// Two minutes, 30,000 bytes in all (more from the end, where errors stand), no spill file.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(120), head: 10_000, tail: 20_000, spill: None }
+        let (head, tail, spills) = (10_000, 20_000, Spills::default());
+        Self { timeout: Duration::from_secs(120), head, tail, spill: None, spills }
     }
 }
 
@@ -185,7 +200,7 @@ impl Prepared {
             command.env_remove(name);
         }
         let name = program.to_string_lossy().into_owned();
-        Ok(Self { command, name, stdin: None, apart: false })
+        Ok(Self { command, name, stdin: None, apart: false, family: None })
     }
 
     /// Sets a variable of the child, also one that [`Secrets`] would hide.
@@ -209,6 +224,15 @@ impl Prepared {
         self
     }
 
+    /// Makes the child the first of a family. Its run is over when the last member has left, and all of
+    /// them are ended where without a family only the group is.
+    #[must_use]
+    pub fn family(mut self, family: &Family) -> Self {
+        self.command.env(family.variable(), "1");
+        self.family = Some(family.clone());
+        self
+    }
+
     /// The prepared command itself, for a library that starts it on its own. Standard input is
     /// null unless that library sets it; [`Prepared::stdin`] has no effect.
     pub fn into_command(self) -> Command {
@@ -220,7 +244,7 @@ impl Prepared {
     /// On time-out or cancel the process group gets TERM, 200 ms to leave, then KILL; what was
     /// said so far is kept. When the future is dropped the group gets KILL. A background child
     /// (`server &`) goes on after the shell's end: what it says later is read and thrown away, so
-    /// that it does not die of a closed pipe, until the runtime ends.
+    /// that it does not die of a closed pipe. When the runtime ends it gets KILL.
     ///
     /// # Errors
     /// When the child did not start, or the system lost it. Everything else is an [`End`].
@@ -240,7 +264,7 @@ impl Prepared {
             Ok(child) => child,
             Err(source) => return Err(ProcessError::Start { program: self.name, source }),
         };
-        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        let mut group = Group::new(&child, self.family.take());
 
         let feed = feed(input, self.stdin.take());
         let deadline = started.checked_add(timeout);
@@ -248,13 +272,15 @@ impl Prepared {
             let running = async {
                 tokio::pin!(feed);
                 let mut fed = false;
-                loop {
+                let status = loop {
                     tokio::select! {
                         status = child.wait() => break status,
                         _ = pump.step() => {}
                         () = &mut feed, if !fed => fed = true,
                     }
-                }
+                };
+                group.alone(&mut pump).await;
+                status
             };
             tokio::select! {
                 status = running => Ok(status),
@@ -268,12 +294,13 @@ impl Prepared {
             }
             Err(end) => {
                 group.end(&mut child, &mut pump).await;
+                group.release();
                 end
             }
         };
         pump.drain().await;
         // From here on whatever is left of the group was put into the background on purpose.
-        group.0 = None;
+        tokio::spawn(group.outlive());
         pump.discard();
         Ok(pump.finish(end, started.elapsed()))
     }
@@ -321,55 +348,5 @@ fn ended(status: ExitStatus) -> End {
     match (status.code(), status.signal()) {
         (Some(code), _) => End::Exited(code),
         (None, signal) => End::Signalled(signal.unwrap_or_default()),
-    }
-}
-
-/// A process group that dies with this value.
-#[derive(Debug)]
-struct Group(Option<Pid>);
-
-impl Group {
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // It may be gone already, which is what we want.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    fn is_alive(&self) -> bool {
-        self.0.is_some_and(|group| test_kill_process_group(group).is_ok())
-    }
-
-    /// TERM, up to [`GRACE`] for every member to leave, KILL; reads on meanwhile, so that nobody
-    /// is stuck in a full pipe and last words are kept.
-    async fn end<P: FnMut(&[u8])>(&self, child: &mut Child, pump: &mut Pump<P>) {
-        self.signal(Signal::TERM);
-        let deadline = Instant::now() + GRACE;
-        let leave = async {
-            loop {
-                tokio::select! {
-                    _ = child.wait() => break,
-                    _ = pump.step() => {}
-                }
-            }
-            // The shell is gone; its children may need a moment more. There is no event for
-            // "group empty", so this looks from time to time.
-            while self.is_alive() {
-                tokio::select! {
-                    () = sleep(Duration::from_millis(5)) => {}
-                    _ = pump.step() => {}
-                }
-            }
-        };
-        if timeout_at(deadline, leave).await.is_err() {
-            self.signal(Signal::KILL);
-            let _ = child.wait().await;
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,18 @@ impl<'a> Runner<'a> {
         Self { agent, cancel, fatal: Mutex::new(None) }
     }
 
+    /// Where the calls work.
+    pub fn cwd(&self) -> &Path {
+        &self.agent.cwd
+    }
+
+    /// What a call would do as it is written, for a schedule that looks ahead. No hook is asked, and a
+    /// hook may still rewrite it. `None`: it would be refused anyway.
+    pub fn foresee(&self, call: &ToolCall) -> Option<Effect> {
+        let tool = self.agent.tools.get(&call.name).ok()?;
+        invalid_input(call).is_none().then(|| effect_of(&*tool, call).ok())?
+    }
+
     /// Answers one call.
     pub async fn run(&self, call: &ToolCall) -> ToolResult {
         match self.admit(call).await {
@@ -87,7 +100,7 @@ impl<'a> Runner<'a> {
     /// The call may not run; the result says why.
     pub async fn admit(&self, call: &ToolCall) -> Result<Admitted, ToolResult> {
         let mut call = call.clone();
-        if self.cancel.is_cancelled() || self.has_failed() {
+        if self.has_ended() {
             return Err(self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO));
         }
         let cx = ToolContext {
@@ -113,13 +126,13 @@ impl<'a> Runner<'a> {
             return Err(format!("the input was not a JSON object: {raw}"));
         }
         let mut tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
-        let mut effect = tool.effect(&call.input).map_err(|e| e.to_string())?;
+        let mut effect = effect_of(&*tool, call)?;
         let mut verdict = Verdict::Allow;
         for hook in &self.agent.hooks {
             verdict = verdict.max(hook.before_tool(call, &effect, cx).await);
             // The hook may have rewritten it: look again, so that the next one sees what will run.
             tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
-            effect = tool.effect(&call.input).map_err(|e| e.to_string())?;
+            effect = effect_of(&*tool, call)?;
         }
         match self.agent.gate.decide(call, &effect, verdict, cx).await {
             Decision::Allowed => Ok((tool, effect)),
@@ -127,9 +140,13 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs the tool. A panic in it is its failure, not ours.
+    /// Runs the tool. A panic in it is its failure, not ours. What was interrupted since it was admitted
+    /// is not begun.
     pub async fn perform(&self, admitted: Admitted) -> ToolResult {
         let Admitted { call, tool, cx, .. } = admitted;
+        if self.has_ended() {
+            return self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO);
+        }
         cx.observers.tell(&cx.agent, &Event::ToolStarted(call.clone()));
         let start = Instant::now();
         let work = AssertUnwindSafe(tool.call(call.input.clone(), &cx)).catch_unwind();
@@ -145,7 +162,7 @@ impl<'a> Runner<'a> {
                     *self.lock() = Some(why.clone());
                     Err(why)
                 }
-                Err(_) => Err(format!("the tool `{}` panicked; this is a bug in the tool", call.name)),
+                Err(_) => Err(panicked(&call)),
             },
             () = late => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
         };
@@ -188,13 +205,23 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn has_failed(&self) -> bool {
-        self.lock().is_some()
+    /// The turn was interrupted, or a tool says that the harness cannot go on.
+    fn has_ended(&self) -> bool {
+        self.cancel.is_cancelled() || self.lock().is_some()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn effect_of(tool: &dyn DynTool, call: &ToolCall) -> Result<Effect, String> {
+    let effect = std::panic::catch_unwind(AssertUnwindSafe(|| tool.effect(&call.input)));
+    effect.map_err(|_| panicked(call))?.map_err(|e| e.to_string())
+}
+
+fn panicked(call: &ToolCall) -> String {
+    format!("the tool `{}` panicked; this is a bug in the tool", call.name)
 }
 
 /// A known secret that a tool came upon (it may have read `.env`) goes no further than here.

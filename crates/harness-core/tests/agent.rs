@@ -9,8 +9,9 @@ use futures_util::{StreamExt, stream};
 
 use harness_core::{
     Agent, AgentError, Answer, Approver, Block, Content, Conversation, Delta, Effect, Event, Hook,
-    Message, Model, ModelError, ModelStream, Observer, Play, Policy, Reply, Request, Role, Script,
-    Secrets, Stop, StopReason, Tool, ToolCall, ToolContext, ToolError, Turn, Usage, Verdict, Why,
+    Message, Model, ModelError, ModelStream, NoInput, Observer, Play, Policy, Reply, Request, Role,
+    Runner, Schedule, Script, Secrets, Stop, StopReason, Tool, ToolCall, ToolContext, ToolError,
+    ToolResult, Turn, Usage, Verdict, Why,
 };
 use harness_testkit::{Witness, transcript};
 use serde_json::json;
@@ -280,6 +281,55 @@ async fn an_interrupt_in_mid_reply_keeps_what_was_said() {
     assert_eq!(conversation.messages()[1].text(), "So far so good");
     conversation.say("go on");
     assert!(agent.run(&mut conversation, &CancellationToken::new()).await.is_ok());
+}
+
+/// Admits everything before it performs anything, and is interrupted in between.
+struct Hesitant(CancellationToken);
+
+#[async_trait]
+impl Schedule for Hesitant {
+    async fn run(&self, calls: &[ToolCall], runner: &Runner<'_>) -> Vec<ToolResult> {
+        assert_eq!(runner.foresee(&calls[0]), Some(Effect::Reads(vec![])));
+        assert_eq!(runner.foresee(&calls[1]), None, "it panics where it says what it would do");
+        let admitted = runner.admit(&calls[0]).await.unwrap();
+        let refused = runner.admit(&calls[1]).await.unwrap_err();
+        self.0.cancel();
+        vec![runner.perform(admitted).await, refused]
+    }
+}
+
+/// A tool that panics before it is called.
+struct Hasty;
+
+impl Tool for Hasty {
+    const NAME: &'static str = "hasty";
+    const ABOUT: &'static str = "Panics early.";
+    type Input = NoInput;
+
+    fn effect(&self, _: &NoInput) -> Effect {
+        panic!("as asked")
+    }
+
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
+        unreachable!("it has no effect that could be allowed")
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_admitted_is_not_begun_after_an_interrupt() {
+    let calls =
+        json!([echo("a", "never"), {"type": "tool_use", "id": "b", "name": "hasty", "input": {}}]);
+    let (mut agent, _) = watched(Replies::default().reply(StopReason::ToolUse, calls));
+    agent.tools.add(Hasty);
+    let cancel = CancellationToken::new();
+    agent.schedule = Arc::new(Hesitant(cancel.clone()));
+    let mut conversation = Conversation::new();
+    conversation.say("go");
+    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(Stop::Interrupted));
+    let results: Vec<_> =
+        conversation.messages()[2].results().map(|r| r.content.text().into_owned()).collect();
+    let panicked = "the tool `hasty` panicked; this is a bug in the tool";
+    assert_eq!(results, ["interrupted: this call did not finish", panicked]);
 }
 
 /// A tool that never ends and does not listen.

@@ -407,6 +407,19 @@ async fn what_cannot_get_better_is_not_asked_again() {
             http(422, "", b"{\"error\":{\"message\":\"bad\",\"type\":\"x\",\"code\":1}}"),
             "422: x: bad",
         ),
+        // What LiteLLM says of a wrong key, of a model that it does not have, and without a key of its own.
+        (
+            http(400, "", b"{\"error\":{\"message\":\"No connected db.\",\"type\":\"no_db_connection\",\"code\":\"400\"}}"),
+            "refused the key (no_db_connection: No connected db.)",
+        ),
+        (
+            error(400, "", "anthropic_messages: Invalid model name passed in model=x. Call `/v1/models`"),
+            "set MODEL_ID",
+        ),
+        (
+            error(500, "", "NebiusException - Missing credentials. Please pass an `api_key`"),
+            "missing where the gateway runs",
+        ),
         (http(200, "content-type: text/html\r\n", b"<h1>Log in</h1>"), "a web page"),
         (
             http(200, "content-type: text/event-stream\r\ncontent-encoding: gzip\r\n", b"\x1f\x8b"),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::Secrets;
-use harness_core::process::{Companion, End, Lines, Log, MESSAGE, Prepared, Streams, messages};
+use harness_core::process::{
+    Companion, End, Family, Lines, Log, MESSAGE, Prepared, Streams, messages,
+};
 use harness_testkit::Folder;
 use rustix::process::{Pid, test_kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,6 +73,17 @@ async fn children_that_it_leaves_behind_are_ended_too() {
     let (child, mut streams) = start("sleep 1000 >/dev/null 2>&1 & echo $!; exit 0");
     let pid = line(&mut streams).await;
     assert_eq!(child.end(LONG).await, Some(End::Exited(0)));
+    wait_until_gone(&pid);
+}
+
+#[tokio::test]
+async fn one_with_a_family_takes_those_along_that_left_its_group() {
+    let line = "setsid sh -c 'echo $$; exec sleep 1000' & read -r x";
+    let prepared = Prepared::shell(line, Path::new("/"), &Secrets::default()).unwrap();
+    let (child, mut streams) = prepared.family(&Family::new()).accompany().unwrap();
+    let pid = self::line(&mut streams).await;
+    drop(streams.stdin);
+    child.end(LONG).await;
     wait_until_gone(&pid);
 }
 

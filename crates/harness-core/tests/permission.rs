@@ -1,7 +1,7 @@
 //! The gate's rules, held against what people and models really type.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use harness_core::permission::is_read_only;
 use harness_core::{Effect, Policy, Rules, ToolCall, Verdict};
@@ -785,6 +785,11 @@ fn git_that_only_looks_asks_where_the_repository_names_programs() {
         ("core.sshCommand", "./ssh.sh"),
         ("remote.origin.url", "ext::sh -c x"),
         ("remote.origin.uploadpack", "./pack.sh"),
+        ("remote.origin.promisor", "true"),
+        ("extensions.partialClone", "origin"),
+        ("diff.submodule", "diff"),
+        ("core.worktree", "../../elsewhere"),
+        ("core.hooksPath", "a\"b\\c"),
     ] {
         let repo = Folder::git_repo();
         config(&repo, key, value);
@@ -812,7 +817,7 @@ fn git_that_only_looks_asks_where_the_repository_names_programs() {
     let repo = Folder::git_repo();
     let name = format!("{}-tree", repo.path().file_name().unwrap().display());
     let tree = repo.path().with_file_name(name);
-    repo.git(&["worktree", "add", "-q", tree.to_str().unwrap()]);
+    repo.git(&["worktree", "add", "-q", "-b", "other", tree.to_str().unwrap()]);
     assert_eq!(on(&tree, "git status"), "allow");
     let file = repo.path().join(".git/config");
     let old = std::fs::read_to_string(&file).unwrap();
@@ -822,11 +827,84 @@ fn git_that_only_looks_asks_where_the_repository_names_programs() {
     std::fs::remove_dir_all(&tree).unwrap();
     std::fs::write(&file, &old).unwrap();
     assert_eq!(on(repo.path(), "git status"), "allow");
-    let module = repo.path().join(".git/modules/group/sub");
-    std::fs::create_dir_all(&module).unwrap();
-    std::fs::write(module.join("HEAD"), "ref: refs/heads/main\n").unwrap();
-    std::fs::write(module.join("config"), "[diff \"x\"]\n\ttextconv = ./x\n").unwrap();
-    assert_eq!(on(repo.path(), "git status"), "ask");
     std::fs::write(&file, "#".repeat(300_000)).unwrap();
     assert_eq!(on(repo.path(), "git log"), "ask");
+}
+
+/// A repository in this folder of another, known to it as a submodule is.
+fn inner(outer: &Folder, path: &str) -> PathBuf {
+    outer.write(&format!("{path}/text"), "one\n");
+    outer.write(&format!("{path}/.gitattributes"), "text filter=x\n");
+    for arguments in [vec!["init", "-q"], vec!["add", "-A"], vec!["commit", "-qm", "one"]] {
+        outer.git(&[&["-C", path], arguments.as_slice()].concat());
+    }
+    outer.git(&["-c", "advice.addEmbeddedRepo=false", "add", path]);
+    outer.path().join(path)
+}
+
+#[test]
+fn git_that_looks_into_the_repositories_of_a_repository_asks_for_theirs_too() {
+    let rules = Rules::built_in().unwrap();
+    let on = |cwd: &Path| {
+        word(&rules.rule_on(&call("bash"), &Effect::Runs("git status".to_owned()), cwd))
+    };
+    for version in ["2", "3", "4"] {
+        let outer = Folder::git_repo();
+        outer.git(&["config", "index.version", version]);
+        for name in ["a", "a/longer/name", "group/of/names", "z"] {
+            outer.write(&format!("{name}/file"), name);
+        }
+        let place = inner(&outer, "group/sub");
+        outer.git(&["add", "-A"]);
+        outer.git(&["update-index", "--index-version", version]);
+        if version == "3" {
+            outer.write("later", "");
+            outer.git(&["add", "-N", "later"]); // what only version 3 can say
+        }
+        assert_eq!(on(outer.path()), "allow", "{version}");
+        // It is as real as that: git runs the filter. The inner file must look changed to git.
+        let ran = outer.path().join("ran");
+        let filter = format!("touch {}; cat", ran.display());
+        outer.git(&["-C", "group/sub", "config", "filter.x.clean", &filter]);
+        std::fs::write(place.join("text"), "two\n").unwrap();
+        outer.git(&["status"]);
+        assert!(ran.exists(), "git looks into it");
+        assert_eq!(on(outer.path()), "ask", "{version}");
+        // Elsewhere than under it, as submodules have it.
+        outer.git(&["-C", "group/sub", "config", "--unset", "filter.x.clean"]);
+        let module = outer.path().join(".git/modules/m");
+        std::fs::create_dir_all(module.parent().unwrap()).unwrap();
+        std::fs::rename(place.join(".git"), &module).unwrap();
+        std::fs::write(place.join(".git"), "gitdir: ../../.git/modules/m\n").unwrap();
+        outer.git(&["-C", "group/sub", "config", "core.worktree", "../../../group/sub"]);
+        assert_eq!(on(outer.path()), "allow", "{version}");
+        outer.git(&["-C", "group/sub", "config", "diff.x.textconv", "./x"]);
+        assert_eq!(on(outer.path()), "ask", "{version}");
+        assert_eq!(on(&place), "ask", "{version}");
+    }
+    let split = Folder::git_repo();
+    split.git(&["update-index", "--split-index"]);
+    assert_eq!(on(split.path()), "ask", "most of its index is in another file");
+    let broken = Folder::git_repo();
+    broken.write(".git/index", "DIRC\0\0\0\x02\u{7f}\u{7f}\u{7f}\u{7f}");
+    assert_eq!(on(broken.path()), "ask");
+}
+
+#[test]
+fn git_that_looks_past_an_empty_git_folder_is_judged_by_the_repository_it_finds() {
+    let rules = Rules::built_in().unwrap();
+    let on = |cwd: &Path| {
+        word(&rules.rule_on(&call("bash"), &Effect::Runs("git status".to_owned()), cwd))
+    };
+    let repo = Folder::git_repo();
+    repo.write("sub/.git/HEAD", "nothing\n");
+    repo.write("sub/.git/objects/x", "");
+    repo.write("sub/.git/refs/x", "");
+    assert_eq!(on(&repo.path().join("sub")), "allow");
+    repo.git(&["config", "filter.x.clean", "./clean.sh"]);
+    assert_eq!(
+        repo.git(&["-C", "sub", "rev-parse", "--git-dir"]).trim(),
+        repo.path().join(".git").to_str().unwrap()
+    );
+    assert_eq!(on(&repo.path().join("sub")), "ask");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use harness_core::{
-    process::{End, Finished, Limits, Prepared, ProcessError},
+    process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives},
     secrets::Secrets,
 };
 use harness_testkit::Folder;
@@ -134,6 +134,27 @@ async fn fifty_megabytes_stay_bounded_and_are_spilled_whole() {
     assert_eq!((done.total, done.spilled.as_ref()), (50_000_012, Some(&spill)));
     assert_eq!((done.spill_fault, fs::metadata(&spill).unwrap().len()), (None, 50_000_012));
     assert!(fs::read(&spill).unwrap().starts_with(b"first\n1234"));
+}
+
+#[tokio::test]
+async fn a_spill_file_can_be_read_from_the_first_byte_on() {
+    let folder = TempDir::new().unwrap();
+    let spill = folder.path().join("out");
+    assert!(std::process::Command::mkfifo(&folder.path().join("go")));
+    let limits =
+        Limits { spill: Some(spill.clone()), spills: Spills::Everything, ..Limits::default() };
+    let prepared =
+        Prepared::shell("echo first; read go < go; echo last", folder.path(), &Secrets::default());
+    let go = folder.path().join("go");
+    let early = tokio::task::spawn_blocking(move || {
+        let line = number_in(&spill);
+        fs::write(go, "go\n").unwrap();
+        line
+    });
+    let cancel = CancellationToken::new();
+    let done = prepared.unwrap().run(limits, &cancel, |_| {}).await.unwrap();
+    assert_eq!(early.await.unwrap(), "first\n");
+    assert_eq!(fs::read_to_string(done.spilled.unwrap()).unwrap(), "first\nlast\n");
 }
 
 #[tokio::test]
@@ -263,6 +284,100 @@ async fn dropping_the_run_kills_the_group() {
         _ = told => {}
     }
     wait_until_gone(&fs::read_to_string(folder.path().join("pid")).unwrap());
+}
+
+/// The number that is written to a file sooner or later.
+fn number_in(path: &Path) -> String {
+    for _ in 0..10_000_000 {
+        match fs::read_to_string(path) {
+            Ok(number) if number.ends_with('\n') => return number,
+            _ => std::thread::yield_now(),
+        }
+    }
+    panic!("nothing was written to {}", path.display());
+}
+
+#[test]
+fn what_is_left_in_the_background_ends_with_the_program() {
+    let folder = TempDir::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let line = "sleep 1000 > /dev/null 2>&1 & echo $!";
+    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let pid = runtime.block_on(run(prepared)).output;
+    assert!(lives(pid.trim().parse().unwrap()));
+    runtime.shutdown_timeout(Duration::from_secs(60));
+    wait_until_gone(&pid);
+}
+
+/// One that leaves its group for a session of its own and is an orphan, and one without the mark.
+const ESCAPES: &str = "setsid -f sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1
+    env -i sh -c 'echo $$ > bare; exec sleep 1000' & ";
+
+async fn escaped(folder: &TempDir) -> [String; 2] {
+    let path = folder.path().to_owned();
+    let read = move || ["orphan", "bare"].map(|name| number_in(&path.join(name)));
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_family_is_ended_with_those_that_have_left_its_group() {
+    let (folder, family, cancel) =
+        (TempDir::new().unwrap(), Family::new(), CancellationToken::new());
+    let line = format!("{ESCAPES} wait");
+    let prepared = Prepared::shell(&line, folder.path(), &Secrets::default()).unwrap();
+    let escape = async {
+        let pids = escaped(&folder).await;
+        cancel.cancel();
+        pids
+    };
+    let running = prepared.family(&family).run(Limits::default(), &cancel, |_| {});
+    let (done, pids) = tokio::join!(running, escape);
+    assert!(matches!(done.unwrap().end, End::Cancelled(_)));
+    pids.iter().for_each(|pid| wait_until_gone(pid));
+    assert!(family.members().is_empty());
+}
+
+#[tokio::test]
+async fn a_family_dies_with_its_run() {
+    let (folder, family) = (TempDir::new().unwrap(), Family::new());
+    let line = format!("{ESCAPES} wait");
+    let prepared = Prepared::shell(&line, folder.path(), &Secrets::default()).unwrap();
+    let cancel = CancellationToken::new();
+    let pids = tokio::select! {
+        _ = prepared.family(&family).run(Limits::default(), &cancel, |_| {}) => panic!("it ended"),
+        pids = escaped(&folder) => pids,
+    };
+    pids.iter().for_each(|pid| wait_until_gone(pid));
+}
+
+#[tokio::test]
+async fn a_run_with_a_family_is_over_when_the_last_one_has_left() {
+    let (folder, family) = (TempDir::new().unwrap(), Family::new());
+    assert!(std::process::Command::mkfifo(&folder.path().join("go")));
+    let line = "setsid -f sh -c 'echo $$ > orphan; read go < go; echo last words'; exit 3";
+    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let path = folder.path().to_owned();
+    let go = tokio::task::spawn_blocking(move || {
+        number_in(&path.join("orphan"));
+        fs::write(path.join("go"), "go\n").unwrap();
+    });
+    let done = run(prepared.family(&family)).await;
+    go.await.unwrap();
+    assert_eq!((done.end, done.output.as_str()), (End::Exited(3), "last words\n"));
+}
+
+#[tokio::test]
+async fn a_family_can_be_ended_by_its_name_alone() {
+    let (folder, family) = (TempDir::new().unwrap(), Family::new());
+    let line = "setsid -f sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1";
+    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    // Started by hand, as if by a program that was killed since.
+    let status = prepared.family(&family).into_command().status().await.unwrap();
+    assert!(status.success());
+    let pid = number_in(&folder.path().join("orphan"));
+    assert_eq!(Family::named(family.name()).end().await, 1);
+    wait_until_gone(&pid);
+    assert_eq!(family.end().await, 0);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 //! | [`history`] | a conversation's next request must continue the one before |
 //! | [`usage`] | counts tokens by estimate and simulates the prompt cache |
 //! | [`sse`] | writes a reply as the API streams it |
+//! | [`chat`] | the other dialect, chat completions, for what stands behind a gateway |
 //! | [`faults`] | everything that can go wrong on the way, on demand |
 //! | [`gates`] | holds streams at named points, so that tests need no sleeps |
 //! | [`answers`] | where the server's replies come from: a play, or a list |
@@ -32,6 +33,7 @@
 )]
 
 pub mod answers;
+pub mod chat;
 pub mod faults;
 pub mod folder;
 pub mod gates;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use harness_core::Play;
+use serde_json::Value;
 
 use crate::{Answers, Folder, StrictServer, scrubbed};
 
@@ -58,13 +59,32 @@ impl Program {
     /// Plays it over real HTTP, with a strict server in the model's place. Returns what was printed; what
     /// was wrong with the requests fails the test.
     pub fn play_over_the_wire(&self) -> String {
+        let (server, command) = self.served();
+        let output = Self::pipe(command, &(self.play.prompt.join("\n") + "\nq\n"));
+        server.finish();
+        shown(output)
+    }
+
+    /// One prompt over real HTTP, the first of the play: `-p PROMPT --output-format json`. Returns the
+    /// result, and how often the model was asked.
+    pub fn answer_over_the_wire(&self) -> (Value, usize) {
+        let (server, mut command) = self.served();
+        command.args(["-p", &self.play.prompt[0], "--output-format", "json"]);
+        let said = shown(Self::pipe(command, ""));
+        let result = serde_json::from_str(&said);
+        (
+            result.unwrap_or_else(|why| panic!("one JSON object: {why}\n{said}")),
+            server.finish().len(),
+        )
+    }
+
+    /// A strict server that plays the play, and the command that talks to it.
+    pub fn served(&self) -> (StrictServer, Command) {
         let server = StrictServer::start(Answers::Play(self.play.clone()));
         server.require_key(KEY);
         let mut command = self.command();
         command.env("ANTHROPIC_BASE_URL", server.base_url()).env("ANTHROPIC_API_KEY", KEY);
-        let output = Self::pipe(command, &(self.play.prompt.join("\n") + "\nq\n"));
-        server.finish();
-        shown(output)
+        (server, command)
     }
 }
 

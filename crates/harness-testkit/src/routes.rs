@@ -12,6 +12,7 @@ use harness_core::models;
 use serde_json::{Value, json};
 
 use crate::answers::Spoiled;
+use crate::chat;
 use crate::faults::{Fault, Step, error_body, steps};
 use crate::history::Turn;
 use crate::rules::{Endpoint, Refusal, Rules};
@@ -43,7 +44,7 @@ async fn answer(Extract(shared): Extract<Arc<Shared>>, request: Request) -> Resp
     let id = {
         let mut state = shared.state.lock().unwrap();
         state.recorded.push(recorded.clone());
-        state.served += usize::from(path == "/v1/messages" && parts.method == Method::POST);
+        state.served += usize::from(recorded.is_turn() && parts.method == Method::POST);
         format!("req_test_{}", state.recorded.len())
     };
     let refuse =
@@ -60,7 +61,15 @@ async fn answer(Extract(shared): Extract<Arc<Shared>>, request: Request) -> Resp
             shared.state.lock().unwrap().violate(format!("{id}: the body is not JSON"));
             refuse(400, "invalid_request_error", "The request body is not valid JSON")
         }
-        ("POST", "/v1/messages") => messages(&shared, &recorded, &id),
+        ("POST", "/v1/messages") => messages(&shared, &recorded, &id, Dialect::Messages),
+        ("POST", _) if recorded.is_turn() => match chat::request(&recorded.body) {
+            Ok(body) => {
+                let counts_usage = recorded.body["stream_options"]["include_usage"] == true;
+                let read = Recorded { body, ..recorded };
+                messages(&shared, &read, &id, Dialect::Chat { counts_usage })
+            }
+            Err(why) => refused(&shared, &id, &Refusal::invalid(why)),
+        },
         ("POST", "/v1/messages/count_tokens") => {
             let rules = Rules { endpoint: Endpoint::CountTokens, ..rules_for(&recorded) };
             match rules.check(&recorded.body) {
@@ -120,8 +129,15 @@ fn model(id: &str) -> Value {
     })
 }
 
-/// `POST /v1/messages`: judged, then answered as planned.
-fn messages(shared: &Arc<Shared>, recorded: &Recorded, id: &str) -> Response {
+/// How a reply is written.
+#[derive(Clone, Copy)]
+enum Dialect {
+    Messages,
+    Chat { counts_usage: bool },
+}
+
+/// `POST /v1/messages`, or what was read back into it: judged, then answered as planned.
+fn messages(shared: &Arc<Shared>, recorded: &Recorded, id: &str, dialect: Dialect) -> Response {
     let mut state = shared.state.lock().unwrap();
     let (number, body) = (state.served, &recorded.body);
     state.tell(&format!("request {number} from {}", recorded.agent()));
@@ -180,8 +196,23 @@ fn messages(shared: &Arc<Shared>, recorded: &Recorded, id: &str) -> Response {
     drop(state);
     let way = Way { shared: shared.clone(), turn, count, whole: !faults.iter().any(Fault::cuts) };
     match body["stream"] == true {
-        true => way.respond(id, "text/event-stream", steps(&message, &faults)),
+        true => {
+            let steps = match dialect {
+                Dialect::Messages => steps(&message, &faults),
+                Dialect::Chat { counts_usage } => {
+                    let chunks = chat::chunks(&message, counts_usage);
+                    let mut steps: Vec<Step> = chunks.into_iter().map(Step::Bytes).collect();
+                    faults.iter().for_each(|fault| fault.on_steps(&mut steps));
+                    steps
+                }
+            };
+            way.respond(id, "text/event-stream", steps)
+        }
         false => {
+            let message = match dialect {
+                Dialect::Messages => message,
+                Dialect::Chat { .. } => chat::completion(&message),
+            };
             let mut steps = vec![Step::Bytes(message.to_string())];
             if let Some(Fault::MidStreamError(kind)) = faults.iter().find(|fault| fault.cuts()) {
                 return plain(id, 529, &[], error_body(kind, "asked for by a test", id));

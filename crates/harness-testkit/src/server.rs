@@ -40,6 +40,12 @@ impl Recorded {
     pub fn agent(&self) -> &str {
         self.headers.get("x-harness-agent").map_or("lead", String::as_str)
     }
+
+    /// Whether a model's turn was asked for, in either dialect.
+    pub(crate) fn is_turn(&self) -> bool {
+        let path = self.path.trim_end_matches('/');
+        path == "/v1/messages" || path.ends_with("/chat/completions")
+    }
 }
 
 type Teller = Box<dyn Fn(&str) + Send>;
@@ -216,10 +222,10 @@ impl StrictServer {
         runtime.unwrap().block_on(self.held(gate, count));
     }
 
-    /// The bodies sent to `POST /v1/messages`, in order.
+    /// The bodies sent to `POST /v1/messages` (or, as they came, to `…/chat/completions`), in order.
     pub fn requests(&self) -> Vec<Value> {
         let state = self.state();
-        let messages = state.recorded.iter().filter(|r| r.path == "/v1/messages");
+        let messages = state.recorded.iter().filter(|recorded| recorded.is_turn());
         messages.map(|recorded| recorded.body.clone()).collect()
     }
 

@@ -1,17 +1,22 @@
 //! `cargo xtask bench`: speed and size in release, measured and never asserted in a test.
 
+use std::process::Command;
+
 use crate::Failure;
 use crate::repo::Repo;
-use crate::run::{cargo, show, typed};
+use crate::run::{cargo, command, show, typed};
 
 pub(crate) const HELP: &str = "\
-usage: cargo xtask bench
+usage: cargo xtask bench [PART]...
 
-Builds in release, runs the measuring programs of harness-testkit (src/bin/bench*.rs) and prints
-what they found beside the goal. A measuring program prints lines name<TAB>value<TAB>unit.";
+Builds in release, runs what measures and prints what it found beside the goal. A part is a program
+of harness-testkit (src/bin/bench*.rs) or a session's own (benches/*.rs, without the test harness):
+whatever is there is found. It prints lines name<TAB>value<TAB>unit.";
 
-/// A program that measures: what it is called here, and the binary of harness-testkit.
-const BENCHES: &[(&str, &str)] = &[("harness", "bench")];
+/// Where the programs of the testkit are.
+const SHARED: &str = "crates/harness-testkit/src/bin";
+/// Sessions that these programs start.
+const STARTED: [&str; 2] = ["s01_perception_action_loop", "s03_todo_write"];
 
 /// The goals, by the names the programs use: the value is to stay under the first number, or over it.
 const GOALS: &[(&str, Goal)] = &[
@@ -20,6 +25,9 @@ const GOALS: &[(&str, Goal)] = &[
     ("turn_cost_500", Goal::Under(0.6, "ms")),
     ("peak_memory_50_turns", Goal::Under(12.0, "MB")),
     ("sse_rate", Goal::Over(200.0, "MB/s")),
+    ("permission_200_chars", Goal::Under(1.0, "ms")),
+    ("permission_100_kB", Goal::Under(50.0, "ms")),
+    ("glob_100000_files", Goal::Under(2000.0, "ms")),
 ];
 
 #[derive(Clone, Copy)]
@@ -28,43 +36,86 @@ enum Goal {
     Over(f64, &'static str),
 }
 
+/// A program that measures.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    /// What it is called here: `bench-search`, `s17_session_management`.
+    name: String,
+    /// The package of a session, and the bench in it; none for a program of the testkit.
+    session: Option<(String, String)>,
+}
+
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
-    if let Some(arg) = args.first() {
-        return Err(Failure::Usage(format!("bench takes no argument, not {arg:?}")));
+    let all = parts(&repo.files()?);
+    let names = || all.iter().map(|part| part.name.as_str());
+    if let Some(unknown) = args.iter().find(|arg| names().all(|name| name != arg.as_str())) {
+        let near = crate::names::near(unknown, names());
+        return Err(Failure::Usage(format!("nothing measures {unknown:?}{near}")));
     }
-    let there = |binary: &str| {
-        let source = repo.root.join("crates/harness-testkit/src/bin").join(binary);
-        source.with_extension("rs").is_file() || source.join("main.rs").is_file()
-    };
+    let wanted = |part: &&Part| args.is_empty() || args.contains(&part.name);
+    let parts: Vec<&Part> = all.iter().filter(wanted).collect();
+    let shared: Vec<&str> =
+        parts.iter().filter(|p| p.session.is_none()).map(|p| p.name.as_str()).collect();
+    if !shared.is_empty() {
+        let mut build = cargo(repo);
+        build.args(["build", "--release"]);
+        for name in shared.iter().chain(&STARTED) {
+            build.args(["--bin", name]);
+        }
+        show(&mut build)?;
+    }
     let mut rows = Vec::new();
     let mut failed = Vec::new();
-    // A bench may start a session: those that exist are built as the user builds them.
-    if BENCHES.iter().any(|(_, binary)| there(binary)) {
-        show(cargo(repo).args(["build", "--release"]))?;
-    }
-    for (name, binary) in BENCHES {
-        if !there(binary) {
-            say!(
-                "{name}: there is no crates/harness-testkit/src/bin/{binary}.rs yet, nothing to measure"
-            );
-            continue;
-        }
-        let mut command = cargo(repo);
-        command.args(["run", "--release", "--quiet", "-p", "harness-testkit", "--bin", binary]);
-        say!("== {name}: {}", typed(&command));
+    for part in parts {
+        let mut command = part.command(repo);
+        say!("== {}: {}", part.name, typed(&command));
         match measured(&mut command) {
             Ok(lines) => rows.extend(lines.lines().filter_map(row)),
-            Err(reason) => failed.push(format!("{name}: {reason}")),
+            Err(reason) => failed.push(format!("{}: {reason}", part.name)),
         }
     }
+    say!();
     for row in &rows {
         say!("{row}");
     }
     if failed.is_empty() { Ok(()) } else { Err(Failure::Failed(failed.join("; "))) }
 }
 
+/// What measures, among the files of the repository.
+fn parts(files: &[String]) -> Vec<Part> {
+    let part = |path: &String| {
+        let file = path.strip_suffix(".rs")?;
+        if let Some(name) = file.strip_prefix(SHARED) {
+            let name = name.trim_start_matches('/').trim_end_matches("/main");
+            let own = name.starts_with("bench") && !name.contains('/');
+            return own.then(|| Part { name: name.to_owned(), session: None });
+        }
+        let (package, bench) = file.strip_prefix("sessions/")?.split_once("/benches/")?;
+        let session = Some((package.to_owned(), bench.to_owned()));
+        (!bench.contains('/')).then(|| Part { name: package.to_owned(), session })
+    };
+    files.iter().filter_map(part).collect()
+}
+
+impl Part {
+    fn command(&self, repo: &Repo) -> Command {
+        match &self.session {
+            Some((package, bench)) => {
+                let mut bench_it = cargo(repo);
+                bench_it.args(["bench", "--quiet", "-p", package, "--bench", bench]);
+                bench_it
+            }
+            None => {
+                let target = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
+                let target = target.unwrap_or_else(|| repo.root.join("target"));
+                command(repo, &target.join("release").join(&self.name).to_string_lossy())
+            }
+        }
+    }
+}
+
 /// What it says on stdout; what it says on stderr is shown as it comes.
-fn measured(command: &mut std::process::Command) -> Result<String, String> {
+fn measured(command: &mut Command) -> Result<String, String> {
     let output =
         command.stderr(std::process::Stdio::inherit()).output().map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -83,7 +134,7 @@ fn row(line: &str) -> Option<String> {
         (Some(Goal::Under(_, u) | Goal::Over(_, u)), _) => format!("the goal is in {u}"),
         (None, _) => String::new(),
     };
-    Some(format!("{name:<28}{value:>12} {unit:<6} {goal}").trim_end().to_owned())
+    Some(format!("{name:<32}{value:>12} {unit:<6} {goal}").trim_end().to_owned())
 }
 
 fn mark(met: bool, side: &str, limit: f64) -> String {
@@ -115,5 +166,30 @@ mod tests {
             Some("permission_decision 3 us")
         );
         assert_eq!(shown("warming up"), None);
+    }
+
+    #[test]
+    fn what_measures_is_found_by_where_it_lies() {
+        let files = [
+            "crates/harness-testkit/src/bin/bench.rs",
+            "crates/harness-testkit/src/bin/bench-mail/main.rs",
+            "crates/harness-testkit/src/bin/bench-mail/more.rs",
+            "crates/harness-testkit/src/bin/strict-server.rs",
+            "sessions/s17_session_management/benches/speed.rs",
+            "sessions/s17_session_management/src/lib.rs",
+        ];
+        let found = parts(&files.map(str::to_owned));
+        let session = |name: &str| (name.to_owned(), "speed".to_owned());
+        assert_eq!(
+            found,
+            [
+                Part { name: "bench".into(), session: None },
+                Part { name: "bench-mail".into(), session: None },
+                Part {
+                    name: "s17_session_management".into(),
+                    session: Some(session("s17_session_management"))
+                },
+            ]
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod course;
+mod defects;
 mod lesson;
 mod markdown;
 mod packages;
@@ -20,7 +21,8 @@ pub(crate) const HELP: &str = "\
 usage: cargo xtask check
 
 Holds the tree against the architecture: sizes, headings of the lessons, mottos, dependencies,
-one loop, no printing in core, no sleep in a test, no host or path of one machine.
+one loop, no printing in core, no sleep in a test, no host or path of one machine, and that the
+tests which docs/seed-defects.md and the lessons name exist.
 Every rule is one line `ok`, or one line `FAIL file:line: reason` a violation; exit code 1 if any.
 A sleep that a test cannot do without says why on its line: `// sleeps: why`.";
 
@@ -47,9 +49,14 @@ const RULES: &[(&str, Rule)] = &[
     ("a lesson's blocks are tagged: Rust is compiled, output is text", lesson::blocks),
     ("a lesson's motto is the one in the README's table", course::mottos),
     ("ARCHITECTURE.md is two pages", course::map),
+    ("every defect of the original has a test that is there", defects::page),
+    ("a lesson names tests that are there", defects::lessons),
     ("sessions depend backwards, and only where one extends the other", packages::arrows),
     ("heavy packages live in the session that teaches them", packages::heavy),
-    ("every session is a default member, xtask is none and depends on nothing", packages::members),
+    (
+        "every session is a default member, xtask is none and is built of std alone",
+        packages::members,
+    ),
     ("no session but s01 loops over a model", words::loops),
     ("harness-core never prints, reads stdin or the environment", words::core_is_silent),
     ("the current directory is never changed", words::directory),

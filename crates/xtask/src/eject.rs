@@ -10,9 +10,11 @@ use crate::{Failure, names};
 
 pub(crate) const HELP: &str = "\
 usage: cargo xtask eject s03_todo_write DIR
+       cargo xtask eject --test [SESSION]...
 
 Writes a folder that builds and tests alone: the session, the crates and sessions it stands on,
-config/, skills/, the lock file, and a manifest with just what these need. DIR is new or empty.";
+config/, skills/, the lock file, and a manifest with just what these need. DIR is new or empty.
+With --test, these sessions, or all, are written out and tested where they stand alone.";
 
 /// Files and folders that every ejected workspace gets, where they exist.
 const ALONG: [&str; 11] = [
@@ -30,13 +32,36 @@ const ALONG: [&str; 11] = [
 ];
 
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
+    if let Some((_, names)) = args.split_first().filter(|(first, _)| *first == "--test") {
+        return tested(repo, names);
+    }
     let [name, dir] = args else {
-        return Err(Failure::Usage(HELP.lines().next().unwrap_or_default().to_owned()));
+        let usage: Vec<&str> = HELP.lines().take(2).collect();
+        return Err(Failure::Usage(usage.join("\n")));
     };
     let dir = absolute(dir).map_err(|e| format!("{dir}: {e}"))?;
     let count = eject(repo, name, &dir)?;
     say!("{}: {count} files\nnext: cd {0} && cargo test && cargo run --bin {name}", dir.display());
     Ok(())
+}
+
+/// Each session alone, all failures at the end.
+fn tested(repo: &Repo, names: &[String]) -> Result<(), Failure> {
+    let all = repo.sessions()?.into_iter().map(|session| session.name);
+    let names = if names.is_empty() { all.collect() } else { names.to_vec() };
+    let mut report = Vec::new();
+    let mut failed = 0;
+    for name in &names {
+        say!("\n== {name}");
+        let ended = crate::test::ejected(repo, name, false);
+        failed += usize::from(ended.is_err());
+        report.push(match ended {
+            Ok(said) => format!("ok    {said}"),
+            Err(why) => format!("FAIL  {name}: {why}"),
+        });
+    }
+    say!("\n{}", report.join("\n"));
+    if failed == 0 { Ok(()) } else { Err(Failure::Failed(format!("eject: {failed} failed"))) }
 }
 
 /// Without `.` and `..`, which would hide where the folder lies.

@@ -14,8 +14,12 @@ pub(crate) const HELP: &str = "\
 usage: cargo xtask interop [CASE]
 
 Plays against real things from the registries, fetched into target/interop: needs the network,
-and is no part of CI. Cases: anthropic-sdk (the Python SDK against the strict server), mcp-servers
-(s21 with three real servers at once), mcp-conformance (s21 against the official suite).";
+and is no part of CI. Cases:
+  anthropic-sdk   the Python SDK against the strict server
+  litellm         every session through a LiteLLM proxy with litellm_config.yaml, a model that the proxy
+                  mocks, and the testkit's server behind it in OpenAI's dialect (700 MB of packages)
+  mcp-servers     s21 with three real servers at once, beside one that hangs and one that crashes
+  mcp-conformance s21 against the protocol's official suite";
 
 /// One thing to play against: gives back one line a check, `ok<TAB>what` or `FAIL<TAB>what<TAB>why`, or
 /// `--<TAB>what<TAB>why` for what is not done here on purpose.
@@ -26,9 +30,14 @@ struct Case {
 
 const CASES: &[Case] = &[
     Case { name: "anthropic-sdk", run: anthropic_sdk },
+    Case { name: "litellm", run: litellm },
     Case { name: "mcp-servers", run: mcp::servers },
     Case { name: "mcp-conformance", run: mcp::conformance },
 ];
+
+fn verdict(line: &str) -> bool {
+    line.starts_with("ok\t") || line.starts_with("FAIL\t")
+}
 
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     let wanted = |case: &&Case| args.is_empty() || args.iter().any(|arg| arg == case.name);
@@ -73,16 +82,31 @@ fn anthropic_sdk(repo: &Repo) -> Result<Vec<String>, String> {
     write(&play, include_str!("interop/play.yaml"))?;
     let python = environment(repo, &folder.join("python"), "anthropic")?;
     let server = Server::start(repo, &play)?;
-    let verdict = |line: &str| line.starts_with("ok\t") || line.starts_with("FAIL\t");
     let mut client = command(repo, &python);
     // The machine's own key and address are nobody's business here.
     for name in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"] {
         client.env_remove(name);
     }
     client.env("NO_PROXY", "127.0.0.1");
-    let (ended_well, mut lines) = watched(client.arg(&script).arg(&server.url), verdict)?;
+    checked(client.arg(&script).arg(&server.url))
+}
+
+/// Option B of the README, with the sessions as they are built here.
+fn litellm(repo: &Repo) -> Result<Vec<String>, String> {
+    const PROGRAM: [&str; 4] = ["-p", "harness-testkit", "--bin", "option-b"];
+    let python = environment(repo, &repo.root.join("target/interop/litellm"), "litellm[proxy]")?;
+    show(cargo(repo).args(["build", "--bins"]))?;
+    let mut run = cargo(repo);
+    run.args(["run", "--quiet"]).args(PROGRAM).arg("--");
+    run.arg(Path::new(&python).with_file_name("litellm"));
+    checked(run.arg(repo.root.join("litellm_config.yaml")).arg(repo.root.join("sessions")))
+}
+
+/// The verdicts of a program that checks; it may not end badly with nothing but good ones.
+fn checked(command: &mut Command) -> Result<Vec<String>, String> {
+    let (ended_well, mut lines) = watched(command, verdict)?;
     if !ended_well && lines.iter().all(|line| line.starts_with("ok")) {
-        lines.push("FAIL\tthe script\tended early, see above".to_owned());
+        lines.push("FAIL\tthe program\tended early, see above".to_owned());
     }
     Ok(lines)
 }
@@ -100,8 +124,8 @@ fn environment(repo: &Repo, folder: &Path, package: &str) -> Result<String, Stri
         ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", package];
     let installed = show(command(repo, &python).args(pip));
     if let Err(reason) = installed {
-        let module = package.replace('-', "_");
-        if !works(command(repo, &python).args(["-c", &format!("import {module}")])) {
+        let name = package.split('[').next().unwrap_or(package).replace('-', "_");
+        if !works(command(repo, &python).args(["-c", &format!("import {name}")])) {
             return Err(format!("cannot install {package}: {reason}"));
         }
         say!("could not look for a newer {package}: using the one that is here");

@@ -1,6 +1,7 @@
 //! The chores of this workspace: `cargo xtask test | check | new | eject | interop | bench`.
 //!
-//! Std only and outside `default-members`, so that no session ever compiles it.
+//! Std only and outside `default-members`, so that no session ever compiles it. Its tests may take the
+//! testkit: they play every session there is, and write it out.
 #![expect(clippy::print_stderr, reason = "a chore talks to whoever runs it")]
 #![expect(clippy::disallowed_methods, reason = "chores start cargo, git, pip and apt-get")]
 

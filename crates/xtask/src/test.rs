@@ -92,10 +92,10 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
         Ok(()) => Ok(String::new()),
         Err(Failure::Failed(reason) | Failure::Usage(reason)) => Err(reason),
     })?;
-    let ejected = repo.sessions()?.into_iter().map(|session| session.name);
-    for name in ejected.filter(|name| EJECTED.iter().any(|start| name.starts_with(start))) {
+    let names = repo.sessions()?.into_iter().map(|session| session.name);
+    for name in names.filter(|name| EJECTED.iter().any(|start| name.starts_with(start))) {
         let again = format!("cargo xtask eject {name} DIR && cd DIR && cargo test");
-        timed("eject", &again, &mut || ejected_test(repo, &name, ci))?;
+        timed("eject", &again, &mut || ejected(repo, &name, ci))?;
     }
     say!("\n== all steps passed in {}\n{}", seconds(started.elapsed()), report.join("\n"));
     Ok(())
@@ -166,7 +166,7 @@ impl Count {
 }
 
 /// Writes a session out and runs its tests there; the packages that are built already are not built again.
-fn ejected_test(repo: &Repo, name: &str, ci: bool) -> Result<String, String> {
+pub(crate) fn ejected(repo: &Repo, name: &str, ci: bool) -> Result<String, String> {
     let target = repo.root.join("target");
     let dir = target.join("eject").join(name);
     if dir.exists() {

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use async_trait::async_trait;
-use harness_cli::{Chat, Lesson, TurnLoop};
+use harness_cli::{Chat, Lesson, Next, TurnLoop};
 use harness_core::{Agent, AgentError, Conversation, Stop, StopReason, Toolbox, tools::Bash};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ impl TurnLoop for Loop {
         prompt: Option<&str>,
         chat: &mut Chat,
         cancel: &CancellationToken,
+        _: Next<'_>,
     ) -> Result<Stop, AgentError> {
         if let Some(prompt) = prompt {
             chat.conversation.say(prompt);

@@ -41,6 +41,7 @@ const OF_A_SCRIPT: u64 = 5_800;
 
 /// This session's own flags.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[group(skip)]
 pub struct Flags {
     /// The model's window in tokens [default: what is known of the model]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..))]

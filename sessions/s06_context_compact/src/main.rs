@@ -8,7 +8,6 @@ use s06_context_compact::{Compact, Flags, LESSON};
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, flags: Flags| {
         let compact = Compact::open(&agent, flags.window)?;
-        let app = App::from(agent.with(compact.clone()));
-        Ok(compact.commands(app))
+        Ok(compact.clone().commands(App::from(agent.with(compact))))
     })
 }

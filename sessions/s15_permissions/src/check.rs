@@ -46,8 +46,8 @@ impl Check {
         told
     }
 
-    /// Answers calls, one JSON object a line, with one a line. A line that cannot be used is answered with
-    /// what is wrong with it, and the next one is read.
+    /// Answers calls, one JSON object a line, with one a line. A line that is no call is denied with what is
+    /// wrong with it, and the next one is read.
     ///
     /// # Errors
     /// The input cannot be read, or the answers cannot be written. A reader that has left is no error.
@@ -60,7 +60,9 @@ impl Check {
             }
             let answer = match self.answer(&line) {
                 Ok(answer) => answer,
-                Err(fault) => json!({"error": format!("line {number}: {fault}")}),
+                Err(fault) => {
+                    json!({"decision": "deny", "reason": format!("line {number}: {fault}")})
+                }
             };
             // Flushed, so that a program may ask, read, and ask again.
             match writeln!(told, "{answer}").and_then(|()| told.flush()) {
@@ -76,7 +78,8 @@ impl Check {
     /// # Errors
     /// The line is no call; the text says what is wrong.
     pub fn answer(&self, line: &[u8]) -> Result<Value, String> {
-        let asked: Asked = serde_json::from_slice(line.trim_ascii()).map_err(|e| e.to_string())?;
+        let asked: Asked = serde_json::from_slice(line.trim_ascii())
+            .map_err(|fault| fault.to_string().replace(" at line 1 column ", " at column "))?;
         let input = self.input(&asked)?;
         let (id, name, rest) = ("check".to_owned(), asked.tool, Map::new());
         let call = ToolCall { id, name, input, rest };

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::FutureExt;
-use futures_util::future::{join_all, ready};
-use harness_cli::{App, Given, Lesson, Screen, WorkspaceFile};
-use harness_core::hook::program::{Program, Setting, read};
+use futures_util::future::join_all;
+use harness_cli::{App, Config, Given, Lesson, Screen, WorkspaceFile};
+use harness_core::hook::program::{INSIDE, Program, Setting, read};
 use harness_core::{Agent, Event, Observers, Verdict, ids};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -138,26 +138,33 @@ impl EventBus {
         Ok(())
     }
 
-    /// The agent with this bus, and what the terminal gets from it. `own` are the workspace's hooks.
+    /// The app with a bus, and on it the hooks of `hooks.yaml` and, once they are trusted, the workspace's.
     ///
     /// # Errors
-    /// They are trusted, and not understood.
-    pub fn app(self, agent: Agent, own: WorkspaceFile) -> Result<App> {
+    /// A file of hooks is not understood.
+    pub fn open(app: App, config: &Config) -> Result<App> {
+        let (bus, own) = (Self::new(app.agent()), WorkspaceFile::new(app.agent(), OWN, config));
+        let app = app.with(bus.clone());
+        if std::env::var_os(INSIDE).is_some() {
+            // Its hooks would start it again, and so on for ever.
+            let told = "a hook has started this program: its own hooks do not run".to_owned();
+            return Ok(app.tell([told]));
+        }
+        let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
+        bus.hooks(&hooks, &file)?;
         match own.read()? {
-            Some(Given::Trusted(text)) => self.hooks(&text, OWN)?,
-            Some(Given::Untrusted(why)) => self.lock().notices.push(why),
+            Some(Given::Trusted(text)) => bus.hooks(&text, OWN)?,
+            Some(Given::Untrusted(why)) => bus.lock().notices.push(why),
             None => {}
         }
-        let notices = self.notices();
-        let (stats, trusting, last) = (self.clone(), self.clone(), self.clone());
-        Ok(App::from(agent.with(self.clone()))
-            .turns(self)
+        let notices = bus.notices();
+        let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
+        Ok(app
+            .turns(bus)
             .tell(notices)
-            .command("stats", "what ran, how often and how long", move |_, _| {
-                ready(Ok(stats.0.watch.stats())).boxed()
-            })
-            .command("trust", "shows the workspace's hooks, and lets them run", move |_, hash| {
-                ready(own.agree(hash, |text| trusting.hooks(text, OWN))).boxed()
+            .trusts(own, move |text| trusting.hooks(text, OWN))
+            .quick("stats", "what ran, how often and how long", move |_, _| {
+                Ok(stats.0.watch.stats())
             })
             .at_exit(async move || last.close().await))
     }

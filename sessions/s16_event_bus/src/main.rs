@@ -2,20 +2,11 @@
 
 use std::process::ExitCode;
 
-use harness_cli::{App, NoFlags, WorkspaceFile};
-use harness_core::hook::program::INSIDE;
-use s16_event_bus::{BUILT_IN, EventBus, LESSON, OWN};
+use harness_cli::{App, NoFlags};
+use s16_event_bus::{EventBus, LESSON};
 
 fn main() -> ExitCode {
     harness_cli::main_with_config(LESSON, async |agent, _: NoFlags, config| {
-        let (bus, own) = (EventBus::new(&agent), WorkspaceFile::new(&agent, OWN, &config));
-        if std::env::var_os(INSIDE).is_some() {
-            // Its hooks would start it again, and so on for ever.
-            let told = "a hook has started this program: its own hooks do not run".to_owned();
-            return Ok(App::from(agent.with(bus)).tell([told]));
-        }
-        let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
-        bus.hooks(&hooks, &file)?;
-        bus.app(agent, own)
+        EventBus::open(App::from(agent), &config)
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{Chat, CoreLoop, TurnLoop};
+use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Decision, Effect, Event, Hook, Mechanism, Observer,
     Stop, ToolCall, ToolContext, ToolResult, Turn, Verdict,
@@ -33,6 +33,7 @@ impl TurnLoop for EventBus {
         prompt: Option<&str>,
         chat: &mut Chat,
         cancel: &CancellationToken,
+        next: Next<'_>,
     ) -> Result<Stop, AgentError> {
         if let Some(prompt) = prompt {
             cancel.run_until_cancelled(self.settle(|kind| kind == Kind::SessionStart)).await;
@@ -47,7 +48,7 @@ impl TurnLoop for EventBus {
                 return Err(AgentError::Fatal(format!("a hook refused the prompt: {why}")));
             }
         }
-        CoreLoop.turn(prompt, chat, cancel).await
+        next.turn(prompt, chat, cancel).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use futures_util::future::join_all;
-use harness_cli::{Chat, TurnLoop};
+use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::journal::Journal;
 use harness_core::{
     AgentError, Conversation, Effect, Event, Observer, Policy, Runner, Schedule, Secrets, Stop,
@@ -168,7 +168,8 @@ impl Turned {
 
     async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
         self.chat.agent.tell(&Event::Prompt(prompt.to_owned()));
-        self.bus.turn(Some(prompt), &mut self.chat, &CancellationToken::new()).await
+        let cancel = CancellationToken::new();
+        self.bus.turn(Some(prompt), &mut self.chat, &cancel, Next::default()).await
     }
 
     async fn go(&mut self) -> String {
@@ -356,7 +357,7 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
         interrupt.cancel();
         Answer::default()
     });
-    let stop = turned.bus.turn(Some("go"), &mut turned.chat, &cancel).await;
+    let stop = turned.bus.turn(Some("go"), &mut turned.chat, &cancel, Next::default()).await;
     assert_eq!(stop, Ok(Stop::Interrupted));
     assert!(turned.transcript().contains("error denied: the user interrupted"));
     assert!(turned.chat.conversation.calls().is_empty());

@@ -1,9 +1,9 @@
 //! What the user types: flags and commands.
 
 use anyhow::{Context, Result};
-use harness_cli::{App, Chat, age, cut, size};
+use harness_cli::{App, Chat, age, columns, cut, size};
 use harness_core::workspace::Entry;
-use harness_core::{Agent, Role, text};
+use harness_core::{Role, text};
 
 use crate::{Past, SessionStore};
 
@@ -12,6 +12,7 @@ const HEAD: &str = "  id        age     turns  size    title";
 
 /// The flags of this session.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
 pub struct Flags {
     /// Go on with the session that was used last
     #[arg(long = "continue", conflicts_with = "resume")]
@@ -22,15 +23,15 @@ pub struct Flags {
     pub resume: Option<String>,
 }
 
-/// An agent whose conversation is kept, and the commands for it.
+/// An app whose conversation is kept: the session that a flag asks for, and the commands.
 ///
 /// # Errors
 /// The session that a flag asks for cannot be gone on with.
-pub fn sessions(agent: Agent, flags: Flags) -> Result<App> {
-    let store = SessionStore::new(&agent);
+pub fn sessions(app: App, flags: Flags) -> Result<App> {
+    let store = SessionStore::new(app.agent());
+    let mut app = app.with(store.clone());
     let last = || store.list().map(|list| list.into_iter().next().map(|file| file.name));
     let id = if flags.go_on { last()? } else { flags.resume };
-    let mut app = App::from(agent.with(store.clone()));
     if let Some(id) = id {
         let past = store.resume(&id)?;
         app = app.tell(told(&store, &past)).conversation(past.conversation);
@@ -74,7 +75,7 @@ fn row(store: &SessionStore, file: &Entry, word: &str) -> Option<String> {
     let title = past.title + &fork.unwrap_or_default() + &fault.unwrap_or_default();
     let (age, size) = (age(file.changed), size(file.bytes));
     let [name, title] = [&file.name, &title].map(|words| text::line(words));
-    Some(format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns))
+    Some(cut(&format!("{mark} {name:<9} {age:<7} {:<6} {size:<7} {title}", past.turns), columns()))
 }
 
 fn resume(store: &SessionStore, chat: &mut Chat, id: &str) -> Result<String> {

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use harness_cli::cut;
-use harness_core::journal::{self, BadLine, Journal, LINE_LIMIT, Torn};
+use harness_core::journal::{self, BadLine, Journal, LINE_LIMIT};
 use harness_core::workspace::{Held, hold};
 use harness_core::{Conversation, Message, Role, Secrets, text};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub(crate) const VERSION: u64 = 1;
 /// So many bytes of history are held. No server takes more in one request, and one line of the file must
 /// be able to hold it all.
 const MOST: u64 = LINE_LIMIT as u64 - 1024 * 1024;
+
+/// No line is shorter, in bytes.
+const SHORTEST: u64 = 16;
 
 /// So long a title is.
 pub(crate) const TITLE: usize = 60;
@@ -89,9 +92,8 @@ pub(crate) struct Open {
 impl Open {
     /// Takes the session's lock, for as long as the session is open. The file need not be there yet.
     pub(crate) fn take(path: PathBuf, id: String) -> Result<Self> {
-        let lock = hold(path.with_extension("lock"))?;
-        let journal = Journal::new(path);
-        Ok(Self { id, turns: 0, last: 0, journal, written: Some(Vec::new()), _lock: lock })
+        let (_lock, journal) = (hold(path.with_extension("lock"))?, Journal::new(path));
+        Ok(Self { id, turns: 0, last: 0, journal, written: Some(Vec::new()), _lock })
     }
 
     /// Appends what the history grew by, or all of it if it is not a continuation of what was written.
@@ -114,15 +116,13 @@ impl Open {
                 self.turns = self.turns.saturating_add(message.prompts() as u64);
             }
             let line = Line { n: self.last, turn: self.turns, masked: false, record };
-            let line = serde_json::to_value(line);
-            let mut line = line.or_else(|why| refused(format!("no JSON: {why}")))?;
+            let mut line = serde_json::to_value(line).or_else(|why| refused(why.to_string()))?;
             if secrets.mask_json(&mut line) {
                 line["masked"] = true.into();
             }
             lines.push(line);
         }
-        self.journal.append_all(&lines).inspect_err(|_| self.written = None)?;
-        Ok(())
+        Ok(self.journal.append_all(&lines).inspect_err(|_| self.written = None).map(drop)?)
     }
 
     /// Reads the session and goes on where it ends. What had to be mended is written behind it: a file is
@@ -157,6 +157,8 @@ pub struct Past {
     messages: VecDeque<(u64, Message)>,
     bytes: u64,
     last: u64,
+    /// Where the last line that could be read ends.
+    good: u64,
     seen: HashSet<u64>,
     /// Something before is not as it was said; what the model thought after it is bound to what was.
     moved: bool,
@@ -176,11 +178,13 @@ impl Past {
             let newer = format!("form {}, and {VERSION} is the newest known", past.header.version);
             return refused(format!("{path:?} has {newer} here; it is left as it is"));
         }
-        if let (Some(Torn { len, .. }), None) = (tail.torn, until) {
-            past.fault(format!("a last line that was cut short after {len} bytes"));
-            // The next append ends that line, and it may turn out to be whole: its number is taken.
-            past.last += 1;
+        let torn = tail.torn.filter(|_| until.is_none()).map_or(0, |torn| torn.len);
+        if torn > 0 {
+            past.fault(format!("a last line that was cut short after {torn} bytes"));
         }
+        // The next append ends a line that was cut short, and it may turn out to be whole. Its number, and
+        // those of the damaged lines before it, are taken: at most so many stood there.
+        past.last += (tail.end + torn - past.good).div_ceil(SHORTEST);
         if past.title.is_empty() {
             past.title = first_words(past.messages());
         }
@@ -206,6 +210,7 @@ impl Past {
             Ok(line) => line,
             Err(BadLine { offset, why, .. }) => return self.fault(format!("byte {offset}: {why}")),
         };
+        self.good = line.end;
         let (bytes, Line { n, turn, masked, record }) = (line.end - line.begin, line.value);
         if until.is_some_and(|until| turn > until) {
             return;
@@ -219,10 +224,7 @@ impl Past {
         }
         (self.last, self.turns) = (n.max(self.last), turn);
         match record {
-            Record::Session(header) => {
-                self.title.clone_from(&header.title);
-                self.header = header;
-            }
+            Record::Session(header) => (self.title, self.header) = (header.title.clone(), header),
             Record::Title { title } => self.title = title,
             Record::Unknown => self.fault(format!("line {n}, of an unknown kind")),
             Record::Message(message) => self.add(bytes, masked, message),
@@ -239,9 +241,7 @@ impl Past {
 
     fn add(&mut self, bytes: u64, masked: bool, mut message: Message) {
         self.moved |= masked;
-        if self.moved {
-            message.content.retain(|block| !block.is_thinking());
-        }
+        message.content.retain(|block| !(self.moved && block.is_thinking()));
         self.messages.push_back((bytes, message));
         self.bytes += bytes;
         while self.bytes > MOST && self.messages.len() > 1 {

@@ -73,8 +73,7 @@ impl Hook for SessionStore {
         let mut state = self.lock();
         // The first conversation of the agent this was made for is ours, and no other: a subagent, a
         // worker or a summarizer may be a clone, with this hook and a history of its own.
-        let first = t.agent.name == self.lead;
-        let ours = state.ours.as_ref().map_or(first, |ours| c.identity() == *ours);
+        let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);
         let kept = if ours { self.write(&mut state, c) } else { Ok(()) };
         kept.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
     }
@@ -121,8 +120,7 @@ impl SessionStore {
         let mut copy = self.create(past.title.clone(), Some((id, turn)))?;
         // Turns keep their numbers, also where the first ones were folded into a summary.
         copy.turns = turn.saturating_sub(past.messages().map(|it| it.prompts() as u64).sum());
-        let messages = past.messages().cloned().map(Record::Message);
-        copy.append(messages.collect(), &self.secrets)?;
+        copy.append(past.messages().cloned().map(Record::Message).collect(), &self.secrets)?;
         let mut forked = self.enter(copy)?;
         forked.told.extend(past.told);
         Ok(forked)
@@ -169,10 +167,9 @@ impl SessionStore {
     /// There is none, or there are several.
     pub fn find(&self, id: &str) -> Result<String> {
         let mut list = self.list()?;
-        match ids::find(id, list.iter().map(|file| file.name.as_str())) {
-            Ok(place) => Ok(list.swap_remove(place).name),
-            Err(why) => refused(format!("{why}; :sessions lists them")),
-        }
+        let place = ids::find(id, list.iter().map(|file| file.name.as_str()));
+        let place = place.or_else(|why| refused(format!("{why}; :sessions lists them")))?;
+        Ok(list.swap_remove(place).name)
     }
 
     /// Where a session is kept.

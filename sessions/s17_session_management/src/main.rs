@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use s17_session_management::{Flags, LESSON, sessions};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: Flags| sessions(agent, flags))
+    harness_cli::main_with(LESSON, async |agent, flags: Flags| sessions(agent.into(), flags))
 }

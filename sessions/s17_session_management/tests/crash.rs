@@ -245,6 +245,28 @@ fn damage_of_any_kind_is_told_and_what_is_left_can_be_sent() {
 }
 
 #[tokio::test]
+async fn what_is_said_after_a_bad_line_and_a_torn_one_is_kept() {
+    // The torn line is whole but for its end. It becomes a line again, and must not have the number of one
+    // that was appended behind it.
+    let Kept { mut stage, id, bytes, .. } = recorded().await;
+    stage.agent.hooks.clear();
+    let path = stage.agent.cwd.join(format!(".sessions/{id}.jsonl"));
+    let text = String::from_utf8(bytes).unwrap();
+    for bad in [1, 2, 3] {
+        let mut lines: Vec<&str> = text.lines().collect();
+        let bad = lines.len() - 1 - bad..lines.len() - 1;
+        lines[bad].fill("no line");
+        fs::write(&path, lines.join("\n")).unwrap();
+        let (store, mut resumed) = resume(&stage, &id);
+        resumed.conversation.say("go on");
+        store.save(&resumed.conversation).unwrap();
+        drop(store);
+        let again = read(&path);
+        assert_eq!(again.conversation.messages(), resumed.conversation.messages());
+    }
+}
+
+#[tokio::test]
 async fn thinking_after_a_lost_line_does_not_come_back() {
     // Its seal covers the very words that are gone: a server would refuse the whole session for it.
     let Kept { stage, id, bytes, .. } = recorded().await;

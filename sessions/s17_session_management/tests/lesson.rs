@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use harness_core::{
     Tool, ToolContext, ToolError, Turn, Why,
 };
 use harness_testkit::program::KEY;
-use harness_testkit::{Answer, Answers, Folder, Program, Stage, StrictServer, transcript};
+use harness_testkit::{
+    Answer, Answers, Folder, Key, Program, Stage, StrictServer, Terminal, transcript,
+};
 use s17_session_management::{LESSON, Past, SessionStore};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -120,6 +123,51 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         assert!(said.contains("you told me in this session"), "{said}");
         assert_eq!(program.folder.read("decision.md"), "The queue is in SQLite.\n");
         assert_eq!(ids(&program.folder).len(), 1);
+    }
+}
+
+/// As the README tells it: played, killed by its own call, continued, forked, named, listed.
+#[test]
+fn the_play_in_a_terminal_goes_on_after_a_crash() {
+    for columns in [80, 40] {
+        let program = program();
+        let start = |flags: &[&str]| {
+            let terminal = Terminal::start(command_with(program.command(), flags), columns, 50);
+            terminal.wait_for("s17 >>");
+            terminal
+        };
+        let answered = |terminal: &Terminal, text: &str| {
+            terminal.wait_until("the answer and a prompt", |screen| {
+                screen.replace('\n', "").contains(text) && screen.ends_with("s17 >>")
+            });
+        };
+        let mut first = start(&[]);
+        first.key(Key::Enter);
+        answered(&first, "It is in decision.md.");
+        first.key(Key::Enter);
+        answered(&first, "SQLite. I did not look it up");
+        first.line("crash");
+        assert_eq!(first.wait_for_end().signal(), Some(9), "nothing could be tidied up");
+
+        let mut again = start(&["--continue"]);
+        again.wait_for("you: crash");
+        again.wait_until("what was lost", |screen| {
+            screen.replace('\n', "").contains("had no result; it is marked interrupted")
+        });
+        again.line("What happened?");
+        answered(&again, "My last call never came back.");
+        again.line(&format!(":fork {} 1", &ids(&program.folder)[0][..8]));
+        answered(&again, "model: It is in decision.md.");
+        again.line(":title A second try");
+        again.line(":sessions");
+        let listed = again
+            .wait_until("the list", |screen| screen.contains("* ") && screen.ends_with("s17 >>"));
+        // A line for each, however narrow it is.
+        let rows: Vec<_> = listed.lines().rev().skip(1).take(2).collect();
+        assert!(rows[1].contains(" 1      ") && rows[1].contains("A s"), "{listed}");
+        assert!(rows[0].contains(" 4      ") && rows[0].contains("We t"), "{listed}");
+        again.line("q");
+        assert!(again.wait_for_end().success());
     }
 }
 

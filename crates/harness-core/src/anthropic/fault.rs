@@ -77,6 +77,21 @@ impl Words {
         }
     }
 
+    /// LiteLLM has statuses of its own for a wrong key (it would look it up in a database, and has none)
+    /// and for a model that is not in its list.
+    fn in_a_gateway(&self, status: u16) -> u16 {
+        match status {
+            400 if self.kind == "no_db_connection" => 401,
+            400 if self.message.contains("Invalid model name passed in") => 404,
+            status => status,
+        }
+    }
+
+    /// LiteLLM reports that it has no key for the provider as a fault of the server.
+    fn lacks_a_key(&self) -> bool {
+        self.message.contains("Missing credentials")
+    }
+
     /// One line, the error's type and the request's id with it.
     fn line(&self, masks: &Masks) -> String {
         let [kind, message, id] =
@@ -193,7 +208,11 @@ impl Failure {
 
     fn judged(status: u16, words: &Words, model: &str, masks: &Masks) -> Self {
         let line = words.line(masks);
-        let cause = match status {
+        let cause = match words.in_a_gateway(status) {
+            500 if words.lacks_a_key() => {
+                let why = format!("{line}; the key is missing where the gateway runs");
+                return Self::refused(500, why);
+            }
             401 | 403 => Cause::Unauthorized,
             // A server also says 404 in the API's own shape when only the address is wrong.
             404 if words.api && line.to_lowercase().contains("model") => {

@@ -192,7 +192,7 @@ impl Program {
         let failed = |why: &str| Answer::failure(kind, self.command.on_failure, &self.name, why);
         let seconds = self.command.timeout.map_or(TIMEOUT, NonZeroU64::get);
         let timeout = Duration::from_secs(seconds);
-        let limits = Limits { timeout, head: ANSWER, tail: 0, spill: None };
+        let limits = Limits { timeout, head: ANSWER, tail: 0, ..Limits::default() };
         let run = async {
             let input = input(happening, setting).to_string() + "\n";
             let prepared = self.prepared(setting)?.apart().stdin(input);

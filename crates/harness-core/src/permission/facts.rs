@@ -53,6 +53,15 @@ pub(super) const VERSIONED: &[&str] = &[
     "systemctl", "ls", "cat", "sort",
 ];
 
+/// Other spellings with which a program says its version and ends: `bash -v` would read a script.
+#[rustfmt::skip]
+pub(super) const VERSION: &[(&str, &[&str])] = &[
+    ("-V", &["rustc", "cargo", "python", "python2", "python3", "pip", "pip3", "ssh", "curl", "wget", "rg", "fd"]),
+    ("-v", &["node", "npm", "yarn", "pnpm", "perl", "ruby", "gem", "php", "mvn", "gradle", "redis-server"]),
+    ("-version", &["java", "javac", "ffmpeg"]),
+    ("version", &["go", "cargo", "docker", "podman", "kubectl", "helm", "terraform", "git", "npm", "zig", "openssl"]),
+];
+
 /// Environment prefixes that only change how something is said.
 #[rustfmt::skip]
 pub(super) const HARMLESS_ENV: &[&str] = &[

@@ -15,7 +15,7 @@ const LOOK: &[&str] = &["status", "log", "diff", "show", "blame", "annotate", "r
 /// Options that write a file or start a program. Git takes any unique beginning of a long option,
 /// so what is the beginning of one of these counts as it.
 #[rustfmt::skip]
-const ACTING: &[&str] = &["--output", "--output-directory", "--ext-diff", "--textconv", "--open-files-in-pager", "--upload-pack", "--receive-pack", "--exec", "--paginate", "--show-signature", "--help", "--interactive", "--filters", "--show-pgp"];
+const ACTING: &[&str] = &["--output", "--output-directory", "--ext-diff", "--textconv", "--open-files-in-pager", "--upload-pack", "--receive-pack", "--exec", "--paginate", "--show-signature", "--help", "--interactive", "--filters", "--show-pgp", "--submodule"];
 
 /// Options of `branch` and `tag` that only list; the second list makes free words patterns.
 #[rustfmt::skip]

@@ -6,7 +6,8 @@
 //! - `gate`: the types · `rules`, `source`: the file · `judge`, `touch`, `forms`: the ruling
 //! - `shell`, `grammar`, `scan`: a line taken apart by two readers that must agree · `word`, `ansi`,
 //!   `expand`: what a word really says · `unwrap`, `wrappers`, `reading`: what a command really runs
-//! - `programs`, `facts`, `git`, `repository`, `paths`: what is known · `remember`: a person's answers, kept
+//! - `programs`, `facts`, `git`, `repository`, `index`, `paths`: what is known · `remember`: a person's answers,
+//!   kept
 //!
 //! Pattern rules are no sandbox. They judge what a line says, not what the programs it names do.
 
@@ -17,6 +18,7 @@ mod forms;
 mod gate;
 mod git;
 mod grammar;
+mod index;
 mod judge;
 mod paths;
 mod programs;

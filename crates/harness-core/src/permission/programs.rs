@@ -7,7 +7,7 @@
 use regex::Regex;
 
 use super::expand::{Sure, Word};
-use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSIONED};
+use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSION, VERSIONED};
 use super::git;
 use super::unwrap::{EXEC, Layer};
 
@@ -56,6 +56,7 @@ impl Programs {
             return match name {
                 "test" | "[" | "[[" => tests(name, args),
                 "ps" => !shows_environments(args),
+                "jq" if args.iter().any(|word| names_environment(&word.text)) => false,
                 _ => args.iter().all(|word| word.sure <= Sure::Listed),
             };
         }
@@ -170,56 +171,17 @@ fn shows_environments(args: &[Word]) -> bool {
     })
 }
 
-/// Only the spellings with which a program says its version and ends: `bash -v` would read a script.
+/// `jq 'env'` and `jq '$ENV.X'` show variables; `jq .env` is a field.
+fn names_environment(script: &str) -> bool {
+    let in_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '-' | '/');
+    let before = |at: usize| script[..at].ends_with(in_name);
+    let after = |at: usize| script[at + 3..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    script.contains("$ENV") || script.match_indices("env").any(|(at, _)| !before(at) && !after(at))
+}
+
 fn asks_version(name: &str, args: &[Word]) -> bool {
     let [Word { text, sure: Sure::Known, .. }] = args else { return false };
-    match text.as_str() {
-        "--version" => true,
-        "-V" => matches!(
-            name,
-            "rustc"
-                | "cargo"
-                | "python"
-                | "python2"
-                | "python3"
-                | "pip"
-                | "pip3"
-                | "ssh"
-                | "curl"
-                | "wget"
-                | "rg"
-                | "fd"
-        ),
-        "-v" => matches!(
-            name,
-            "node"
-                | "npm"
-                | "yarn"
-                | "pnpm"
-                | "perl"
-                | "ruby"
-                | "gem"
-                | "php"
-                | "mvn"
-                | "gradle"
-                | "redis-server"
-        ),
-        "-version" => matches!(name, "java" | "javac" | "ffmpeg"),
-        "version" => matches!(
-            name,
-            "go" | "cargo"
-                | "docker"
-                | "podman"
-                | "kubectl"
-                | "helm"
-                | "terraform"
-                | "git"
-                | "npm"
-                | "zig"
-                | "openssl"
-        ),
-        _ => false,
-    }
+    text == "--version" || VERSION.iter().any(|(word, of)| word == text && of.contains(&name))
 }
 
 fn finds(args: &[Word]) -> bool {
@@ -295,7 +257,9 @@ fn listed_options(name: &str, args: &[Word]) -> bool {
         "uniq" | "xxd" => operands <= 1, // the second is written to
         "hostname" => operands == 0,
         "set" => {
+            // Alone it shows every variable.
             operands == 0
+                && !args.is_empty()
                 && args.iter().all(|word| word.text.starts_with('-') || word.text == "pipefail")
         }
         _ => true,

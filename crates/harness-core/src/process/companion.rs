@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    fs::OFlags,
-    process::{Pid, Signal},
-};
+use rustix::fs::OFlags;
 use tokio::{
     io::{
         AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf,
@@ -23,17 +20,21 @@ use tokio::{
     },
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 
-use super::{End, GRACE, Group, Prepared, ProcessError, ended};
+use super::family::Group;
+use super::{End, Prepared, ProcessError, ended};
 use crate::secrets::Secrets;
 use crate::text;
 
+/// How long its last words are waited for.
+const LAST: Duration = Duration::from_millis(200);
 /// The most bytes of a log. Beyond that it begins anew.
 const LOG_LIMIT: u64 = 1 << 20;
 
-/// A running child. When this value is dropped, its whole process group is killed.
+/// A running child. When this value is dropped, its whole process group is killed, and its family where it
+/// has one.
 #[derive(Debug)]
 pub struct Companion {
     child: Child,
@@ -54,7 +55,7 @@ pub struct Streams {
 }
 
 impl Prepared {
-    /// Gives the child these variables and no others.
+    /// Gives the child these variables and no others but its family's, if that is set after this.
     #[must_use]
     pub fn only_env(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         self.command.env_clear().envs(variables);
@@ -70,7 +71,7 @@ impl Prepared {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let failed = |source| ProcessError::Start { program: self.name.clone(), source };
         let mut child = command.spawn().map_err(failed)?;
-        let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        let group = Group::new(&child, self.family.take());
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok((
                 Companion { child, group, readers: Vec::new() },
@@ -109,21 +110,11 @@ impl Companion {
     /// input has ended; then the group gets TERM, and 200 ms later KILL. `None` where it had to be told.
     pub async fn end(mut self, patience: Duration) -> Option<End> {
         let left = timeout(patience, self.left()).await;
-        if self.group.is_alive() {
-            self.group.signal(Signal::TERM);
-            let deadline = Instant::now() + GRACE;
-            // There is no event for "group empty", so this looks from time to time.
-            while self.group.is_alive() && Instant::now() < deadline {
-                let _ = timeout(Duration::from_millis(5), self.child.wait()).await;
-                sleep(Duration::from_millis(5)).await;
-            }
-            self.group.signal(Signal::KILL);
-            let _ = self.child.wait().await;
-        }
-        self.group.0 = None;
+        self.group.dismiss(&mut self.child).await;
+        self.group.release();
         for reader in self.readers.drain(..) {
             // Its last words, unless somebody outside of the group still holds the pipe.
-            let _ = timeout(GRACE, reader).await;
+            let _ = timeout(LAST, reader).await;
         }
         left.ok().and_then(Result::ok)
     }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{End, Finished, Limits};
+use super::{End, Finished, Limits, Spills};
 use crate::text::Clipper;
 
 /// After the child's end: so long without a byte, and the output counts as complete.
@@ -43,7 +43,8 @@ impl<P> Pump<P> {
     pub(super) fn new(limits: Limits, progress: P) -> Self {
         let clipper = || Clipper::new(limits.head, limits.tail);
         let (stdout, stderr) = (clipper(), clipper());
-        let spill = Spill { path: limits.spill, file: None, written: 0, fault: None };
+        let spills = limits.spills;
+        let spill = Spill { path: limits.spill, spills, file: None, written: 0, fault: None };
         // Zeroed memory costs nothing until it is touched.
         let buffers = [vec![0; CHUNK], vec![0; CHUNK]];
         Self { out: None, err: None, stdout, stderr, spill, buffers, progress }
@@ -93,6 +94,12 @@ impl<P: FnMut(&[u8])> Pump<P> {
         }
     }
 
+    /// Reads for so long.
+    pub(super) async fn read_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while timeout_at(until, self.step()).await.is_ok() {}
+    }
+
     /// Takes what is still in the pipes, until they end or [`QUIET`] passes without a byte. What
     /// comes after two full pipes was said after the child's end (`yes &`) and is not waited for.
     pub(super) async fn drain(&mut self) {
@@ -123,6 +130,7 @@ async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
 /// goes to the page cache, and the child waits meanwhile, which is as it should be.
 struct Spill {
     path: Option<PathBuf>,
+    spills: Spills,
     file: Option<File>,
     written: u64,
     fault: Option<String>,
@@ -132,7 +140,8 @@ impl Spill {
     /// `before` is what came before these bytes, whole until the first overflow.
     fn push(&mut self, bytes: &[u8], before: &Clipper) {
         let Some(path) = &self.path else { return };
-        if self.fault.is_some() || (self.file.is_none() && before.has_room(bytes.len())) {
+        let waits = self.file.is_none() && self.spills == Spills::Overflow;
+        if self.fault.is_some() || (waits && before.has_room(bytes.len())) {
             return;
         }
         if let Err(error) = Self::write(path, &mut self.file, &mut self.written, bytes, before) {

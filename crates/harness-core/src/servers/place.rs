@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::config::{ServerConfig, Wire};
 use super::offer::server_name;
-use crate::process::{Log, Prepared, ProcessError};
+use crate::process::{Family, Log, Prepared, ProcessError};
 use crate::secrets::Secrets;
 use crate::workspace::Workspace;
 
@@ -77,6 +77,7 @@ impl Place {
         let kept = ENV.iter().filter_map(|name| Some((name.into(), self.variable(name)?.into())));
         let own = env.iter().map(|(name, value)| (name.into(), value.into()));
         let all: Vec<(OsString, OsString)> = kept.chain(own).collect();
-        Ok(Prepared::program(program, args, &self.cwd, &self.secrets)?.only_env(all))
+        let child = Prepared::program(program, args, &self.cwd, &self.secrets)?;
+        Ok(child.only_env(all).family(&Family::new()))
     }
 }

@@ -31,8 +31,9 @@ pub struct Bash;
 impl Tool for Bash {
     const NAME: &'static str = "bash";
     const ABOUT: &'static str = "Runs a shell line in the workspace and returns what it prints, both streams \
-        together, and its exit code. No input can be typed; after 120 seconds it is stopped. Of long output the \
-        beginning and the end are returned, and the name of a file that holds all of it.";
+        together, and its exit code. No input can be typed; after 120 seconds it is stopped, and what it leaves in \
+        the background (`&`) when the program ends. Of long output the beginning and the end are returned, and \
+        the name of a file that holds all of it.";
     type Input = Input;
 
     fn effect(&self, input: &Input) -> Effect {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail loudly")]
 
 mod cache;
+mod chat;
 mod client;
 mod faults;
 mod history;

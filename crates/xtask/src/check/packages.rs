@@ -89,7 +89,8 @@ pub(crate) fn members(tree: &Tree) -> Vec<Violation> {
         violations.push(violation("Cargo.toml", default.line, "xtask is no default member"));
     }
     let own = "crates/xtask/Cargo.toml";
-    for dependency in manifest::dependencies(tree.text(own).unwrap_or_default()) {
+    let all = manifest::dependencies(tree.text(own).unwrap_or_default());
+    for dependency in all.iter().filter(|dependency| !dependency.dev) {
         violations.push(violation(
             own,
             dependency.line,

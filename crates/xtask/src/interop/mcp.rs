@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::environment;
+use super::{environment, verdict};
 use crate::repo::{Repo, write};
 use crate::run::{cargo, command, quiet, show, watched, works};
 
@@ -53,7 +53,6 @@ pub(super) fn servers(repo: &Repo) -> Result<Vec<String>, String> {
     );
     let file = folder.join("servers.yaml");
     write(&file, &config)?;
-    let verdict = |line: &str| line.starts_with("ok\t") || line.starts_with("FAIL\t");
     let mut probe = command(repo, &built(repo)?);
     let (well, mut lines) =
         watched(probe.arg("servers").arg(&file).arg(work.to_string()), verdict)?;

@@ -1,0 +1,118 @@
+#![doc = include_str!("../README.md")]
+
+mod doctor;
+mod settings;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use harness_cli::{App, Config, Lesson, WorkspaceFile};
+use harness_core::{Agent, models};
+use s03_todo_write::Plan;
+use s04_subagent::Subagents;
+use s05_skill_loading::Skills;
+use s06_context_compact::Compact;
+use s07_task_system::TaskBoard;
+use s13_streaming::Typewriter;
+use s14_tools_extended::Checkpoints;
+use s15_permissions::Permissions;
+use s16_event_bus::EventBus;
+use s17_session_management::sessions;
+use s18_parallel_tools::Parallel;
+
+pub use doctor::{Finding, State, doctor};
+pub use settings::{MECHANISMS, OWN, Settings};
+
+/// What the terminal is told of this program.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "One loop, and everything that was hung on it.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// The flags of the mechanisms.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Flags {
+    /// Switch a mechanism off for this run (:mechanisms lists them); may be given again
+    #[arg(long, value_name = "MECHANISM")]
+    pub without: Vec<String>,
+
+    #[command(flatten)]
+    parallel: Parallel,
+
+    #[command(flatten)]
+    compaction: s06_context_compact::Flags,
+
+    #[command(flatten)]
+    sessions: s17_session_management::Flags,
+}
+
+/// Installs everything that is on. The order has meaning: what judges a call, what a call can be, what
+/// clones the agent, and last what belongs to this one conversation.
+///
+/// # Errors
+/// A mechanism cannot use its configuration.
+pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
+    let settings = Settings::load(&agent, config, &flags.without)?;
+    let own = WorkspaceFile::new(&agent, OWN, config);
+    let on = |name| settings.on(name);
+    let mut app = App::from(agent).tell(settings.told.clone());
+
+    // 1. What judges a call: hooks may rewrite it, then it is kept for undo, then the gate decides on it as it is.
+    if on("permissions") {
+        app = app.with(Permissions { rules: config.rules()? });
+    }
+    if on("hooks") {
+        app = EventBus::open(app, config)?;
+    }
+    if on("checkpoints") {
+        app = s14_tools_extended::commands(app.with(Checkpoints::default()));
+    }
+    if on("parallel") {
+        app = app.with(flags.parallel);
+    }
+
+    // 2. What a call can be, for the agent and for its clones.
+    if on("skills") {
+        let home = std::env::home_dir();
+        let skills =
+            Skills::from_dirs(s05_skill_loading::places(&app.agent().cwd, home.as_deref()));
+        let news = skills.news(12);
+        app = app.with(skills).tell(news);
+    }
+    if on("tasks") {
+        let board = TaskBoard::open(app.agent().cwd.join(TaskBoard::FILE));
+        app = board.clone().commands(app.with(board));
+    }
+
+    // 3. What clones the agent.
+    if on("subagents") {
+        let subagents = Subagents::load(app.agent())?;
+        app = app.with(subagents);
+    }
+
+    // 4. What belongs to this one conversation.
+    if on("plan") {
+        app = app.with(Plan::default());
+    }
+    if on("sessions") {
+        app = sessions(app, flags.sessions)?;
+    }
+    if on("compaction") {
+        // A script has no window; the small one that s06 gives it is for s06's play.
+        let script = (app.agent().model_id == "script").then(|| models::window(models::DEFAULT));
+        let compact = Compact::open(app.agent(), flags.compaction.window.or(script))?;
+        app = compact.clone().commands(app.with(compact));
+    }
+
+    if on("streaming") {
+        let lead = app.agent().name.clone();
+        app = app.display(|screen| Arc::new(Typewriter::new(screen, lead)));
+    }
+    Ok(app.trusts(own, settings::check).quick(
+        "mechanisms",
+        "what is on, and who switched off what is not",
+        move |_, _| Ok(settings.table()),
+    ))
+}

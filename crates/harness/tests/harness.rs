@@ -1,0 +1,212 @@
+//! Everything at once: the play, the switches, the order, the doctor.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+use expect_test::expect;
+use harness::{LESSON, MECHANISMS, OWN};
+use harness_testkit::{Folder, Program, StrictServer, scrubbed};
+
+/// The key that the server takes.
+const KEY: &str = "test-key-0123456789abcdef";
+
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_harness"), LESSON.play)
+}
+
+fn text(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8(both).unwrap()
+}
+
+/// The harness on the play, where the answer to every question is yes.
+fn with_leave(program: &Program) -> Command {
+    let mut command = program.command();
+    command.args(["--accept-edits", "--allow", "sh test.sh"]);
+    command
+}
+
+// ---------------------------------------------------------------- the play
+
+#[test]
+fn the_play_by_pipe_where_nobody_can_be_asked_changes_nothing() {
+    let program = program();
+    let printed = program.play();
+    let denied = printed.lines().filter(|line| line.contains("denied: ")).count();
+    assert_eq!(denied, 2, "{printed}");
+    assert!(program.folder.read("greet.sh").contains("Hello $1!"));
+}
+
+#[test]
+fn the_play_with_leave_mends_the_script_and_can_be_taken_back() {
+    let program = program();
+    let output = Program::pipe(with_leave(&program), "\n\n:checkpoints\n:sessions\n:undo\nq\n");
+    let printed = text(&output);
+    assert!(output.status.success() && printed.contains("\n  passed\n"), "{printed}");
+    assert!(printed.contains("1 The test of greet.sh fails."), "{printed}");
+    assert!(printed.contains("subagent-1: answered"), "{printed}");
+    assert!(program.folder.read("greet.sh").contains("Hello $1!"), ":undo: {printed}");
+    assert!(program.folder.path().join(".sessions").is_dir());
+}
+
+#[test]
+fn the_play_over_the_wire() {
+    let printed = program().play_over_the_wire();
+    assert!(printed.contains("a reviewer would ask for just this change"), "{printed}");
+}
+
+// ---------------------------------------------------------------- the switches
+
+#[test]
+fn every_mechanism_can_be_switched_off_and_says_so() {
+    for (name, _) in MECHANISMS {
+        let program = program();
+        let mut command = with_leave(&program);
+        command.args(["--without", name]);
+        let output = Program::pipe(command, "\n\n:mechanisms\nq\n");
+        let printed = text(&output);
+        assert!(output.status.success(), "{name}: {printed}");
+        let off: Vec<_> = printed.lines().filter(|line| line.starts_with("off ")).collect();
+        assert_eq!(off, [format!("off  {name:<12} by --without")], "{printed}");
+    }
+}
+
+#[test]
+fn what_is_no_mechanism_is_named_with_what_may_be_meant() {
+    let program = program();
+    let mut command = program.command();
+    command.args(["--without", "compact"]);
+    let output = Program::pipe(command, "");
+    expect![[r#"
+        error: --without: there is no mechanism "compact"; try compaction
+    "#]]
+    .assert_eq(&String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_workspaces_settings_count_once_the_user_has_agreed_to_them() {
+    let program = program();
+    fs::create_dir_all(program.folder.path().join(".harness")).unwrap();
+    fs::write(program.folder.path().join(OWN), "without: [permissions]\n").unwrap();
+    let printed = text(&Program::pipe(program.command(), ":mechanisms\n:trust\nq\n"));
+    assert!(printed.contains("settings.yaml is not trusted yet and has no effect"), "{printed}");
+    assert!(printed.contains("on   permissions"), "{printed}");
+    let hash = printed.split("if you agree: :trust ").nth(1).unwrap();
+    let agree = format!(":trust {}\nq\n", hash.split_whitespace().next().unwrap());
+    let printed = text(&Program::pipe(program.command(), &agree));
+    assert!(printed.contains("settings.yaml is trusted, as it is now"), "{printed}");
+    let printed = text(&Program::pipe(program.command(), ":mechanisms\nq\n"));
+    assert!(printed.contains("off  permissions  by .harness/settings.yaml"), "{printed}");
+    assert!(printed.contains("commands run without asking"), "{printed}");
+}
+
+#[test]
+fn settings_that_are_not_understood_are_an_error_and_nothing_starts() {
+    for (yaml, what) in [
+        ("without: [compact]\n", "there is no mechanism \"compact\"; try compaction"),
+        ("with: [plan]\n", "unknown field `with`"),
+        ("without: plan\n", "invalid type"),
+    ] {
+        let home = Folder::new();
+        let folder = home.path().join(".config/harness");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("settings.yaml"), yaml).unwrap();
+        let output = Program::pipe(scrubbed(env!("CARGO_BIN_EXE_harness"), home.path()), "\nq\n");
+        let printed = text(&output);
+        assert!(printed.contains("settings.yaml") && printed.contains(what), "{printed}");
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+    }
+}
+
+// ---------------------------------------------------------------- the doctor
+
+fn doctor(
+    folder: &Folder,
+    home: &Folder,
+    more: impl FnOnce(&mut Command),
+) -> (Option<i32>, String) {
+    let mut command = scrubbed(env!("CARGO_BIN_EXE_harness"), home.path());
+    command.current_dir(folder.path()).arg("doctor");
+    more(&mut command);
+    let output = Program::pipe(command, "");
+    (output.status.code(), text(&output))
+}
+
+#[test]
+fn the_doctor_in_an_empty_folder_says_what_is_missing_and_how_to_mend_it() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    let (code, said) = doctor(&folder, &home, |_| {});
+    assert_eq!(code, Some(0), "it works without these: {said}");
+    assert!(said.contains("ANTHROPIC_API_KEY=… into ~/.config/harness/.env"), "{said}");
+    assert!(said.contains("`git init` makes one"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it only looks");
+}
+
+#[test]
+fn the_doctor_asks_the_model_for_a_word_and_passes_on_what_a_server_refuses() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    let play = "prompt: x\nscenes:\n- said: ready\n  lines: [{text: ready}]\n";
+    let server = StrictServer::start(play);
+    server.require_key(KEY);
+    let with = |key: &str| {
+        doctor(&folder, &home, |command| {
+            command.env("ANTHROPIC_BASE_URL", server.base_url()).env("ANTHROPIC_API_KEY", key);
+        })
+    };
+    let (code, said) = with(KEY);
+    assert!(code == Some(0) && said.contains("claude-sonnet-5-5 answers, in "), "{said}");
+    let (code, said) = with("another-key");
+    assert!(code == Some(1) && said.contains("!! model"), "{said}");
+}
+
+#[test]
+fn a_folders_env_file_does_not_choose_the_server() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    folder.write(".env", "ANTHROPIC_BASE_URL=http://127.0.0.1:1\nANTHROPIC_API_KEY=stolen\n");
+    let (_, said) = doctor(&folder, &home, |command| _ = command.env_remove("HARNESS_ENV"));
+    assert!(said.contains("no key and no server is set"), "{said}");
+}
+
+// ---------------------------------------------------------------- the order
+
+const REWRITTEN: &str = "
+prompt: go
+setup: {files: {a.txt: 'one', b.txt: 'one', .env: 'one'}}
+scenes:
+- lines:
+  - calls:
+    - {tool: write, input: {path: a.txt, content: two}}
+    - {tool: write, input: {path: secret, content: two}}
+  - {text: Done.}
+";
+
+/// Turns `a.txt` into `b.txt` and `secret` into `.env`.
+const REWRITES: &str = r#"
+hooks:
+  PreToolUse:
+    - matcher: write
+      hooks:
+        - type: command
+          command: |
+            case $(cat) in *a.txt*) path=b.txt;; *) path=.env;; esac
+            echo '{"hookSpecificOutput": {"hookEventName": "PreToolUse",
+              "updatedInput": {"path": "'$path'", "content": "two"}}}'
+"#;
+
+#[test]
+fn a_hook_rewrites_first_then_the_file_is_kept_and_the_gate_judges_what_will_run() {
+    let program = Program::new(env!("CARGO_BIN_EXE_harness"), REWRITTEN);
+    let config = Folder::new();
+    config.write("permissions.yaml", include_str!("../../../config/permissions.yaml"));
+    config.write("hooks.yaml", REWRITES);
+    let (server, mut command) = program.served();
+    command.arg("--config").arg(config.path()).arg("--accept-edits");
+    let printed = text(&Program::pipe(command, "go\n:checkpoints\n:undo\nq\n"));
+    server.finish();
+    assert!(printed.contains("(b.txt)"), "b.txt is what changed: {printed}");
+    assert!(printed.contains("denied: ") && printed.contains(".env"), "{printed}");
+    let files = ["a.txt", "b.txt", ".env"].map(|name| program.folder.read(name));
+    assert_eq!(files, ["one", "one", "one"], "nothing else, and :undo took it back: {printed}");
+}

@@ -1,0 +1,215 @@
+#![doc = include_str!("../README.md")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use harness_cli::{App, Lesson};
+use harness_core::workspace::WorkspaceError;
+use harness_core::{
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Jobs, Mechanism, NoInput, Tool,
+    ToolContext, ToolError, Turn,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+/// What the terminal is told of this session.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "Start it, go on, and hear of it.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// The mechanism: four tools over the jobs of a program, and a hook that tells the news.
+#[derive(Clone, Debug)]
+pub struct Background {
+    /// What runs, and what has run.
+    pub jobs: Jobs,
+    /// Where nobody can be woken, a turn waits so long for each news. Ten minutes, unless set.
+    pub patience: Duration,
+    attended: bool,
+    owner: String,
+}
+
+impl Mechanism for Background {
+    fn install(self, agent: &mut Agent) {
+        agent.system.push(SYSTEM.to_owned());
+        agent.tools.add(BashBackground(self.jobs.clone()));
+        agent.tools.add(BackgroundList(self.jobs.clone()));
+        agent.tools.add(BackgroundOutput(self.jobs.clone()));
+        agent.tools.add(BackgroundStop(self.jobs.clone()));
+        agent.hooks.push(Arc::new(self));
+    }
+}
+
+const SYSTEM: &str = "Run what takes long or never ends (servers, watchers, long tests) with bash_background \
+    and go on with other work. You are told when a task ends, so do not look again and again.";
+
+impl Background {
+    /// Takes stock of an agent's workspace; the lines are for the user. `attended`: somebody sits at a
+    /// prompt line that news can wake; without, a turn waits for what it has begun.
+    ///
+    /// # Errors
+    /// The workspace cannot be used.
+    pub async fn open(
+        agent: &Agent,
+        attended: bool,
+    ) -> Result<(Self, Vec<String>), WorkspaceError> {
+        let (jobs, lines) = Jobs::open(&agent.cwd, "background", "bg").await?;
+        let (patience, owner) = (Duration::from_secs(600), agent.name.clone());
+        Ok((Self { jobs, patience, attended, owner }, lines))
+    }
+
+    /// The agent with its tasks, as the terminal runs it: news wakes the prompt line, and when the program
+    /// leaves, nothing of what was begun is left.
+    pub fn app(self, agent: Agent) -> App {
+        let Self { jobs, owner, .. } = self.clone();
+        let (shown, wake) = (jobs.clone(), jobs.wake.clone());
+        App::from(agent.with(self))
+            .wake(wake)
+            .quick("background", "lists the background tasks", move |_, _| Ok(list(&shown)))
+            .at_exit(move || async move { jobs.close(&owner).await })
+    }
+
+    /// What the model does not know yet, once.
+    fn news(&self, agent: &Agent) -> Option<String> {
+        let told = self.jobs.news().into_iter().map(|news| {
+            agent.tell(&Event::Notice(news.job.clone()));
+            // Each line is marked: what a program prints is not the harness's voice.
+            let said = news.excerpt.lines().map(|line| format!("\n> {line}"));
+            format!("{}; its output is in {}{}", news.job, news.file, said.collect::<String>())
+        });
+        told.reduce(|all, task| all + "\n" + &task)
+    }
+}
+
+#[async_trait]
+impl Hook for Background {
+    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        // A clone of the agent (a subagent, a summarizer) has this hook too; the news is not for it.
+        if t.agent.name == self.owner
+            && let Some(news) = self.news(t.agent)
+        {
+            c.note(news);
+        }
+        Ok(())
+    }
+
+    /// Where nobody can be woken, a turn is not over while what it began still runs: not before there is
+    /// news, or its patience is at an end.
+    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
+        if t.agent.name != self.owner || self.attended {
+            return None;
+        }
+        let news = self.news(t.agent);
+        if news.is_some() || !self.jobs.any_runs() {
+            return news;
+        }
+        let _ = timeout(self.patience, self.jobs.wake.notified()).await;
+        self.news(t.agent)
+    }
+}
+
+fn list(jobs: &Jobs) -> String {
+    jobs.list()
+        .into_iter()
+        .reduce(|all, job| all + "\n" + &job)
+        .unwrap_or("no background tasks".into())
+}
+
+/// What `bash_background` takes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    /// The shell line to run.
+    command: String,
+    /// What to call it, in a word or two.
+    label: Option<String>,
+}
+
+struct BashBackground(Jobs);
+
+impl Tool for BashBackground {
+    const NAME: &'static str = "bash_background";
+    const ABOUT: &'static str = "Starts a shell line and returns at once. It runs until its last process has ended, \
+        until it is stopped, or until the program ends. You are told when it is over.";
+    type Input = Start;
+
+    /// The gate judges it as it judges `bash`.
+    fn effect(&self, input: &Start) -> Effect {
+        Effect::Runs(input.command.clone())
+    }
+
+    async fn call(&self, input: Start, cx: &ToolContext) -> Result<Content, ToolError> {
+        let (id, file) = self.0.start(input.command, input.label, cx)?;
+        Ok(format!("started {id}; its output goes to {file}").into())
+    }
+}
+
+struct BackgroundList(Jobs);
+
+impl Tool for BackgroundList {
+    const NAME: &'static str = "background_list";
+    const ABOUT: &'static str = "Lists the background tasks and how far each is.";
+    type Input = NoInput;
+
+    fn effect(&self, _: &NoInput) -> Effect {
+        Effect::Reads(vec![])
+    }
+
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
+        Ok(list(&self.0).into())
+    }
+}
+
+/// What `background_output` takes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Look {
+    /// The task's id.
+    id: String,
+    /// The byte to begin with; without, where the last look ended.
+    offset: Option<u64>,
+}
+
+struct BackgroundOutput(Jobs);
+
+impl Tool for BackgroundOutput {
+    const NAME: &'static str = "background_output";
+    const ABOUT: &'static str =
+        "Returns what a background task has printed, both streams together, a piece at a time.";
+    type Input = Look;
+
+    fn effect(&self, _: &Look) -> Effect {
+        Effect::Reads(vec![])
+    }
+
+    async fn call(&self, input: Look, _: &ToolContext) -> Result<Content, ToolError> {
+        Ok(self.0.output(&input.id, input.offset)?.into())
+    }
+}
+
+/// What `background_stop` takes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// The task's id.
+    id: String,
+}
+
+struct BackgroundStop(Jobs);
+
+impl Tool for BackgroundStop {
+    const NAME: &'static str = "background_stop";
+    const ABOUT: &'static str = "Stops a background task with all its processes.";
+    type Input = Which;
+
+    fn effect(&self, _: &Which) -> Effect {
+        Effect::Reads(vec![])
+    }
+
+    async fn call(&self, input: Which, _: &ToolContext) -> Result<Content, ToolError> {
+        Ok(self.0.stop(&input.id).await?.into())
+    }
+}

@@ -1,0 +1,10 @@
+//! Session 12: a tree of its own for each task.
+
+use std::process::ExitCode;
+
+use harness_cli::TaskFlags;
+use s12_worktree_task_isolation::{LESSON, app};
+
+fn main() -> ExitCode {
+    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| Ok(app(agent, flags)))
+}

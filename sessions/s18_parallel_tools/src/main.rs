@@ -1,0 +1,15 @@
+//! Session 18: tools in parallel.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use harness_cli::App;
+use s18_parallel_tools::{LESSON, Parallel, Timeline};
+
+fn main() -> ExitCode {
+    harness_cli::main_with(LESSON, async |agent, parallel: Parallel| {
+        let lead = agent.name.clone();
+        let app = App::from(agent.with(parallel));
+        Ok(app.shows(|screen| Arc::new(Timeline::new(screen, lead))))
+    })
+}
