@@ -4,14 +4,13 @@ mod answer;
 mod connection;
 pub mod demo;
 
+use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use futures_util::future::ready;
-use harness_cli::{App, Given, Lesson, WorkspaceFile};
+use harness_cli::{App, Config, Given, Lesson, WorkspaceFile};
 use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
 use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, ToolSource, Turn};
 
@@ -77,26 +76,31 @@ impl McpServers {
         &self.servers
     }
 
-    /// The agent with these servers, and what the terminal gets from them. `own` are the workspace's.
+    /// The app with the servers of `mcp_config.yaml` and, once they are trusted, the workspace's.
     ///
     /// # Errors
-    /// The workspace's are trusted, and not understood.
-    pub async fn app(self, agent: Agent, own: WorkspaceFile) -> Result<App> {
+    /// A file of servers is not understood.
+    pub async fn open(app: App, config: &Config) -> Result<App> {
+        let (agent, this) = (app.agent(), env::current_exe()?);
+        let own = WorkspaceFile::new(agent, OWN, config);
+        let variable = |name: &str| env::var(name).ok();
+        let mcp = Self::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
+        let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
+        mcp.yaml(&yaml, &file)?;
         match own.read()? {
-            Some(Given::Trusted(text)) => self.json(&text, OWN)?,
-            Some(Given::Untrusted(why)) => self.servers.tell(why),
+            Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
+            Some(Given::Untrusted(why)) => mcp.servers.tell(why),
             None => {}
         }
-        self.servers.settle(PROMPT).await;
-        let mut told = self.servers.news();
-        told.push(format!("MCP: {}; :mcp shows them", self.servers.summary()));
-        let (shown, last, trusting) = (self.servers.clone(), self.servers.clone(), self.clone());
-        Ok(App::from(agent.with(self))
+        mcp.servers.settle(PROMPT).await;
+        let mut told = mcp.servers.news();
+        told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));
+        let (shown, last, trusting) = (mcp.servers.clone(), mcp.servers.clone(), mcp.clone());
+        Ok(app
+            .with(mcp)
             .tell(told)
+            .trusts(own, move |text| trusting.json(text, OWN))
             .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
-            .command("trust", "shows the workspace's servers, and starts them", move |_, hash| {
-                ready(own.agree(hash, |text| trusting.json(text, OWN))).boxed()
-            })
             .at_exit(async move || last.close().await))
     }
 }

@@ -1,12 +1,10 @@
 //! Session 21: tools from elsewhere.
 
-use std::env;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use harness_cli::{App, Commands, WorkspaceFile};
-use harness_core::servers::Place;
-use s21_mcp_runtime::{BUILT_IN, LESSON, McpServers, OWN, demo};
+use harness_cli::{App, Commands};
+use s21_mcp_runtime::{LESSON, McpServers, demo};
 
 #[derive(Subcommand)]
 enum Command {
@@ -20,12 +18,6 @@ fn main() -> ExitCode {
             demo::serve().await?;
             return Ok(App::done(agent, ExitCode::SUCCESS));
         }
-        let this = env::current_exe()?;
-        let place = Place::new(&agent.cwd, agent.secrets.clone(), this, |name| env::var(name).ok());
-        let servers = McpServers::new(place);
-        let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
-        servers.yaml(&yaml, &file)?;
-        let own = WorkspaceFile::new(&agent, OWN, &config);
-        servers.app(agent, own).await
+        McpServers::open(App::from(agent), &config).await
     })
 }
