@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use harness_cli::{App, Lesson, Steering};
+use harness_cli::{App, Heard, Lesson, Steering};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Observer, Policy,
     Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError, ToolResult, Turn, Verdict,
@@ -154,14 +154,14 @@ impl Policy for Stub {
 struct Steer(Stub);
 
 impl Steering for Steer {
-    fn typed(&self, line: String) -> Option<String> {
-        let Some(steer) = line.strip_prefix('!') else { return Some(line) };
+    fn typed(&self, line: String) -> Heard {
+        let Some(steer) = line.strip_prefix('!') else { return Heard::Waits(line) };
         self.0
             .news
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .push(steer.to_owned());
-        None
+        Heard::Taken(format!("heard: {steer}"))
     }
 }
 

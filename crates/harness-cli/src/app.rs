@@ -95,8 +95,23 @@ impl std::fmt::Debug for Next<'_> {
 
 /// What happens to a line that is typed while a turn runs.
 pub trait Steering: Send + Sync {
-    /// Takes the line, or gives it back to wait as a next prompt.
-    fn typed(&self, line: String) -> Option<String>;
+    /// Takes the line, or lets it wait as a next prompt.
+    fn typed(&self, line: String) -> Heard;
+
+    /// The turn is over: the lines that were taken and that nobody was told of. They become the next
+    /// prompts, in this order, before those that wait already.
+    fn left(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What became of a line that was typed while a turn runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It waits as a next prompt.
+    Waits(String),
+    /// It was taken. The text is shown to the user.
+    Taken(String),
 }
 
 type Run =

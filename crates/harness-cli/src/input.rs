@@ -122,6 +122,12 @@ impl Input {
         self.lock().ahead.push_back(line);
     }
 
+    /// The same for lines that come before those that are kept already.
+    pub fn keep_first(&self, lines: Vec<String>) {
+        let mut shared = self.lock();
+        lines.into_iter().rev().for_each(|line| shared.ahead.push_front(line));
+    }
+
     /// The first line that was kept.
     pub fn take_ahead(&self) -> Option<String> {
         self.lock().ahead.pop_front()

@@ -43,7 +43,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
-pub use app::{App, Chat, Next, Steering, TurnLoop};
+pub use app::{App, Chat, Heard, Next, Steering, TurnLoop};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
-use crate::repl::{Asked, INTERRUPTED, LAST, Signals};
+use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
 use crate::screen::Screen;
 
 /// The prompt of `-p`: the text itself, or all of standard input.
@@ -97,9 +97,7 @@ pub(crate) async fn run(
         }),
         _ => report.print(&report.result(code, subtype, &said, start)),
     }
-    for last in std::mem::take(&mut app.at_exit) {
-        last().await;
-    }
+    leave(&mut app, &mut signals).await;
     Ok(ExitCode::from(leaves.unwrap_or(code)))
 }
 

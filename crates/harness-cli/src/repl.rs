@@ -8,7 +8,7 @@ use harness_core::{Event, Stop, text};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Next};
+use crate::app::{App, Heard, Next};
 use crate::input::{Input, Typed};
 use crate::screen::{DIM, Screen};
 
@@ -77,9 +77,15 @@ impl Repl {
         let code = self.lines().await;
         self.app.chat.agent.tell(&Event::SessionEnded);
         self.input.restore();
-        for last in std::mem::take(&mut self.app.at_exit) {
-            last().await;
+        if code != 0 {
+            // Whoever typed them should not have to type them again.
+            let left = self.app.steering.as_ref().map(|it| it.left()).unwrap_or_default();
+            self.input.keep_first(left);
+            while let Some(line) = self.input.take_ahead() {
+                self.screen.styled_line(DIM, &format!("not sent: {line}"));
+            }
         }
+        leave(&mut self.app, &mut self.signals).await;
         ExitCode::from(code)
     }
 
@@ -185,16 +191,25 @@ impl Repl {
                     }
                 },
                 typed = self.input.next(), if hears => match typed {
+                    // From a pipe an empty line may be the play's next prompt; here somebody is impatient.
+                    Typed::Line(line) if line.trim().is_empty() && self.input.is_terminal() => {
+                        self.screen.entered();
+                    }
                     Typed::Line(line) => {
-                        let line = match steering {
+                        self.screen.entered();
+                        let heard = match steering {
                             Some(steering) => steering.typed(line),
-                            None => Some(line),
+                            None => Heard::Waits(line),
                         };
-                        if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
-                            if self.input.is_terminal() {
-                                self.screen.styled_line(DIM, &format!("waits as a next prompt: {line}"));
+                        match heard {
+                            Heard::Taken(told) => self.screen.styled_line(DIM, &told),
+                            Heard::Waits(line) => {
+                                if self.input.is_terminal() {
+                                    let told = format!("waits as a next prompt: {line}");
+                                    self.screen.styled_line(DIM, &told);
+                                }
+                                self.input.keep_ahead(line);
                             }
-                            self.input.keep_ahead(line);
                         }
                     }
                     Typed::Interrupted if cancel.is_cancelled() => return Some(INTERRUPTED),
@@ -203,6 +218,10 @@ impl Repl {
                 },
             }
         };
+        drop(work);
+        if let Some(steering) = steering {
+            self.input.keep_first(steering.left());
+        }
         match ended {
             Ok(Stop::Answered(_)) => {}
             Ok(Stop::Refused(why)) => {
@@ -277,6 +296,20 @@ impl Repl {
         self.screen.line("  :help        this list");
         self.screen.line("  q            leave (so do exit, quit and Ctrl-D)");
         self.screen.line("Ctrl-C stops a turn; a second one leaves.");
+    }
+}
+
+/// Does what is to be done before the program leaves. One more Ctrl-C does not wait for it.
+pub(crate) async fn leave(app: &mut App, signals: &mut Signals) {
+    let last = async {
+        for last in std::mem::take(&mut app.at_exit) {
+            last().await;
+        }
+    };
+    let interrupted = async { while signals.next().await != Asked::Interrupt {} };
+    tokio::select! {
+        () = last => {}
+        () = interrupted => {}
     }
 }
 

@@ -48,7 +48,8 @@ struct Spinner {
     label: String,
     since: Instant,
     frame: usize,
-    drawn: bool,
+    /// How many columns of it stand on the screen.
+    drawn: usize,
 }
 
 impl Screen {
@@ -146,7 +147,7 @@ impl Screen {
             Some(spinner) => spinner.label = label,
             None => {
                 let since = Instant::now();
-                inner.spinner = Some(Spinner { label, since, frame: 0, drawn: false });
+                inner.spinner = Some(Spinner { label, since, frame: 0, drawn: 0 });
             }
         }
     }
@@ -164,15 +165,30 @@ impl Screen {
         if !inner.terminal || inner.prompt_open || !inner.at_line_start {
             return;
         }
-        inner.erase();
         let Some(spinner) = &mut inner.spinner else { return };
         spinner.frame += 1;
-        spinner.drawn = true;
         let (frame, label) = (FRAMES[spinner.frame % FRAMES.len()], spinner.label.clone());
         let seconds = spinner.since.elapsed().as_secs();
-        let line = cut(&format!("{frame} {label} {seconds} s"), width());
+        let line = cut(&format!("{frame} {label} {seconds:>2} s "), width());
+        let columns = line.chars().count();
+        let stays = spinner.drawn == columns;
         let line = inner.paint(DIM, &line);
-        inner.put(&line);
+        if stays {
+            // Behind it may stand what the user is typing: paint over the spinner alone, and go back.
+            inner.put(&format!("\x1b7\r{line}\x1b8"));
+        } else {
+            inner.put(&format!("\r\x1b[K{line}"));
+            inner.spinner.iter_mut().for_each(|spinner| spinner.drawn = columns);
+        }
+    }
+
+    /// The user has ended a line while no prompt was open: the terminal itself has shown it.
+    pub(crate) fn entered(&self) {
+        let mut inner = self.lock();
+        if inner.terminal && !inner.prompt_open {
+            inner.at_line_start = true;
+            inner.erase(); // a spinner that was painted on the new line already; the old one stays
+        }
     }
 
     pub(crate) fn set_printer(&self, printer: Box<dyn ExternalPrinter + Send>) {
@@ -245,7 +261,7 @@ impl Inner {
     }
 
     fn erase(&mut self) {
-        if self.spinner.as_mut().is_some_and(|spinner| std::mem::take(&mut spinner.drawn)) {
+        if self.spinner.as_mut().is_some_and(|spinner| std::mem::take(&mut spinner.drawn) > 0) {
             self.put("\r\x1b[K");
         }
     }

@@ -74,6 +74,22 @@ fn a_line_typed_during_a_turn_waits_as_a_next_prompt_and_half_a_line_is_not_lost
 }
 
 #[test]
+fn what_is_typed_beside_the_spinner_stays_to_be_seen() {
+    let folder = Folder::new();
+    let terminal = start(&folder, 80);
+    terminal.line("go");
+    terminal.wait_for("say why not:");
+    terminal.line("y");
+    terminal.wait_for("▸ wait one");
+    terminal.wait_until("the spinner", |screen| screen.trim_end().ends_with(" s"));
+    terminal.send("half a li");
+    terminal.wait_for(" s half a li");
+    terminal.wait_until("the spinner has gone on", |screen| {
+        !screen.contains(" 0 s") && screen.contains(" s half a li")
+    });
+}
+
+#[test]
 fn ctrl_c_stops_the_turn_and_the_next_prompt_works() {
     let folder = Folder::new();
     let terminal = start(&folder, 80);

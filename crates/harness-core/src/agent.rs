@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,9 @@ use crate::permission::{AllowAll, Gate, Headless};
 use crate::schedule::{InOrder, Runner, Schedule};
 use crate::secrets::Secrets;
 use crate::tool::Toolbox;
+
+/// How long the conversation may take to be kept after an interrupt.
+const KEEPING: Duration = Duration::from_secs(1);
 
 /// An agent is a value: clone it, change a field, and there is a subagent.
 #[derive(Clone)]
@@ -81,6 +85,9 @@ pub enum AgentError {
     /// The server gave a reason to stop that this version does not know.
     #[error("the model stopped for an unknown reason ({0:?}); nothing was run")]
     UnknownStop(String),
+    /// Interrupted, and the hook that keeps the conversation did not end.
+    #[error("interrupted; what was said last could not be kept in time")]
+    NotKept,
     /// A tool or a hook says that the harness cannot go on.
     #[error("{0}")]
     Fatal(String),
@@ -183,10 +190,21 @@ impl Agent {
         conversation: &Conversation,
         cancel: &CancellationToken,
     ) -> Result<(), AgentError> {
-        for hook in &self.hooks {
-            hook.keep(conversation, &Turn { agent: self, cancel, why: Why::Step }).await?;
+        let late = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(KEEPING).await;
+        };
+        let kept = async {
+            for hook in &self.hooks {
+                hook.keep(conversation, &Turn { agent: self, cancel, why: Why::Step }).await?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            kept = kept => kept,
+            () = late => Err(AgentError::NotKept),
         }
-        Ok(())
     }
 
     /// The first hook that does not want to stop yet. An interrupt ends the question.

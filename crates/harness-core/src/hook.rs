@@ -54,7 +54,8 @@ pub trait Hook: Send + Sync {
     fn shape_request(&self, _r: &mut Request<'_>, _t: &Turn<'_>) {}
 
     /// A call is about to be judged. It may be rewritten here; the gate judges what comes out. The
-    /// strictest verdict wins, so a hook's `Allow` never overrules the policy.
+    /// strictest verdict wins, so a hook's `Allow` never overrules the policy. Dropped half a second
+    /// after the user interrupts; the call does not run then.
     async fn before_tool(
         &self,
         _call: &mut ToolCall,
@@ -64,11 +65,13 @@ pub trait Hook: Send + Sync {
         Verdict::Allow
     }
 
-    /// A call was answered. Also called for calls that failed, not for those that never ran.
+    /// A call was answered. Also called for calls that failed, not for those that never ran. Dropped half a
+    /// second after the user interrupts.
     async fn after_tool(&self, _call: &ToolCall, _result: &mut ToolResult, _cx: &ToolContext) {}
 
     /// The conversation has grown. Called after every append, and so before tools run. An agent's clones
     /// have its hooks and conversations of their own: [`Conversation::identity`] tells them apart.
+    /// Dropped a second after the user interrupts, and that is an error.
     ///
     /// # Errors
     /// It could not be kept, and the turn must not go on as if it were.

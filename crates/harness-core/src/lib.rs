@@ -12,10 +12,11 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
 //! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
-//! [`journal`] (append-only logs), [`undo`] (what was changed, and the way back), [`front_matter`] (files
-//! that people write), [`mod@expand`] (variables in configuration), [`order`] (what depends on what),
-//! [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`],
-//! [`http`], [`models`] (what is known of each model).
+//! [`journal`] (append-only logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents
+//! write to each other), [`relay`] (who watches those in other tasks), [`front_matter`] (files that people
+//! write), [`mod@expand`] (variables in configuration), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`]
+//! (what is known of each model).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -78,10 +79,13 @@ pub mod ids;
 pub mod jobs;
 pub use jobs::Jobs;
 pub mod journal;
+pub mod mail;
 pub mod order;
 pub mod process;
 pub mod record;
 pub use record::Record;
+pub mod relay;
+pub use relay::Relay;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod servers;

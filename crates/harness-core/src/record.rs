@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use crate::agent::AgentError;
 use crate::conversation::Conversation;
 use crate::hook::{Hook, Turn};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::message::Message;
 use crate::workspace::{Workspace, WorkspaceError};
 
@@ -39,6 +39,13 @@ struct Written {
     blocks: usize,
 }
 
+impl Written {
+    fn of(c: &Conversation) -> Self {
+        let blocks = c.messages().last().map_or(0, |last| last.content.len());
+        Self { messages: c.messages().len(), blocks }
+    }
+}
+
 impl Record {
     /// Begins a record in a folder below the workspace's `.harness`, under the first number that is
     /// free. The new file is the claim: of two processes only one can make it.
@@ -47,24 +54,60 @@ impl Record {
     /// The workspace cannot be written, or a link leads out of it.
     pub fn begin(cwd: &Path, folder: &str, kind: &str) -> Result<Self, WorkspaceError> {
         let workspace = Workspace::open(cwd)?;
-        workspace.state_dir()?;
-        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
-        let failed = |source| WorkspaceError::Io { action: "write", path: folder.clone(), source };
-        fs::create_dir_all(workspace.absolute(&folder)).map_err(failed)?;
         let mut number = 1;
         loop {
-            let name = format!("{kind}-{number}");
-            let path = folder.join(format!("{name}.jsonl"));
+            let (name, path) = Self::place(&workspace, folder, &format!("{kind}-{number}"))?;
             let file = workspace.absolute(&path);
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(failed(error)),
+                Err(source) => return Err(WorkspaceError::Io { action: "write", path, source }),
                 Ok(_) => {
                     let (journal, written) = (Journal::new(file), Mutex::default());
                     return Ok(Self { name, path, journal, written });
                 }
             }
         }
+    }
+
+    /// Goes on with the record of this name, or begins it, and returns what it holds. One process at a
+    /// time: whoever calls this holds a lock of its own.
+    ///
+    /// # Errors
+    /// Those of [`Record::begin`], or a line of the record is damaged. It is named, and nothing is changed.
+    pub fn resume(
+        cwd: &Path,
+        folder: &str,
+        name: &str,
+    ) -> Result<(Self, Conversation), JournalError> {
+        let workspace = Workspace::open(cwd)?;
+        let (name, path) = Self::place(&workspace, folder, name)?;
+        let journal: Journal<Message> = Journal::new(workspace.absolute(&path));
+        let lines = journal.read()?;
+        if let Some(bad) = lines.bad.first() {
+            let why = format!(
+                "line {} is damaged ({}); mend it or move the file away",
+                bad.line, bad.why
+            );
+            let source = io::Error::new(io::ErrorKind::InvalidData, why);
+            return Err(WorkspaceError::Io { action: "go on with", path, source }.into());
+        }
+        let messages = lines.records.into_iter().map(|record| record.value).collect();
+        let (conversation, _) = Conversation::recover(messages);
+        let written = Mutex::new(Written::of(&conversation));
+        Ok((Self { name, path, journal, written }, conversation))
+    }
+
+    /// The file of this name, in a folder that is there now.
+    fn place(
+        workspace: &Workspace,
+        folder: &str,
+        name: &str,
+    ) -> Result<(String, PathBuf), WorkspaceError> {
+        workspace.state_dir()?;
+        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
+        let failed = |source| WorkspaceError::Io { action: "write", path: folder.clone(), source };
+        fs::create_dir_all(workspace.absolute(&folder)).map_err(failed)?;
+        Ok((name.to_owned(), folder.join(format!("{name}.jsonl"))))
     }
 
     /// The record as it is on disk.
@@ -86,8 +129,7 @@ impl Hook for Record {
         if !new.is_empty() {
             self.journal.append_all(&new).map_err(|e| AgentError::Fatal(e.to_string()))?;
         }
-        let blocks = all.last().map_or(0, |last| last.content.len());
-        *written = Written { messages: all.len(), blocks };
+        *written = Written::of(c);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::permission::Verdict;
 use crate::secrets::Secrets;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
-/// How long a tool may go on after a cancel, to return what it has.
+/// How long a tool, and the hooks around it, may go on after a cancel, to return what they have.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the calls of one reply. Every call must be answered; [`Runner::run`] answers one.
@@ -128,8 +128,14 @@ impl<'a> Runner<'a> {
         let mut tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
         let mut effect = effect_of(&*tool, call)?;
         let mut verdict = Verdict::Allow;
+        let late = self.late().shared();
         for hook in &self.agent.hooks {
-            verdict = verdict.max(hook.before_tool(call, &effect, cx).await);
+            let said = tokio::select! {
+                biased;
+                said = hook.before_tool(call, &effect, cx) => said,
+                () = late.clone() => return Err(INTERRUPTED.to_owned()),
+            };
+            verdict = verdict.max(said);
             // The hook may have rewritten it: look again, so that the next one sees what will run.
             tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
             effect = effect_of(&*tool, call)?;
@@ -150,10 +156,7 @@ impl<'a> Runner<'a> {
         cx.observers.tell(&cx.agent, &Event::ToolStarted(call.clone()));
         let start = Instant::now();
         let work = AssertUnwindSafe(tool.call(call.input.clone(), &cx)).catch_unwind();
-        let late = async {
-            self.cancel.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
+        let late = self.late().shared();
         let outcome = tokio::select! {
             done = work => match done {
                 Ok(Ok(content)) => Ok(content),
@@ -164,18 +167,31 @@ impl<'a> Runner<'a> {
                 }
                 Err(_) => Err(panicked(&call)),
             },
-            () = late => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
+            () = late.clone() => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
         };
         let mut result = match outcome {
             Ok(content) => ToolResult::done(call.id.as_str(), content),
             Err(why) => ToolResult::failed(call.id.as_str(), why),
         };
         mask(&mut result.content, &cx.secrets); // before the hooks, which may write it down
-        for hook in &self.agent.hooks {
-            hook.after_tool(&call, &mut result, &cx).await;
+        let hooks = async {
+            for hook in &self.agent.hooks {
+                hook.after_tool(&call, &mut result, &cx).await;
+            }
+        };
+        tokio::select! {
+            biased; // also when no time is left: what need not wait is done
+            () = hooks => {}
+            () = late => {}
         }
         mask(&mut result.content, &cx.secrets); // and what they have added
         self.told(&call, result, start.elapsed())
+    }
+
+    /// Returns when what still runs after an interrupt is no longer waited for.
+    async fn late(&self) {
+        self.cancel.cancelled().await;
+        tokio::time::sleep(GRACE).await;
     }
 
     /// The fatal failure, if a tool had one.

@@ -283,6 +283,68 @@ async fn an_interrupt_in_mid_reply_keeps_what_was_said() {
     assert!(agent.run(&mut conversation, &CancellationToken::new()).await.is_ok());
 }
 
+/// Hangs around every tool, after it has pressed Ctrl-C.
+struct Hangs(&'static str, CancellationToken);
+
+#[async_trait]
+impl Hook for Hangs {
+    async fn before_tool(&self, _: &mut ToolCall, _: &Effect, _: &ToolContext) -> Verdict {
+        if self.0 == "before" {
+            self.1.cancel();
+            std::future::pending::<()>().await;
+        }
+        Verdict::Allow
+    }
+
+    async fn after_tool(&self, _: &ToolCall, result: &mut ToolResult, _: &ToolContext) {
+        result.content = "seen".into(); // what need not wait is done all the same
+        if self.0 == "after" {
+            self.1.cancel();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_hangs_around_a_tool_does_not_outlive_an_interrupt() {
+    for (place, answers) in
+        [("before", ["interrupted", "interrupted"]), ("after", ["seen", "interrupted"])]
+    {
+        let calls = json!([echo("a", "one"), echo("b", "two")]);
+        let (mut agent, _) = watched(Replies::default().reply(StopReason::ToolUse, calls));
+        let cancel = CancellationToken::new();
+        agent.hooks.push(Arc::new(Hangs(place, cancel.clone())));
+        let mut conversation = Conversation::new();
+        conversation.say("go");
+        assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(Stop::Interrupted));
+        let results = conversation.messages()[2].results().map(|r| r.content.text().into_owned());
+        for (result, wanted) in results.zip(answers) {
+            assert!(result.starts_with(wanted), "{place}: {result}");
+        }
+    }
+}
+
+/// Keeps the conversation in a place that does not answer.
+struct Remote(CancellationToken);
+
+#[async_trait]
+impl Hook for Remote {
+    async fn keep(&self, _: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+        self.0.cancel();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_to_keep_the_conversation_that_hangs_is_told_after_an_interrupt() {
+    let (mut agent, _) = watched(Replies::default());
+    let cancel = CancellationToken::new();
+    agent.hooks.push(Arc::new(Remote(cancel.clone())));
+    let mut conversation = Conversation::new();
+    conversation.say("go");
+    assert_eq!(agent.run(&mut conversation, &cancel).await, Err(AgentError::NotKept));
+}
+
 /// Admits everything before it performs anything, and is interrupted in between.
 struct Hesitant(CancellationToken);
 

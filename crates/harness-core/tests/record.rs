@@ -101,3 +101,30 @@ fn a_place_that_leads_outside_or_is_in_the_way_is_refused() {
     let why = Record::begin(folder.path(), "file", "child").unwrap_err().to_string();
     assert!(why.starts_with("cannot write \".harness/file\""), "{why}");
 }
+
+#[tokio::test]
+async fn a_record_goes_on_where_it_was_cut_off() {
+    let folder = TempDir::new().unwrap();
+    let (record, mut conversation) = Record::resume(folder.path(), "team", "ada").unwrap();
+    let mut agent = agent(folder.path());
+    agent.hooks = vec![Arc::new(News), Arc::new(record)];
+    conversation.say("go");
+    agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
+    let file = folder.path().join(".harness/team/ada.jsonl");
+    // Killed after the calls were written down, before their results were.
+    let text = fs::read_to_string(&file).unwrap();
+    let kept: Vec<&str> = text.lines().take(3).collect();
+    fs::write(&file, kept.join("\n") + "\n").unwrap();
+
+    let (record, mut again) = Record::resume(folder.path(), "team", "ada").unwrap();
+    assert_eq!(again.messages().len(), 3, "the calls that were cut off are answered");
+    agent.hooks = vec![Arc::new(record)];
+    agent.run(&mut again, &CancellationToken::new()).await.unwrap();
+    let (_, read) = Record::resume(folder.path(), "team", "ada").unwrap();
+    assert_eq!(read.messages(), again.messages());
+
+    fs::write(&file, "half\n").unwrap();
+    let why = Record::resume(folder.path(), "team", "ada").unwrap_err().to_string();
+    assert!(why.contains("ada.jsonl") && why.contains("line 1"), "{why}");
+    assert_eq!(fs::read(&file).unwrap(), b"half\n");
+}

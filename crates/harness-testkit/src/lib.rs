@@ -16,6 +16,7 @@
 //! | [`gates`] | holds streams at named points, so that tests need no sleeps |
 //! | [`answers`] | where the server's replies come from: a play, or a list |
 //! | [`server`] | the server itself |
+//! | [`mailboxes`] | what every mailbox must do, as one suite |
 //! | [`witness`] | the same checks around any `Model`, without a network |
 //! | [`stage`] | an agent in a folder of its own, for a lesson's test |
 //! | [`program`] | a session's binary, started as its user starts it |
@@ -38,6 +39,7 @@ pub mod faults;
 pub mod folder;
 pub mod gates;
 pub mod history;
+pub mod mailboxes;
 pub mod program;
 pub mod pty;
 pub mod raw;

@@ -13,12 +13,14 @@ use s04_subagent::Subagents;
 use s05_skill_loading::Skills;
 use s06_context_compact::Compact;
 use s07_task_system::TaskBoard;
+use s08_background_tasks::Background;
 use s13_streaming::Typewriter;
 use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
 use s16_event_bus::EventBus;
 use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
+use s19_interrupts::{Lines, Steering};
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -53,7 +55,7 @@ pub struct Flags {
 ///
 /// # Errors
 /// A mechanism cannot use its configuration.
-pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
+pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
     let settings = Settings::load(&agent, config, &flags.without)?;
     let own = WorkspaceFile::new(&agent, OWN, config);
     let on = |name| settings.on(name);
@@ -98,6 +100,14 @@ pub fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
     }
     if on("sessions") {
         app = sessions(app, flags.sessions)?;
+    }
+    if on("interrupts") {
+        let lines = if config.attended() { Lines::All } else { Lines::Marked };
+        app = Steering::new(lines).join(app);
+    }
+    if on("background") {
+        let (background, lines) = Background::open(app.agent(), config.attended()).await?;
+        app = background.join(app).tell(lines);
     }
     if on("compaction") {
         // A script has no window; the small one that s06 gives it is for s06's play.

@@ -24,7 +24,7 @@ enum Command {
 fn main() -> ExitCode {
     harness_cli::main_installed(LESSON, async |agent, own: Own, config| {
         let Some(Command::Doctor) = own.command else {
-            return install(agent, own.flags, &config);
+            return install(agent, own.flags, &config).await;
         };
         let findings = doctor(&agent, &config).await;
         findings.iter().for_each(|finding| Screen::stdout().line(finding.to_string()));

@@ -61,12 +61,12 @@ impl Background {
         Ok((Self { jobs, patience, attended, owner }, lines))
     }
 
-    /// The agent with its tasks, as the terminal runs it: news wakes the prompt line, and when the program
-    /// leaves, nothing of what was begun is left.
-    pub fn app(self, agent: Agent) -> App {
+    /// Joins the tasks to the terminal: news wakes the prompt line, and when the program leaves, nothing of
+    /// what was begun is left.
+    pub fn join(self, app: App) -> App {
         let Self { jobs, owner, .. } = self.clone();
         let (shown, wake) = (jobs.clone(), jobs.wake.clone());
-        App::from(agent.with(self))
+        app.with(self)
             .wake(wake)
             .quick("background", "lists the background tasks", move |_, _| Ok(list(&shown)))
             .at_exit(move || async move { jobs.close(&owner).await })

@@ -1,0 +1,254 @@
+//! What stands between a mailbox and a conversation: mail comes in before each request, and counts as
+//! done only once the conversation that holds it is on disk.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::AgentError;
+use crate::conversation::Conversation;
+use crate::event::Event;
+use crate::hook::{Hook, Turn};
+use crate::message::{Block, Role};
+use crate::record::Record;
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Mail, MailError, MailId, Mailbox, News};
+
+/// So long a mailbox that failed is left alone.
+const REST: Duration = Duration::from_secs(1);
+/// An answer that begins so is none: it says why there is none.
+pub const FAILED: &str = "[failed] ";
+/// So long one look into the mailbox waits.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// One agent's end of the post: its mail that is leased and not acknowledged yet, and the record of its
+/// conversation. A hook: install it on that agent alone.
+pub struct Post {
+    /// Whose it is.
+    pub name: String,
+    /// Where the mail is kept.
+    pub mailbox: Arc<dyn Mailbox>,
+    /// What the user is to be told.
+    pub news: News,
+    /// Told when there is mail that the conversation does not hold.
+    pub wake: Arc<Notify>,
+    done: Done,
+    inbox: watch::Sender<Vec<Mail>>,
+    record: Record,
+}
+
+/// When a mail is done, and acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// When it is in the saved conversation: somebody reads on. Before it stops it is told what has come.
+    Kept,
+    /// When it is answered: whoever opened this calls [`Post::settle`].
+    Answered,
+}
+
+impl Post {
+    /// Takes the lease of this agent's mail, then opens its record: nobody else writes it from here on.
+    ///
+    /// # Errors
+    /// Somebody else reads the mail, the mailbox failed, or the record cannot be used.
+    pub async fn open<C, E: std::fmt::Display>(
+        name: &str,
+        mailbox: Arc<dyn Mailbox>,
+        news: News,
+        done: Done,
+        record: impl FnOnce() -> Result<(Record, C), E>,
+    ) -> Result<(Self, C), MailError> {
+        let mails = mailbox.receive(name, Duration::ZERO).await?;
+        let (record, kept) = record().map_err(|why| MailError::Store(why.to_string()))?;
+        let (wake, inbox) = (Arc::default(), watch::Sender::new(Vec::new()));
+        let post = Self { name: name.to_owned(), mailbox, news, wake, done, inbox, record };
+        post.take(mails);
+        Ok((post, kept))
+    }
+
+    /// Takes what has come, and waits so long for the first.
+    ///
+    /// # Errors
+    /// The mailbox failed.
+    pub async fn fetch(&self, wait: Duration) -> Result<(), MailError> {
+        self.take(self.mailbox.receive(&self.name, wait).await?);
+        Ok(())
+    }
+
+    fn take(&self, mails: Vec<Mail>) {
+        if !mails.is_empty() {
+            // Told while the inbox is locked: see `take_notice`.
+            self.inbox.send_modify(|inbox| {
+                inbox.extend(mails);
+                self.wake.notify_one();
+            });
+        }
+    }
+
+    /// Waits for mail, whatever the mailbox goes through. `false`: cancelled.
+    pub async fn wait(&self, cancel: &CancellationToken) -> bool {
+        let next = async {
+            if let Err(why) = self.fetch(LOOK).await {
+                self.news.add(why.to_string());
+                tokio::time::sleep(REST).await;
+            }
+        };
+        cancel.run_until_cancelled(next).await.is_some()
+    }
+
+    /// Sends a mail, whatever the mailbox goes through. What nobody can take is told.
+    pub async fn send(&self, mail: &Mail, cancel: &CancellationToken) -> bool {
+        while let Err(why) = self.mailbox.send(mail.clone()).await {
+            self.news.add(format!("mail of {} to {}: {why}", mail.from, mail.to));
+            if !matches!(why, MailError::Store(_)) {
+                return true;
+            }
+            if cancel.run_until_cancelled(tokio::time::sleep(REST)).await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits for the answer to this mail, and to no other. It stays in the inbox until a conversation
+    /// that holds it is on disk.
+    pub async fn answer_to(&self, id: &MailId) -> Mail {
+        let answers = |mail: &&Mail| mail.in_reply_to.as_ref() == Some(id);
+        let mut inbox = self.inbox.subscribe();
+        loop {
+            if let Some(answer) = inbox.borrow_and_update().iter().find(answers) {
+                return answer.clone();
+            }
+            if inbox.changed().await.is_err() {
+                std::future::pending::<()>().await; // not while this post is there
+            }
+        }
+    }
+
+    /// What has come and is not acknowledged, oldest first.
+    pub fn inbox(&self) -> Vec<Mail> {
+        self.inbox.borrow().clone()
+    }
+
+    /// The same, without what the conversation holds; whoever is woken for it is told here.
+    fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
+        let inbox = self.inbox.borrow(); // while it is locked nobody adds, and nobody wakes
+        let _ = self.wake.notified().now_or_never();
+        let mut held = held(c);
+        inbox.iter().filter(|mail| held.insert(mail.id.clone())).cloned().collect()
+    }
+
+    /// Acknowledges what the conversation holds: it is on disk by now.
+    pub async fn settle(&self, c: &Conversation) {
+        let held = if self.inbox.borrow().is_empty() { return } else { held(c) };
+        let mut ids: Vec<MailId> = self.inbox().into_iter().map(|mail| mail.id).collect();
+        ids.retain(|id| held.contains(id));
+        self.acknowledged(&ids, self.mailbox.acknowledge(&self.name, &ids).await);
+    }
+
+    /// Says the oldest mail, unless the conversation holds it already: then a crash came between that and its
+    /// answer, and the conversation goes on where it was.
+    pub fn begin(&self, c: &mut Conversation) -> Option<Mail> {
+        let first = self.inbox().into_iter().next()?;
+        if !held(c).contains(&first.id) {
+            c.say(shown(&first));
+        }
+        Some(first)
+    }
+
+    /// Answers all that the conversation holds, or says why there is no answer ([`FAILED`]); then it is done.
+    /// An answer is not answered: that would never end. `false`: cancelled, and nothing is done.
+    pub async fn answer(
+        &self,
+        c: &Conversation,
+        answer: Result<&str, &str>,
+        cancel: &CancellationToken,
+    ) -> bool {
+        let held = held(c);
+        let mails = self.inbox().into_iter().filter(|mail| held.contains(&mail.id));
+        for mail in mails {
+            let body = answer.map_or_else(|why| format!("{FAILED}{why}"), str::to_owned);
+            let asks = mail.in_reply_to.is_none();
+            if asks && !self.send(&mail.answer(body), cancel).await {
+                return false;
+            }
+            if let Err(why) = answer {
+                let gone = self.mailbox.give_up(&self.name, &mail.id, why).await;
+                self.acknowledged(std::slice::from_ref(&mail.id), gone);
+            }
+        }
+        self.settle(c).await;
+        true
+    }
+
+    fn acknowledged(&self, ids: &[MailId], done: Result<(), MailError>) {
+        match done {
+            Ok(()) => self.inbox.send_modify(|inbox| inbox.retain(|mail| !ids.contains(&mail.id))),
+            Err(why) => self.news.add(why.to_string()), // it stays, and is tried again
+        }
+    }
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Hook for Post {
+    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        if t.agent.name != self.name {
+            return Ok(()); // a clone has this hook too, and no mail of its own
+        }
+        if let Err(why) = self.fetch(Duration::ZERO).await {
+            self.news.add(why.to_string());
+        }
+        self.news.take().into_iter().for_each(|sentence| t.agent.tell(&Event::Notice(sentence)));
+        self.take_notice(c).iter().for_each(|mail| c.note(shown(mail)));
+        Ok(())
+    }
+
+    async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        if t.agent.name == self.name {
+            self.record.keep(c, t).await?;
+            if self.done == Done::Kept {
+                self.settle(c).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
+        let mine = t.agent.name == self.name && self.done == Done::Kept;
+        mine.then(|| self.take_notice(c).first().map(shown)).flatten()
+    }
+}
+
+/// A mail as a model reads it. The first line tells a later reader which mail it was.
+pub fn shown(mail: &Mail) -> String {
+    let answers = mail.in_reply_to.as_ref().map(|id| format!(", answer to {id}"));
+    // Whoever writes a mail is not to speak in the harness's voice.
+    let body = mail.body.replace("system-reminder>", "system-reminder >");
+    format!("[mail {} from {}{}]\n{body}", mail.id, mail.from, answers.unwrap_or_default())
+}
+
+/// The mails that a conversation holds.
+pub fn held(c: &Conversation) -> HashSet<MailId> {
+    let users = c.messages().iter().filter(|message| message.role == Role::User);
+    let heads = users.flat_map(|message| &message.content).filter_map(|block| {
+        let text = match block {
+            Block::Text(text) => text.text.as_str().into(),
+            Block::Note(note) => note.as_str().into(),
+            Block::ToolResult(result) => result.content.text(),
+            _ => return None,
+        };
+        let (id, _) = text.strip_prefix("[mail ")?.split_once(" from ")?;
+        Some(MailId(id.to_owned()))
+    });
+    heads.collect()
+}

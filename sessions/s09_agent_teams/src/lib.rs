@@ -1,0 +1,230 @@
+#![doc = include_str!("../README.md")]
+
+mod command;
+mod teammate;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use harness_cli::{App, Lesson};
+use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
+use harness_core::{
+    Agent, Content, Effect, Mechanism, NoInput, Record, Relay, Tool, ToolContext, ToolError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use command::{Command, Flags, MailCommand};
+pub use teammate::{Member, State, Teammate};
+
+/// What the terminal is told of this session.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "Mail is kept until it is safe with its reader.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// So long `send_to_teammate` waits for an answer, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The mechanism: teammates that work at the same time, and mail between them and the lead.
+#[derive(Debug)]
+pub struct Team {
+    /// How long `send_to_teammate` waits for an answer. One that comes later comes as mail.
+    pub patience: Duration,
+    staff: Arc<Staff>,
+    teammates: Vec<Teammate>,
+    relay: Relay,
+}
+
+/// What the tools know of the team.
+#[derive(Debug)]
+struct Staff {
+    post: Arc<Post>,
+    members: Vec<(Member, Arc<Mutex<State>>)>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Team {
+    /// A team led by this agent. Each of `here` is a clone of it and runs in a task of this process. `news`:
+    /// what the mailbox has to tell.
+    ///
+    /// # Errors
+    /// The mailbox cannot be used, another process reads the team's mail, or a member cannot be made.
+    pub async fn open(
+        agent: &Agent,
+        here: Vec<Member>,
+        mailbox: Arc<dyn Mailbox>,
+        news: News,
+    ) -> Result<Self, MailError> {
+        let record = || Record::begin(&agent.cwd, "team", &agent.name).map(|record| (record, ()));
+        let (post, ()) =
+            Post::open(&agent.name, mailbox.clone(), news.clone(), Done::Kept, record).await?;
+        let relay = Relay::new(agent);
+        let origin = Agent { observers: relay.observers(), ..agent.clone() };
+        let (mut members, mut teammates) = (Vec::new(), Vec::new());
+        for member in here {
+            let (mailbox, news) = (mailbox.clone(), news.clone());
+            let teammate = Teammate::open(&origin, &member, mailbox, news).await?;
+            members.push((member, teammate.state.clone()));
+            teammates.push(teammate);
+        }
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let staff = Arc::new(Staff { post: Arc::new(post), members, stop, tasks });
+        Ok(Self { patience: PATIENCE, staff, teammates, relay })
+    }
+
+    /// One more member, who reads its mail in another process.
+    pub fn elsewhere(mut self, member: Member) -> Self {
+        if let Some(staff) = Arc::get_mut(&mut self.staff) {
+            staff.members.push((member, Arc::new(Mutex::new(State::Elsewhere))));
+        }
+        self
+    }
+
+    /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.
+    pub fn join(self, app: App) -> App {
+        let (staff, wake) = (self.staff.clone(), self.staff.post.wake.clone());
+        app.with(self).wake(wake).at_exit(move || async move { staff.leave().await })
+    }
+}
+
+impl Mechanism for Team {
+    fn install(self, agent: &mut Agent) {
+        let Self { patience, staff, teammates, relay } = self;
+        let names = staff.members.iter().map(|(it, _)| format!("\n- {}: {}", it.name, it.about));
+        agent.system.push(format!("{SYSTEM}{}", names.collect::<String>()));
+        agent.tools.add(SendToTeammate(staff.clone(), patience));
+        agent.tools.add(Broadcast(staff.clone()));
+        agent.tools.add(ListTeammates(staff.clone()));
+        agent.hooks.push(staff.post.clone());
+        agent.hooks.push(Arc::new(relay));
+        for teammate in teammates {
+            staff.tasks.spawn(teammate.work(staff.stop.clone()));
+        }
+        let (post, stop) = (staff.post.clone(), staff.stop.clone());
+        staff.tasks.spawn(async move { while post.wait(&stop).await {} });
+    }
+}
+
+const SYSTEM: &str = "You lead a team. Each teammate works on its own, in this workspace, and knows only what its \
+    mail says. send_to_teammate waits for the answer; broadcast does not, its answers come as mail. Your team:";
+
+impl Staff {
+    fn names(&self) -> Vec<&str> {
+        self.members.iter().map(|(member, _)| member.name.as_str()).collect()
+    }
+
+    /// A mail from the lead to a member.
+    async fn send(&self, name: &str, message: &str, cx: &ToolContext) -> Result<Mail, ToolError> {
+        if !self.names().contains(&name) {
+            let known = self.names().join(", ");
+            return Err(ToolError::tell(format!(
+                "there is no teammate {name:?}; there is {known}"
+            )));
+        }
+        let mail = Mail::new(&self.post.name, name, cx.secrets.mask(message));
+        self.post.mailbox.send(mail.clone()).await.map_err(ToolError::tell)?;
+        Ok(mail)
+    }
+
+    /// Ends the teammates. What they have not answered is kept, and they go on with it next time.
+    async fn leave(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
+    }
+}
+
+/// What `send_to_teammate` takes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Letter {
+    /// The teammate's name.
+    name: String,
+    /// The task, with everything one must know for it: nothing of this conversation is seen.
+    message: String,
+}
+
+struct SendToTeammate(Arc<Staff>, Duration);
+
+impl Tool for SendToTeammate {
+    const NAME: &'static str = "send_to_teammate";
+    const ABOUT: &'static str = "Sends a teammate a mail and waits for its answer.";
+    type Input = Letter;
+
+    /// Nothing by itself: each of the teammate's calls passes the same gate as yours.
+    fn effect(&self, _: &Letter) -> Effect {
+        Effect::Reads(vec![])
+    }
+
+    async fn call(&self, input: Letter, cx: &ToolContext) -> Result<Content, ToolError> {
+        let mail = self.0.send(&input.name, &input.message, cx).await?;
+        let late = "its answer will come as mail";
+        tokio::select! {
+            answer = self.0.post.answer_to(&mail.id) => match answer.body.starts_with(FAILED) {
+                true => Err(ToolError::Tell(shown(&answer))),
+                false => Ok(shown(&answer).into()),
+            },
+            () = tokio::time::sleep(self.1) => Err(ToolError::Tell(format!(
+                "{} did not answer mail {} within {:?}; {late}", input.name, mail.id, self.1
+            ))),
+            () = cx.cancel.cancelled() => Err(ToolError::Tell(format!("interrupted; {late}"))),
+        }
+    }
+}
+
+/// What `broadcast` takes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Message {
+    /// What everybody is told.
+    message: String,
+}
+
+struct Broadcast(Arc<Staff>);
+
+impl Tool for Broadcast {
+    const NAME: &'static str = "broadcast";
+    const ABOUT: &'static str = "Sends all teammates a mail and waits for nobody.";
+    type Input = Message;
+
+    fn effect(&self, _: &Message) -> Effect {
+        Effect::Reads(vec![])
+    }
+
+    async fn call(&self, input: Message, cx: &ToolContext) -> Result<Content, ToolError> {
+        let names = self.0.names();
+        for name in &names {
+            self.0.send(name, &input.message, cx).await?;
+        }
+        Ok(format!("sent to {}; their answers come as mail", names.join(", ")).into())
+    }
+}
+
+struct ListTeammates(Arc<Staff>);
+
+impl Tool for ListTeammates {
+    const NAME: &'static str = "list_teammates";
+    const ABOUT: &'static str = "Lists the teammates, what each does, and its unanswered mails.";
+    type Input = NoInput;
+
+    fn effect(&self, _: &NoInput) -> Effect {
+        Effect::Reads(vec![])
+    }
+
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
+        let mut lines = Vec::new();
+        for (member, state) in &self.0.members {
+            let waiting = self.0.post.mailbox.waiting(&member.name).await;
+            let waiting = waiting.map_err(ToolError::tell)?;
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Member { name, about, .. } = member;
+            lines.push(format!("{name} ({about}): {state}; mails not answered: {waiting}"));
+        }
+        Ok(lines.join("\n").into())
+    }
+}

@@ -1,0 +1,154 @@
+#![doc = include_str!("../README.md")]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use harness_cli::{App, Chat, Heard, Lesson, Next, TurnLoop};
+use harness_core::conversation::Identity;
+use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, Stop, Turn};
+use tokio_util::sync::CancellationToken;
+
+/// What the terminal is told of this session.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "Stop is a result; what you type is never lost.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// The mechanism: what is typed while the agent works is told to it before its next request, or at once.
+///
+/// Stopping needs nothing from here. Ctrl-C cancels the token that every part of a turn listens to, and the
+/// core answers what is open.
+#[derive(Clone, Debug)]
+pub struct Steering {
+    lines: Lines,
+    state: Arc<Mutex<State>>,
+}
+
+/// Which of the lines that come while the agent works are meant for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// All but the terminal's own commands: somebody sits there and watches.
+    All,
+    /// Those that begin with `!`. The lines of a pipe were written beforehand: they are prompts.
+    Marked,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was typed and not told yet, in order.
+    queue: Vec<String>,
+    /// It is not to wait for the end of the step.
+    at_once: bool,
+    /// Ends the step under way, and not the turn.
+    step: CancellationToken,
+    /// Whose turn it is. The agent's clones have this hook too, and must not take what is not for them.
+    whose: Option<Identity>,
+}
+
+impl Mechanism for Steering {
+    fn install(self, agent: &mut Agent) {
+        agent.hooks.push(Arc::new(self));
+    }
+}
+
+impl Steering {
+    /// Takes these lines.
+    pub fn new(lines: Lines) -> Self {
+        Self { lines, state: Arc::default() }
+    }
+
+    /// Joins the agent and the terminal.
+    pub fn join(self, app: App) -> App {
+        let help = match self.lines {
+            Lines::All => "while it works: a line is told at the next step, !line at once",
+            Lines::Marked => "while it works: !line is told at once, other lines are prompts",
+        };
+        app.with(self.clone())
+            .turns(self.clone())
+            .steering(Arc::new(self))
+            .tell([format!("{help}; Ctrl-C stops it")])
+    }
+
+    /// A step begins. It ends with the turn, or before.
+    fn begin(&self, chat: &Chat, turn: &CancellationToken) -> CancellationToken {
+        let mut state = self.lock();
+        state.whose = Some(chat.conversation.identity());
+        state.at_once = false; // what is queued is told before the next request, and that is now
+        state.step = turn.child_token();
+        state.step.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl harness_cli::Steering for Steering {
+    fn typed(&self, line: String) -> Heard {
+        let words = line.trim();
+        let marked = words.strip_prefix('!').map(str::trim);
+        let own = words.starts_with(':') || ["", "q", "exit", "quit"].contains(&words);
+        if marked.is_none() && (own || self.lines == Lines::Marked) {
+            return Heard::Waits(line);
+        }
+        let mut state = self.lock();
+        state.queue.extend(marked.or(Some(words)).filter(|it| !it.is_empty()).map(str::to_owned));
+        let waiting = state.queue.join(" · ");
+        Heard::Taken(match marked {
+            None => format!("told at the next step: {waiting}"),
+            Some(_) if state.queue.is_empty() => {
+                "nothing is queued: write words behind !".to_owned()
+            }
+            Some(_) => {
+                state.at_once = true;
+                state.step.cancel();
+                format!("told at once: {waiting}")
+            }
+        })
+    }
+
+    fn left(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().queue)
+    }
+}
+
+#[async_trait]
+impl TurnLoop for Steering {
+    /// A `!` ends a step as Ctrl-C ends a turn, with the history as it has to be; then the turn goes on.
+    async fn turn(
+        &self,
+        prompt: Option<&str>,
+        chat: &mut Chat,
+        cancel: &CancellationToken,
+        next: Next<'_>,
+    ) -> Result<Stop, AgentError> {
+        // Nobody works yet, so there is nothing to interrupt.
+        let mut prompt = prompt.map(|words| words.strip_prefix('!').unwrap_or(words).trim());
+        if prompt == Some("") {
+            return Ok(Stop::Answered(String::new()));
+        }
+        loop {
+            let step = self.begin(chat, cancel);
+            let ended = next.turn(prompt.take(), chat, &step).await;
+            if cancel.is_cancelled() || ended.is_err() || !self.lock().at_once {
+                return ended;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Hook for Steering {
+    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        let mut state = self.lock();
+        if state.whose != Some(c.identity()) {
+            return Ok(());
+        }
+        for line in state.queue.drain(..) {
+            t.agent.tell(&Event::Notice(format!("» {line}")));
+            c.say(line); // the human's own words, so no note: nothing may fold or doubt them
+        }
+        Ok(())
+    }
+}
