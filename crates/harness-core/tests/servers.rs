@@ -345,6 +345,20 @@ async fn tools_come_in_a_stable_order_and_changes_are_told() {
 }
 
 #[tokio::test]
+async fn a_server_with_endless_news_does_not_fill_the_memory() {
+    let (servers, tell) = spoken(&["s"]);
+    for n in 0..1000 {
+        tell[0].send(Step::Publish(tools(&[&format!("t{n}")]))).unwrap();
+    }
+    while names(&servers) != ["mcp__s__t999"] {
+        tokio::task::yield_now().await;
+    }
+    let news = servers.news();
+    assert_eq!(news.len(), 51);
+    assert_eq!(news[50], "there is more news of MCP servers, which is left out");
+}
+
+#[tokio::test]
 async fn the_second_of_a_name_is_not_used_and_a_broken_one_is_a_line() {
     let servers = Servers::default();
     let found = vec![Err(("a".to_owned(), "is wrong".to_owned())), Ok(config("a"))];

@@ -316,22 +316,24 @@ scenes:
 - lines:
   - calls: [{tool: mcp__s__change}]
   - {text: Done.}";
-    let yaml = format!("servers:\n{}", bad("s", "good"));
-    let (mut stage, servers) = staged(play, &yaml).await;
-    stage.witness = stage.witness.clone().allow_rewrites();
-    stage.play().await;
-    let news = loop {
-        match servers.servers().news() {
-            news if news.is_empty() => tokio::task::yield_now().await,
-            news => break news,
-        }
-    };
-    let changed = "MCP server s: the description of \"echo\" has changed: Now it sends mail.";
-    assert_eq!(news, [changed]);
-    stage.say("go").await.unwrap();
-    let body = stage.witness.requests().pop().unwrap().to_string();
-    assert!(body.contains("Now it sends mail."), "{body}");
-    servers.servers().close().await;
+    // The old protocol tells it to whoever is there, the new one to whoever has asked.
+    for mode in ["good", "modern"] {
+        let (mut stage, servers) = staged(play, &format!("servers:\n{}", bad("s", mode))).await;
+        stage.witness = stage.witness.clone().allow_rewrites();
+        stage.play().await;
+        let news = loop {
+            match servers.servers().news() {
+                news if news.is_empty() => tokio::task::yield_now().await,
+                news => break news,
+            }
+        };
+        let changed = "MCP server s: the description of \"echo\" has changed: Now it sends mail.";
+        assert_eq!(news, [changed], "{mode}");
+        stage.say("go").await.unwrap();
+        let body = stage.witness.requests().pop().unwrap().to_string();
+        assert!(body.contains("Now it sends mail."), "{body}");
+        servers.servers().close().await;
+    }
 }
 
 // ---------------------------------------------------------------- what comes back

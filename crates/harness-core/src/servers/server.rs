@@ -15,6 +15,8 @@ use crate::message::Content;
 use crate::model::ToolSpec;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
+/// So much news is kept until the user can be told: a server may have some every moment.
+const NEWS: usize = 50;
 /// How often a server that ends is started again; one that has lived so long has not failed.
 const AGAIN: u32 = 5;
 const GROWN: Duration = Duration::from_secs(60);
@@ -124,6 +126,9 @@ impl Server {
             }
         }
         self.status.send_modify(|status| {
+            if status.told.len() > NEWS {
+                status.told.clear(); // they are always others, then
+            }
             faults.retain(|fault| status.told.insert(fault.clone()));
             if status.listed {
                 faults.extend(differences(&status.tools, &tools));
@@ -135,8 +140,12 @@ impl Server {
 
     /// Something about it, for the user.
     pub(super) fn tell(&self, what: &str) {
-        let news = format!("MCP server {}{what}", self.name);
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        match news.len() {
+            NEWS => news.push("there is more news of MCP servers, which is left out".to_owned()),
+            length if length > NEWS => {}
+            _ => news.push(format!("MCP server {}{what}", self.name)),
+        }
     }
 
     /// Gives the server one life after the other, until the program leaves or it has failed for good.

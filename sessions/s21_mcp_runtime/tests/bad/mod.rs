@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 #[test]
 fn server() {
     if let Ok(mode) = std::env::var("MODE") {
-        let mut server = Server { mode, lists: 0, changed: false, cancelled: 0 };
+        let mut server =
+            Server { mode, listener: Value::Null, lists: 0, changed: false, cancelled: 0 };
         server.run();
         leave(0);
     }
@@ -23,6 +24,8 @@ fn leave(code: i32) -> ! {
 
 struct Server {
     mode: String,
+    /// Who wants to hear of changes, in the new protocol.
+    listener: Value,
     lists: u32,
     changed: bool,
     cancelled: u32,
@@ -49,8 +52,9 @@ fn texts(id: &Value, text: impl Into<String>) {
     answer(id, json!({"content": [{"type": "text", "text": text.into()}]}));
 }
 
-fn changed() {
-    say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+fn changed(meta: &Value) {
+    say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed",
+        "params": {"_meta": meta}}));
 }
 
 fn tool(name: &str, about: &str) -> Value {
@@ -103,6 +107,14 @@ impl Server {
         }
     }
 
+    /// What says for whom a notice is.
+    fn meta(&self) -> Value {
+        match &self.listener {
+            Value::Null => json!({}),
+            id => json!({"io.modelcontextprotocol/subscriptionId": id}),
+        }
+    }
+
     fn hear(&mut self, message: &Value) {
         let (id, method) = (&message["id"], message["method"].as_str().unwrap_or_default());
         if self.mode == "noise" {
@@ -112,13 +124,30 @@ impl Server {
         match method {
             _ if self.mode == "silent" => {}
             "server/discover" if self.mode == "old" => leave(1),
+            "server/discover" if self.mode == "modern" => answer(
+                id,
+                json!({
+                "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": 0,
+                "cacheScope": "private", "capabilities": {"tools": {"listChanged": true}}}),
+            ),
+            "initialize" if self.mode == "modern" => {
+                refuse(id, -32601, "there is no such greeting")
+            }
+            "subscriptions/listen" if self.mode == "modern" => {
+                self.listener = id.clone();
+                let (meta, accepted) = (self.meta(), &message["params"]["notifications"]);
+                say(
+                    &json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                    "params": {"_meta": meta, "notifications": accepted}}),
+                );
+            }
             "initialize" => {
                 let result = json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
                     "serverInfo": {"name": "bad", "version": "1"}});
                 answer(id, result);
             }
             "notifications/initialized" if self.mode == "storm" => {
-                (0..20_000).for_each(|_| changed())
+                (0..20_000).for_each(|_| changed(&json!({})))
             }
             "notifications/cancelled" => self.cancelled += 1,
             "tools/list" => self.list(id, message["params"]["cursor"].as_str()),
@@ -166,7 +195,7 @@ impl Server {
             "cancelled" => texts(id, format!("{} calls were cancelled", self.cancelled)),
             "change" => {
                 self.changed = true;
-                changed();
+                changed(&self.meta());
                 texts(id, "changed");
             }
             "kinds" => answer(
