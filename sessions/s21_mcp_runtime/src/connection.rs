@@ -38,6 +38,8 @@ const BRAKE: Duration = Duration::from_millis(200);
 /// How long a server may take to leave.
 const LEAVE: Duration = Duration::from_secs(1);
 
+const ENDED: &str = "ended before it had answered";
+
 /// A server that is reached by this protocol.
 pub(crate) struct Mcp {
     pub(crate) config: ServerConfig,
@@ -102,7 +104,14 @@ impl Mcp {
                 let wire = (heard, streams.stdin);
                 match client.serve_with_lifecycle(wire, lifecycle).await {
                     Ok(service) => Ok((service, Some(child))),
-                    Err(error) => Err(self.log.explain(&told(&error), child.end(LEAVE).await)),
+                    Err(error) => {
+                        let why = match error {
+                            // Nobody reads any more.
+                            ClientInitializeError::TransportError { .. } => ENDED.to_owned(),
+                            error => told(&error),
+                        };
+                        Err(self.log.explain(&why, child.end(LEAVE).await))
+                    }
                 }
             }
             Wire::Http { url, headers } => {
@@ -127,7 +136,8 @@ impl Mcp {
     async fn serve(&self, server: &Arc<Server>, peer: &Peer<RoleClient>) -> String {
         let limit = self.config.start_timeout;
         let modern = peer.peer_info().is_some_and(|info| !info.protocol_version.has_initialize());
-        let remote = Arc::new(Far(peer.clone()));
+        let is_program = matches!(self.config.wire, Wire::Stdio { .. });
+        let remote = Arc::new(Far { peer: peer.clone(), is_program });
         loop {
             let filter = SubscriptionFilter::builder().tools_list_changed().build();
             let mut feed = if modern { peer.listen(filter).await.ok() } else { None };
@@ -206,7 +216,7 @@ fn told(error: &ClientInitializeError) -> String {
             "wants an OAuth login, which is not spoken here; put a token into its headers"
                 .to_owned()
         }
-        ClientInitializeError::ConnectionClosed(_) => "ended before it had answered".to_owned(),
+        ClientInitializeError::ConnectionClosed(_) => ENDED.to_owned(),
         ClientInitializeError::JsonRpcError(error) => format!("refuses: {}", error.message),
         ClientInitializeError::TransportError { error, .. } => {
             format!("cannot be reached: {}", deepest(&*error.error))
@@ -221,7 +231,10 @@ fn deepest(error: &dyn Error) -> String {
 }
 
 /// The far side, for calls.
-struct Far(Peer<RoleClient>);
+struct Far {
+    peer: Peer<RoleClient>,
+    is_program: bool,
+}
 
 #[async_trait]
 impl Remote for Far {
@@ -232,9 +245,10 @@ impl Remote for Far {
         cx: &ToolContext,
     ) -> Result<Result<Content, ToolError>, Gone> {
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(input);
-        match self.0.call_tool(params).await {
+        match self.peer.call_tool(params).await {
             Ok(result) => Ok(answer::content(result, cx)),
             Err(ServiceError::TransportClosed) => Err(Gone),
+            Err(ServiceError::TransportSend(_)) if self.is_program => Err(Gone),
             Err(ServiceError::McpError(error)) => Ok(Err(ToolError::tell(error.message))),
             Err(ServiceError::UnexpectedResponse) => {
                 Ok(Err(ToolError::tell("the server's answer is not understood")))
