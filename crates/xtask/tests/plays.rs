@@ -1,6 +1,6 @@
-//! Every session's play, as its user starts it: over real HTTP with a strict server in the model's place, by
-//! pipe and with `-p`, and offline with its own script. Sessions are found by their folders, so that none
-//! can be without a play.
+//! Every session's play, and the harness's, as their users start them: over real HTTP with a strict server in
+//! the model's place, by pipe and with `-p`, and offline with its own script. Sessions are found by their
+//! folders, so that none can be without a play.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -32,13 +32,15 @@ const WAYS: [Way; 3] =
 #[test]
 fn every_session_plays_over_the_wire_by_pipe_and_in_one_shot_and_offline() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let names = sessions(root);
-    assert!(names.len() > 1, "the sessions are found");
+    let folders = folders(root);
+    assert!(folders.len() > 1, "the sessions are found");
+    let names: Vec<String> =
+        folders.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     let programs = built(root, &names);
-    let plays: Vec<Result<String, String>> = names
+    let plays: Vec<Result<String, String>> = folders
         .iter()
-        .map(|name| {
-            let path = root.join("sessions").join(name).join("demo.yaml");
+        .map(|folder| {
+            let path = folder.join("demo.yaml");
             std::fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))
         })
         .collect();
@@ -131,17 +133,20 @@ fn reason(panic: Box<dyn std::any::Any + Send>) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no word of why").to_owned()
 }
 
-/// The folders of the sessions.
-fn sessions(root: &Path) -> Vec<String> {
-    let folder = std::fs::read_dir(root.join("sessions")).unwrap().map(|entry| entry.unwrap());
-    let package = folder.filter(|entry| entry.path().join("Cargo.toml").is_file());
-    let mut names: Vec<String> =
-        package.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
+/// The folder of each session, and of each crate that has a play.
+fn folders(root: &Path) -> Vec<PathBuf> {
+    let below = |group: &str| {
+        let entries = std::fs::read_dir(root.join(group)).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let sessions = below("sessions").into_iter().filter(|path| path.join("Cargo.toml").is_file());
+    let crates = below("crates").into_iter().filter(|path| path.join("demo.yaml").is_file());
+    let mut folders: Vec<PathBuf> = sessions.chain(crates).collect();
+    folders.sort();
+    folders
 }
 
-/// The sessions' programs. `cargo test --workspace` has built them before any test runs; started alone,
+/// Their programs. `cargo test --workspace` has built them before any test runs; started alone,
 /// this test builds what is missing or older than its sources.
 fn built(root: &Path, names: &[String]) -> Vec<PathBuf> {
     let own = std::env::current_exe().unwrap();
@@ -175,7 +180,7 @@ fn built(root: &Path, names: &[String]) -> Vec<PathBuf> {
     for name in stale {
         cargo.args(["--bin", name]);
     }
-    assert!(cargo.status().unwrap().success(), "the sessions cannot be built");
+    assert!(cargo.status().unwrap().success(), "the programs cannot be built");
     programs
 }
 
