@@ -75,8 +75,8 @@ pub(super) fn conformance(repo: &Repo) -> Result<Vec<String>, String> {
         let (name, sum) = rest.split_once(": ")?;
         let unspoken = UNSPOKEN.iter().any(|start| name.starts_with(start));
         Some(match (mark, unspoken) {
-            ("✓", _) => format!("ok\t{name}\t{sum}"),
             (_, true) => format!("--\t{name}\t{sum}"),
+            ("✓", false) => format!("ok\t{name}\t{sum}"),
             (_, false) => format!("FAIL\t{name}\t{sum}"),
         })
     };
