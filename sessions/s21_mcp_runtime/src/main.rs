@@ -1,5 +1,6 @@
 //! Session 21: tools from elsewhere.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -15,7 +16,7 @@ enum Command {
 fn main() -> ExitCode {
     harness_cli::main_with_config(LESSON, async |agent, own: Commands<Command>, config| {
         if let Some(Command::ServeDemo) = own.command {
-            demo::serve().await?;
+            demo::serve(io::stdin().lock(), io::stdout().lock())?;
             return Ok(App::done(agent, ExitCode::SUCCESS));
         }
         McpServers::open(App::from(agent), &config).await
