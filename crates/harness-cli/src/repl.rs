@@ -56,6 +56,21 @@ impl Signals {
     }
 }
 
+/// For a subcommand that works until it is told to stop: cancelled by the first signal that asks the program
+/// to leave. Without this such a signal ends it at once.
+///
+/// # Errors
+/// The system gives no signals.
+pub fn until_asked_to_leave() -> std::io::Result<CancellationToken> {
+    let (mut signals, cancel) = (Signals::new()?, CancellationToken::new());
+    let asked = cancel.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        asked.cancel();
+    });
+    Ok(cancel)
+}
+
 /// The prompt line of one session.
 pub(crate) struct Repl {
     pub(crate) app: App,

@@ -5,13 +5,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent::{Agent, AgentError};
 use crate::conversation::Conversation;
 use crate::event::Stop;
+use crate::message::ToolCall;
 use crate::record::Record;
+use crate::tool::Tool;
+use crate::tools::Bash;
 
 impl Agent {
     /// Does this task alone, for `lead`, under whose workspace the record is kept. The agent is told where it
@@ -35,6 +39,22 @@ impl Agent {
         let ended = AssertUnwindSafe(self.run(&mut conversation, cancel)).catch_unwind().await;
         let panicked = || AgentError::Fatal("the task panicked; this is a bug".to_owned());
         ended.unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+impl Agent {
+    /// Runs a command that decides whether a task is done. It passes the hooks and the gate like any call.
+    ///
+    /// # Errors
+    /// It failed or was not run, and why.
+    pub async fn check(&self, command: &str, cancel: &CancellationToken) -> Result<(), String> {
+        let input = Map::from_iter([("command".to_owned(), command.into())]);
+        let (id, name) = ("check".to_owned(), Bash::NAME.to_owned());
+        let acted = self.act(&[ToolCall { id, name, input, rest: Map::new() }], cancel).await;
+        match acted.results.first() {
+            Some(result) if !result.is_error => Ok(()),
+            result => Err(result.map_or_else(String::new, |it| it.content.text().into_owned())),
+        }
     }
 }
 
@@ -92,6 +112,20 @@ mod tests {
         let record = folder.path().join(".harness/tasks/child-1.jsonl");
         let said = Journal::<Message>::new(record).read().unwrap().records.remove(0).value;
         assert_eq!(said.text(), "go");
+    }
+
+    #[tokio::test]
+    async fn a_check_runs_behind_the_gate_and_tells_why_it_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut agent = Agent::new(Arc::new(Broken), folder.path());
+        agent.tools = crate::tools::all();
+        let cancel = CancellationToken::new();
+        assert_eq!(agent.check("true", &cancel).await, Ok(()));
+        let failed = agent.check("echo no; exit 3", &cancel).await;
+        assert_eq!(failed, Err("no\n[exit code 3]".to_owned()));
+        agent.gate.policy = Arc::new(crate::Rules::built_in().unwrap().deny_only());
+        let denied = agent.check("sudo true", &cancel).await.unwrap_err();
+        assert!(denied.starts_with("denied: "), "{denied}");
     }
 
     #[tokio::test]

@@ -12,11 +12,11 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
 //! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
-//! [`journal`] (append-only logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents
-//! write to each other), [`relay`] (who watches those in other tasks), [`front_matter`] (files that people
-//! write), [`mod@expand`] (variables in configuration), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`]
-//! (what is known of each model).
+//! [`lease`] (who works on what), [`journal`] (append-only logs), [`undo`] (what was changed, and the way
+//! back), [`mail`] (what agents write to each other), [`relay`] (who watches those in other tasks),
+//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
+//! known of each model), [`cache`] (a prompt cache, simulated), [`mod@expand`] (variables in configuration).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -46,6 +46,7 @@ pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
+pub mod cache;
 pub mod models;
 pub mod script;
 pub use script::{Play, Script};
@@ -79,6 +80,7 @@ pub mod ids;
 pub mod jobs;
 pub use jobs::Jobs;
 pub mod journal;
+pub mod lease;
 pub mod mail;
 pub mod order;
 pub mod process;

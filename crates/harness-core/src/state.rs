@@ -4,12 +4,18 @@
 //! file for an empty one loses all it ever held with the next save.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Serializer, ser::Formatter};
+use tokio::time::{Instant, sleep};
 
 use crate::workspace::{self, WorkspaceError};
+
+/// How often [`changed`] looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A state file of one value, JSON. Holds no open file, so a clone is cheap and many may be used at
 /// once, in this process and in others.
@@ -105,6 +111,23 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
         let value = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
         let checked = value.and_then(|value| (self.check)(&value).map(|()| value));
         checked.map_err(|why| StateError::Damaged { path: self.path.clone(), why })
+    }
+}
+
+/// Waits until a file is another one than it is now, or for so long at most. For who has nothing to do until
+/// somebody else has changed it: it is looked at twenty times a second, and not read.
+pub fn changed(path: &Path, most: Duration) -> impl Future<Output = ()> + use<> {
+    // The system's own notices do not reach through network file systems, and have limits for each user.
+    fn look(path: &Path) -> Option<(SystemTime, u64, u64)> {
+        let now = std::fs::metadata(path).ok()?;
+        Some((now.modified().ok()?, now.len(), now.ino())) // replaced whole: another file, another number
+    }
+    let path = path.to_owned();
+    let (before, until) = (look(&path), Instant::now() + most);
+    async move {
+        while look(&path) == before && Instant::now() < until {
+            sleep(LOOK).await;
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub use cap_std::fs::Metadata;
 
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 use self::state::replace_in;
-pub use self::state::{Entry, Held, files, hold, read, replace, update};
+pub use self::state::{Entry, Held, files, hold, is_held, read, replace, update};
 pub(crate) use self::state::{Share, lock};
 pub use self::tree::{Found, Listing, Stamp, Wanted};
 

@@ -117,3 +117,16 @@ fn eight_threads_change_one_value_and_lose_nothing() {
     let expected: Vec<u32> = (0..20).collect();
     assert!(file.load().unwrap().values().all(|counts| *counts == expected));
 }
+
+#[tokio::test]
+async fn a_change_is_seen_also_one_that_comes_before_the_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("names.json");
+    let day = std::time::Duration::from_secs(86_400);
+    for text in ["made", "same", "emas"] {
+        let change = harness_core::state::changed(&path, day);
+        harness_core::workspace::replace(&path, text.as_bytes()).unwrap();
+        change.await;
+    }
+    harness_core::state::changed(&path, std::time::Duration::ZERO).await; // never longer than asked for
+}

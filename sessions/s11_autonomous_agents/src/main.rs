@@ -1,0 +1,11 @@
+//! Session 11: workers that find their tasks by themselves.
+
+use std::process::ExitCode;
+
+use s11_autonomous_agents::{Flags, LESSON, run};
+
+fn main() -> ExitCode {
+    harness_cli::main_with_config(LESSON, async |agent, flags: Flags, config| {
+        run(agent, flags, config.attended()).await
+    })
+}

@@ -1,0 +1,120 @@
+//! A worker: an agent that finds its tasks by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness_core::errand::outcome;
+use harness_core::lease::Owner;
+use harness_core::state::changed;
+use harness_core::tools::blocking;
+use harness_core::workspace::WorkspaceError;
+use harness_core::{Agent, Event, StateError, Stop, ToolError};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::claims::{Claim, Claims, Found, Outcome};
+
+/// The most steps of one task.
+const STEPS: usize = 50;
+/// While there is nothing to do the board is read at each change, and so often without one: a lease runs out
+/// without a change of any file.
+pub(crate) const READ: Duration = Duration::from_secs(1);
+
+const SYSTEM: &str = "You are a worker: this task is from a board, and you do it alone; nobody can answer a \
+    question. Others work in the same folder, so touch only what the task is about. Your last message is kept \
+    on the board for the tasks that wait for this one: say what came of it.";
+
+/// The mechanism: claim, run, complete, and again.
+#[derive(Debug)]
+pub struct Worker {
+    claims: Claims,
+    agent: Agent,
+    lead: String,
+    owner: Arc<Owner>,
+}
+
+impl Worker {
+    /// A clone of this agent becomes a worker of that name.
+    ///
+    /// # Errors
+    /// The workspace cannot be written.
+    pub fn new(claims: &Claims, agent: &Agent, name: &str) -> Result<Self, WorkspaceError> {
+        let (lead, owner) = (agent.name.clone(), Arc::new(claims.leases.owner(name)?));
+        let mut agent = Agent { name: name.to_owned(), ..agent.clone() };
+        agent.max_steps = agent.max_steps.min(STEPS);
+        agent.system.push(SYSTEM.to_owned());
+        Ok(Self { claims: claims.clone(), agent, lead, owner })
+    }
+
+    /// Works until nothing is left that anybody could do, or until there was nothing to do for so long;
+    /// without `idle`, until it is cancelled. Then what it has claimed is given back. Returns how many
+    /// tasks it has worked on.
+    ///
+    /// # Errors
+    /// The board cannot be used.
+    pub async fn work(
+        &self,
+        idle: Option<Duration>,
+        cancel: &CancellationToken,
+    ) -> Result<usize, ToolError> {
+        let (mut count, mut since) = (0, Instant::now());
+        while !cancel.is_cancelled() {
+            // Taken before the board is read, so that no change falls in between.
+            let change = changed(&self.claims.file, READ);
+            let (claims, owner) = (self.claims.clone(), self.owner.clone());
+            match blocking(move || Ok(claims.claim(&owner)?)).await? {
+                Found::Claim(claim) => {
+                    self.one(*claim, cancel).await?;
+                    (count, since) = (count + 1, Instant::now());
+                }
+                Found::Nothing if idle.is_some() => break,
+                _ if idle.is_some_and(|idle| since.elapsed() > idle) => break,
+                _ => _ = cancel.run_until_cancelled(change).await,
+            }
+        }
+        Ok(count)
+    }
+
+    /// Does a task and says so, and ends the claim by what came of it.
+    async fn one(&self, claim: Claim, cancel: &CancellationToken) -> Result<(), ToolError> {
+        let (child, task) = (self.agent.name.clone(), claim.task.to_string());
+        self.tell(&Event::ChildStarted { child: child.clone(), task });
+        let own = cancel.child_token();
+        let (leases, id) = (&self.claims.leases, &claim.task.id);
+        let outcome = leases.during(id, &self.owner, &own, self.run(&claim, &own)).await;
+        let (claims, owner) = (self.claims.clone(), self.owner.clone());
+        let ended = blocking(move || match claims.end(&claim, &owner, outcome) {
+            Ok(status) => Ok(format!("{} is {status}", claim.task.id)),
+            Err(StateError::Refused(lost)) => Ok(lost),
+            Err(error) => Err(error.into()),
+        });
+        self.tell(&Event::ChildEnded { child, outcome: ended.await? });
+        Ok(())
+    }
+
+    /// Runs the agent on a task. What it says is no proof: a check decides, where the task has one. It passes
+    /// the gate like any other call.
+    async fn run(&self, claim: &Claim, cancel: &CancellationToken) -> Outcome {
+        if claim.task.description.trim().is_empty() {
+            return Outcome::Again("it has no words".to_owned());
+        }
+        let note = format!("The workspace is {}.", self.agent.cwd.display());
+        let ended = self.agent.clone().errand(&self.agent, note, &claim.words(), cancel).await;
+        let Ok(Stop::Answered(said)) = ended else {
+            return match ended {
+                Ok(Stop::Interrupted) => Outcome::Back,
+                ended => Outcome::Again(outcome(&ended)),
+            };
+        };
+        let Some(check) = claim.check() else { return Outcome::Done(said) };
+        match self.agent.check(check, cancel).await {
+            _ if cancel.is_cancelled() => Outcome::Back,
+            Ok(()) => Outcome::Done(said),
+            Err(why) => Outcome::Again(format!("its check failed: {why}")),
+        }
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        self.agent.observers.tell(&self.lead, event);
+    }
+}
