@@ -20,6 +20,7 @@ use s15_permissions::Permissions;
 use s16_event_bus::EventBus;
 use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
+use s19_interrupts::{Lines, Steering};
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -99,6 +100,10 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     }
     if on("sessions") {
         app = sessions(app, flags.sessions)?;
+    }
+    if on("interrupts") {
+        let lines = if config.attended() { Lines::All } else { Lines::Marked };
+        app = Steering::new(lines).join(app);
     }
     if on("background") {
         let (background, lines) = Background::open(app.agent(), config.attended()).await?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub const OWN: &str = ".harness/settings.yaml";
 
 /// What can be switched off, in the order in which it is installed, and what it is for.
-pub const MECHANISMS: [(&str, &str); 12] = [
+pub const MECHANISMS: [(&str, &str); 13] = [
     ("permissions", "every call is judged by rules, and what no rule allows is asked about"),
     ("hooks", "functions and programs that look on, and may refuse or rewrite"),
     ("checkpoints", "what a call changes can be taken back"),
@@ -22,6 +22,7 @@ pub const MECHANISMS: [(&str, &str); 12] = [
     ("subagents", "a clone with a fresh history does one task"),
     ("plan", "a list of what is to be done"),
     ("sessions", "the conversation is kept, and can be gone on with"),
+    ("interrupts", "what is typed while the agent works is told to it"),
     ("background", "commands run on while the work goes on"),
     ("compaction", "room is made before the window is full"),
     ("streaming", "a reply is shown while it is being made"),

@@ -76,7 +76,7 @@ async fn the_play() {
         human: An order failed yesterday. Find out why from the logs, and write it into REPORT.md.
         model: I need one line of these logs. A subagent reads them, and I keep its answer.
           call spawn_subagent {"prompt":"In logs/, find the order that failed. Answer in one sentence: the order, the reason, the file and the line."}
-          result [subagent-1 answered · steps 4 · tokens 3282 in, 61 out · .harness/subagents/subagent-1.jsonl]
+          result [subagent-1 answered · steps 4 · tokens 3348 in, 61 out · .harness/subagents/subagent-1.jsonl]
             Order 4711 failed at 10:03 because the card had expired (08/26). See logs/shop-2.log, line 3.
           call write {"path":"REPORT.md","content":"Order 4711 failed because the card had expired (logs/shop-2.log, line 3).\n"}
           result made REPORT.md (74 bytes)
@@ -164,7 +164,7 @@ async fn every_event_of_a_child_carries_its_name() {
         subagent-1 finished bash
         subagent-1 replied, 2 tokens out
         subagent-1 ended
-        lead subagent-1 ended: answered · steps 2 · tokens 1493 in, 7 out
+        lead subagent-1 ended: answered · steps 2 · tokens 1526 in, 7 out
         lead finished spawn_subagent
         lead replied, 1 tokens out
         lead ended"#]]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -38,6 +39,8 @@ pub enum Lines {
 struct State {
     /// What was typed and not told yet, in order.
     queue: Vec<String>,
+    /// What waits as a next prompt. As long as something does, what is typed later waits behind it.
+    waiting: VecDeque<String>,
     /// It is not to wait for the end of the step.
     at_once: bool,
     /// Ends the step under way, and not the turn.
@@ -93,6 +96,10 @@ impl harness_cli::Steering for Steering {
             return Heard::Waits(line);
         }
         let mut state = self.lock();
+        if marked.is_none() && !state.waiting.is_empty() {
+            state.waiting.push_back(words.to_owned());
+            return Heard::Waits(line);
+        }
         state.queue.extend(marked.or(Some(words)).filter(|it| !it.is_empty()).map(str::to_owned));
         let waiting = state.queue.join(" · ");
         Heard::Taken(match marked {
@@ -109,7 +116,10 @@ impl harness_cli::Steering for Steering {
     }
 
     fn left(&self) -> Vec<String> {
-        std::mem::take(&mut self.lock().queue)
+        let mut state = self.lock();
+        let left = std::mem::take(&mut state.queue);
+        left.iter().rev().for_each(|line| state.waiting.push_front(line.clone()));
+        left
     }
 }
 
@@ -127,6 +137,12 @@ impl TurnLoop for Steering {
         let mut prompt = prompt.map(|words| words.strip_prefix('!').unwrap_or(words).trim());
         if prompt == Some("") {
             return Ok(Stop::Answered(String::new()));
+        }
+        if let Some(prompt) = prompt {
+            let waiting = &mut self.lock().waiting;
+            let sent = waiting.iter().position(|line| line == prompt);
+            // A prompt that did not wait was typed when nothing waited any more.
+            waiting.drain(..sent.map_or(waiting.len(), |at| at + 1));
         }
         loop {
             let step = self.begin(chat, cancel);

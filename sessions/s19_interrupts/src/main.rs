@@ -1,12 +1,13 @@
 //! Session 19: interrupts and steering.
 
-use std::io::{IsTerminal, stdin, stdout};
 use std::process::ExitCode;
 
+use harness_cli::NoFlags;
 use s19_interrupts::{LESSON, Lines, Steering};
 
 fn main() -> ExitCode {
-    let person = stdin().is_terminal() && stdout().is_terminal();
-    let lines = if person { Lines::All } else { Lines::Marked };
-    harness_cli::main(LESSON, async |agent| Ok(Steering::new(lines).join(agent.into())))
+    harness_cli::main_with_config(LESSON, async |agent, _: NoFlags, config| {
+        let lines = if config.attended() { Lines::All } else { Lines::Marked };
+        Ok(Steering::new(lines).join(agent.into()))
+    })
 }

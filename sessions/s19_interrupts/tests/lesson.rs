@@ -2,15 +2,20 @@
 //! interrupted at every step is in `points.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use expect_test::expect;
-use harness_cli::{App, Heard, Steering as _};
-use harness_core::{Conversation, Event, Hook, Observer, Stop, Turn, Why};
+use harness_cli::{App, Chat, Heard, Next, Steering as _, TurnLoop};
+use harness_core::{
+    Block, Content, Conversation, Event, Hook, NoInput, Observer, Stop, Tool, ToolContext,
+    ToolError, Turn, Why,
+};
 use harness_testkit::program::KEY;
 use harness_testkit::{Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -317,6 +322,137 @@ fn which_lines_are_taken() {
     assert_eq!(heard(&all, "!"), told, "a mark alone sends what is queued");
     assert_eq!((all.left(), all.left()), (vec!["go left".to_owned()], vec![]));
     assert_eq!(heard(&marked, "!:q"), Heard::Taken("told at once: :q".to_owned()));
+}
+
+/// Takes a little while, without a clock.
+struct Nap;
+
+impl Tool for Nap {
+    const NAME: &'static str = "nap";
+    const ABOUT: &'static str = "Lets others go first.";
+    type Input = NoInput;
+
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        Ok("refreshed".into())
+    }
+}
+
+#[async_trait]
+impl Hook for Nap {
+    /// After the last request of a turn, and before its end.
+    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+}
+
+/// What the terminal and somebody who types share.
+#[derive(Debug, Default)]
+struct Desk {
+    /// What was typed and not looked at yet.
+    typed: VecDeque<String>,
+    /// Nobody types any more.
+    quiet: bool,
+    /// The lines that interrupt.
+    marked: BTreeSet<usize>,
+    /// How many turns there were, and of how many lines the agent was told in a turn, or not in time.
+    turns: usize,
+    told: usize,
+    left: usize,
+}
+
+/// Somebody types so many lines, one in six with a mark, each at a moment that dice decide.
+async fn types(lines: usize, mut dice: u64, desk: &Mutex<Desk>) {
+    let mut throw = |sides: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) % sides
+    };
+    for number in 0..lines {
+        for _ in 0..throw(60) {
+            tokio::task::yield_now().await;
+        }
+        let mut desk = desk.lock().unwrap();
+        let mark = if throw(6) == 0 && desk.marked.insert(number) { "!" } else { "" };
+        desk.typed.push_back(format!("{mark}line {number}"));
+    }
+    desk.lock().unwrap().quiet = true;
+}
+
+/// Sends prompts, and hears what is typed meanwhile, as the prompt line of harness-cli does.
+async fn listens(steering: &Steering, chat: &mut Chat, desk: &Mutex<Desk>) {
+    let ahead = Mutex::new(VecDeque::new());
+    loop {
+        let prompt = ahead.lock().unwrap().pop_front();
+        let prompt = prompt.or_else(|| desk.lock().unwrap().typed.pop_front());
+        let Some(prompt) = prompt else {
+            if desk.lock().unwrap().quiet {
+                return;
+            }
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let hears = async {
+            loop {
+                let line = desk.lock().unwrap().typed.pop_front();
+                match line.map(|line| steering.typed(line)) {
+                    Some(Heard::Waits(line)) => ahead.lock().unwrap().push_back(line),
+                    Some(Heard::Taken(_)) => desk.lock().unwrap().told += 1,
+                    None => {}
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let cancel = CancellationToken::new();
+        tokio::select! {
+            ended = steering.turn(Some(&prompt), chat, &cancel, Next::default()) => drop(ended.unwrap()),
+            () = hears => {}
+        }
+        let (left, mut desk) = (steering.left(), desk.lock().unwrap());
+        (desk.turns, desk.left) = (desk.turns + 1, desk.left + left.len());
+        left.into_iter().rev().for_each(|line| ahead.lock().unwrap().push_front(line));
+    }
+}
+
+#[tokio::test]
+async fn of_lines_typed_at_any_moment_none_is_lost_or_doubled_or_overtaken() {
+    const LINES: usize = 40;
+    let play = "
+prompt: go
+scenes:
+- {said: line, lines: [{calls: [{tool: nap}]}, {text: Done.}]}";
+    let (mut turns, mut told, mut left) = (0, 0, 0);
+    for round in 0..8 {
+        let steering = Steering::new(Lines::All);
+        let stage = Stage::new(play).with(steering.clone());
+        let mut chat = Chat { agent: stage.agent, conversation: stage.conversation };
+        chat.agent.tools.add(Nap);
+        chat.agent.hooks.push(Arc::new(Nap));
+        let desk = Mutex::new(Desk::default());
+        let both = async {
+            tokio::join!(types(LINES, round, &desk), listens(&steering, &mut chat, &desk))
+        };
+        tokio::time::timeout(PATIENCE, both).await.expect("all lines are heard");
+        let blocks = chat.conversation.messages().iter().flat_map(|message| &message.content);
+        let said: Vec<usize> = blocks
+            .filter_map(|block| match block {
+                Block::Text(text) => text.text.strip_prefix("line ")?.parse().ok(),
+                _ => None,
+            })
+            .collect();
+        let desk = desk.into_inner().unwrap();
+        let unmarked: Vec<_> = said.iter().filter(|line| !desk.marked.contains(line)).collect();
+        assert!(unmarked.is_sorted(), "round {round}: a line was overtaken: {unmarked:?}");
+        let each: BTreeSet<_> = said.iter().collect();
+        assert_eq!((each.len(), said.len()), (LINES, LINES), "round {round}: {said:?}");
+        (turns, told, left) = (turns + desk.turns, told + desk.told, left + desk.left);
+    }
+    // Else nothing of this was tried.
+    assert!(turns > 50 && told > 50 && left > 20, "{turns} turns, {told} told, {left} left");
 }
 
 /// A subagent is a clone and has its lead's hooks: what the user types is not for it.
