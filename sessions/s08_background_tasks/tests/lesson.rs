@@ -468,7 +468,7 @@ fn with_escapes(scene: &Scene) -> (Terminal, Vec<u32>) {
     let terminal = Terminal::start(scene.command(), 80, 30);
     terminal.wait_for("s08 >>");
     terminal.line("go");
-    terminal.wait_for("It runs.");
+    terminal.wait_for("It runs.\ns08 >>");
     (terminal, escaped(scene.folder()))
 }
 
@@ -489,9 +489,23 @@ fn nothing_outlives_the_program_however_it_leaves() {
         }
         terminal.wait_for_end();
         assert!(pids.iter().all(|pid| !lives(*pid)), "{way}: {pids:?}");
-        assert!(terminal.screen().contains(" was stopped"), "{}", terminal.screen());
+        assert!(terminal.screen().contains(" was stopped"), "{way}: {}", terminal.screen());
         let record = scene.program.folder.read(".harness/background/bg-1.json");
         assert!(record.contains("\"stopped\""), "{way}: {record}");
+    }
+}
+
+#[test]
+fn nothing_outlives_one_prompt_that_is_ended_by_a_signal() {
+    for signal in ["TERM", "INT"] {
+        let scene = Scene::new(&format!("- calls: [{}]\n- text: It runs.", start(ESCAPES)));
+        let mut command = scene.command();
+        command.args(["-p", "go"]).stdout(std::process::Stdio::null());
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let pids = escaped(scene.folder());
+        kill(signal, child.id());
+        child.wait().unwrap();
+        assert!(pids.iter().all(|pid| !lives(*pid)), "{signal}: {pids:?}");
     }
 }
 
