@@ -16,7 +16,7 @@
 //! back), [`mail`] (what agents write to each other), [`relay`] (who watches those in other tasks),
 //! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
 //! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
-//! known of each model).
+//! known of each model), [`cache`] (a prompt cache, simulated).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -46,6 +46,7 @@ pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
+pub mod cache;
 pub mod models;
 pub mod script;
 pub use script::{Play, Script};

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Usage;
 
+/// The day of this table.
+pub const AS_OF: &str = "2026-11-23";
+
 /// The model used when nothing else is said.
 pub const DEFAULT: &str = "claude-sonnet-5-5";
 
@@ -261,6 +264,31 @@ pub fn cost(id: &str, usage: &Usage) -> Option<f64> {
         (usage.cache_read_input_tokens, price.read),
     ];
     Some(parts.iter().map(|(tokens, price)| *tokens as f64 * price).sum::<f64>() / 1e6)
+}
+
+/// What a prompt cost, the reply aside, and what it would have cost. In US dollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PromptCost {
+    /// What it cost.
+    pub paid: f64,
+    /// If nothing of it had been read from the cache.
+    pub unread: f64,
+    /// If nothing had been read and nothing written.
+    pub plain: f64,
+}
+
+/// What a request's prompt cost, with a cache and without. `None` for a model that is not known.
+pub fn prompt_cost(id: &str, usage: &Usage) -> Option<PromptCost> {
+    let paid = Usage { output_tokens: 0, ..*usage };
+    let input_tokens = usage.input_tokens + usage.cache_read_input_tokens;
+    let unread = Usage { input_tokens, cache_read_input_tokens: 0, ..paid };
+    let plain = Usage { input_tokens: usage.prompt(), ..Usage::default() };
+    // All three have the same prompt, and so the same price range.
+    Some(PromptCost {
+        paid: cost(id, &paid)?,
+        unread: cost(id, &unread)?,
+        plain: cost(id, &plain)?,
+    })
 }
 
 /// One line for a user whose model is retired or about to be, with what to use instead.

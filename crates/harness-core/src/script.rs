@@ -6,7 +6,7 @@
 //! It is a script and says so; only the tools it calls are real.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -14,6 +14,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
+use crate::cache::Simulated;
 use crate::message::{Block, Message, Role, ToolCall};
 use crate::model::{Delta, Model, ModelStream, Reply, Request, StopReason, ToolSpec, Usage};
 
@@ -286,12 +287,13 @@ fn fill(value: &mut Value, values: &BTreeMap<&str, String>) {
 #[derive(Clone, Debug)]
 pub struct Script {
     play: Arc<Play>,
+    cache: Arc<Mutex<Simulated>>,
 }
 
 impl Script {
     /// Speaks the lines of this play.
     pub fn new(play: Play) -> Self {
-        Self { play: Arc::new(play) }
+        Self { play: Arc::new(play), cache: Arc::default() }
     }
 }
 
@@ -301,7 +303,12 @@ impl Model for Script {
             role: Role::Assistant,
             content: vec![Block::text(why)],
         });
-        let pieces = stream::iter(deltas(message, request).into_iter().map(Ok));
+        let (mut pieces, written) = deltas(&message);
+        let usage = self.estimate(request, written);
+        let calls = message.calls().next().is_some();
+        let stop = if calls { StopReason::ToolUse } else { StopReason::EndTurn };
+        pieces.push(Delta::Done(Reply { message, stop, usage }));
+        let pieces = stream::iter(pieces.into_iter().map(Ok));
         let pace = Duration::from_millis(self.play.pace);
         if pace.is_zero() {
             return pieces.boxed();
@@ -317,17 +324,16 @@ impl Model for Script {
 /// The most bytes of a piece of tool input.
 const FRAGMENT: usize = 32;
 
-/// The deltas of a finished message, in pieces as a server would send them.
-fn deltas(message: Message, request: &Request<'_>) -> Vec<Delta> {
+/// A message in pieces, as a server would send them, and how many bytes it has.
+fn deltas(message: &Message) -> (Vec<Delta>, usize) {
     let mut deltas = Vec::new();
     let mut written = 0;
     for block in &message.content {
         match block {
             Block::Text(text) => {
                 written += text.text.len();
-                deltas.extend(
-                    text.text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned())),
-                );
+                let words = text.text.split_inclusive(' ');
+                deltas.extend(words.map(|word| Delta::Text(word.to_owned())));
             }
             Block::ToolUse(call) => {
                 let whole = Value::Object(call.input.clone()).to_string().len();
@@ -341,20 +347,24 @@ fn deltas(message: Message, request: &Request<'_>) -> Vec<Delta> {
             _ => {}
         }
     }
-    let calls = message.calls().next().is_some();
-    let stop = if calls { StopReason::ToolUse } else { StopReason::EndTurn };
-    deltas.push(Delta::Done(Reply { message, stop, usage: estimate(request, written) }));
-    deltas
+    (deltas, written)
 }
 
-/// A script has no tokenizer; four bytes a token is the rule of thumb where nothing better is known.
-fn estimate(request: &Request<'_>, written: usize) -> Usage {
-    let prompt: usize = request.system.iter().map(String::len).sum::<usize>()
-        + request.tools.iter().map(ToolSpec::size).sum::<usize>()
-        + request.messages.iter().flat_map(|m| &m.content).map(Block::size).sum::<usize>();
-    Usage {
-        input_tokens: (prompt / 4) as u64,
-        output_tokens: (written / 4) as u64,
-        ..Usage::default()
+impl Script {
+    /// A script has no tokenizer; four bytes a token is the rule of thumb where nothing better is known. It
+    /// has no prompt cache either: for a request with marks one is simulated.
+    fn estimate(&self, request: &Request<'_>, written: usize) -> Usage {
+        let output_tokens = (written / 4) as u64;
+        if !request.marks.is_empty() {
+            let body = serde_json::to_value(request).unwrap_or_default();
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = cache.count(&body);
+            cache.store(&count);
+            return count.usage(output_tokens);
+        }
+        let prompt: usize = request.system.iter().map(String::len).sum::<usize>()
+            + request.tools.iter().map(ToolSpec::size).sum::<usize>()
+            + request.messages.iter().flat_map(|m| &m.content).map(Block::size).sum::<usize>();
+        Usage { input_tokens: (prompt / 4) as u64, output_tokens, ..Usage::default() }
     }
 }

@@ -31,6 +31,13 @@ fn a_request_is_priced_by_what_it_used() {
     near(models::cost("claude-sonnet-5-5", &usage).unwrap(), 0.002 + 0.005 + 0.004 + 0.001 + 0.001);
     assert_eq!(models::cost("llama3", &usage), None);
 
+    // The prompt alone; what if nothing had been read; what if there were no cache.
+    let cost = models::prompt_cost("claude-sonnet-5-5", &usage).unwrap();
+    near(cost.paid, 0.012);
+    near(cost.unread, 0.011 * 2.0 + 0.009);
+    near(cost.plain, 0.028);
+    assert_eq!(models::prompt_cost("llama3", &usage), None);
+
     let small = Usage { input_tokens: 100_000, ..Usage::default() };
     let large = Usage { input_tokens: 100_001, ..Usage::default() };
     near(models::cost("claude-haiku-5-5", &small).unwrap(), 0.01);

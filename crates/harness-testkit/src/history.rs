@@ -27,7 +27,8 @@
 //!   the whole reply.
 //! - A call whose input was no JSON may come back with any input.
 
-use serde_json::{Map, Value, json};
+use harness_core::cache::canonical;
+use serde_json::{Value, json};
 
 use crate::rules::{content_of, list};
 
@@ -298,23 +299,6 @@ fn piece(of_model: bool, block: &Value) -> Piece {
     let kind = block["type"].as_str().unwrap_or_default().to_owned();
     let text = if kind == "text" { block["text"].as_str().unwrap_or_default() } else { "" };
     Piece { of_model, text: text.to_owned(), canonical: canonical(block), kind }
-}
-
-/// The block's own fields sorted, since their order means nothing; what is inside them is kept in its
-/// order, since the order of a call's input is part of the cached prefix.
-pub(crate) fn canonical(block: &Value) -> String {
-    let Some(fields) = block.as_object() else { return block.to_string() };
-    let mut fields: Vec<(&String, &Value)> = fields
-        .iter()
-        .filter(|(name, value)| {
-            let unset = **name == "is_error" && **value == json!(false);
-            *name != "cache_control" && !value.is_null() && !unset
-        })
-        .collect();
-    fields.sort_by_key(|(name, _)| *name);
-    let sorted: Map<String, Value> =
-        fields.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Value::Object(sorted).to_string()
 }
 
 /// Tools or system as compared.

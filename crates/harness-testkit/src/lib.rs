@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`rules`] | refuses a request body that the API would refuse, in the API's words |
 //! | [`history`] | a conversation's next request must continue the one before |
-//! | [`usage`] | counts tokens by estimate and simulates the prompt cache |
+//! | [`cache`] | counts tokens by estimate and simulates the prompt cache: [`mod@harness_core::cache`] |
 //! | [`sse`] | writes a reply as the API streams it |
 //! | [`chat`] | the other dialect, chat completions, for what stands behind a gateway |
 //! | [`faults`] | everything that can go wrong on the way, on demand |
@@ -48,19 +48,18 @@ pub mod rules;
 pub mod server;
 pub mod sse;
 pub mod stage;
-pub mod usage;
 pub mod witness;
 
 pub use answers::{Answer, Answers};
 pub use faults::{Fault, When};
 pub use folder::{Folder, scrubbed, skip};
+pub use harness_core::cache::{self, Clock, Simulated};
 pub use history::History;
 pub use program::Program;
 pub use pty::{Key, Terminal};
 pub use rules::{Endpoint, Refusal, Rules};
 pub use server::{Recorded, StrictServer};
 pub use stage::Stage;
-pub use usage::{Clock, PromptCache};
 pub use witness::Witness;
 
 /// The whole of a conversation as a play that a person can read: [`mod@harness_core::transcript`].

@@ -8,6 +8,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
+use harness_core::cache::{Count, estimate};
 use harness_core::models;
 use serde_json::{Value, json};
 
@@ -17,7 +18,6 @@ use crate::faults::{Fault, Step, error_body, steps};
 use crate::history::Turn;
 use crate::rules::{Endpoint, Refusal, Rules};
 use crate::server::{Recorded, Shared};
-use crate::usage::{Count, estimate};
 
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
 
@@ -36,10 +36,13 @@ async fn answer(Extract(shared): Extract<Arc<Shared>>, request: Request) -> Resp
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: headers.collect(),
         body: Value::Null,
+        text: String::new(),
     };
     let bytes = read(body).await;
-    recorded.body =
-        bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+    if let Some(bytes) = &bytes {
+        recorded.body = serde_json::from_slice(bytes).unwrap_or_default();
+        recorded.text = String::from_utf8_lossy(bytes).into_owned();
+    }
     let path = recorded.path.trim_end_matches('/').to_owned();
     let id = {
         let mut state = shared.state.lock().unwrap();

@@ -18,7 +18,7 @@ use crate::answers::Answers;
 use crate::faults::{Fault, When};
 use crate::gates::Gates;
 use crate::history::History;
-use crate::usage::{Clock, PromptCache};
+use harness_core::cache::{Clock, Simulated};
 
 /// A request as it came in.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,8 @@ pub struct Recorded {
     pub headers: BTreeMap<String, String>,
     /// The body, or null if it was no JSON.
     pub body: Value,
+    /// The body as it came, if it is text.
+    pub text: String,
 }
 
 impl Recorded {
@@ -54,7 +56,7 @@ type Teller = Box<dyn Fn(&str) + Send>;
 pub(crate) struct State {
     pub(crate) answers: Answers,
     pub(crate) history: History,
-    pub(crate) cache: PromptCache,
+    pub(crate) cache: Simulated,
     pub(crate) faults: Vec<(When, Fault)>,
     pub(crate) key: Option<String>,
     pub(crate) window: u64,
@@ -117,7 +119,7 @@ impl StrictServer {
         let state = State {
             answers: answers.into(),
             history: History::default(),
-            cache: PromptCache::default(),
+            cache: Simulated::default(),
             faults: Vec::new(),
             key: None,
             window: 1_000_000,
@@ -178,7 +180,7 @@ impl StrictServer {
 
     /// The prompt cache's smallest prefix in tokens, and the clock its entries live by.
     pub fn cache(&self, minimum: u64, clock: Clock) -> &Self {
-        self.state().cache = PromptCache::new(minimum, clock);
+        self.state().cache = Simulated::new(minimum, clock);
         self
     }
 

@@ -21,6 +21,7 @@ use s16_event_bus::EventBus;
 use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
+use s20_cache_optimization::PromptCache;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -73,6 +74,10 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     }
     if on("parallel") {
         app = app.with(flags.parallel);
+    }
+    if on("cache") {
+        let cache = PromptCache::new(app.agent(), Default::default());
+        app = cache.clone().commands(app.with(cache));
     }
 
     // 2. What a call can be, for the agent and for its clones.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::Look;
 use harness_core::anthropic::{Client, Config, Key};
 use harness_core::{Agent, Conversation, Stop};
-use harness_testkit::{Folder, StrictServer, usage::estimate};
+use harness_testkit::{Folder, StrictServer, cache::estimate};
 use s06_context_compact::Compact;
 
 const WINDOW: u64 = 4_000;

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use harness_testkit::{Clock, PromptCache};
+use harness_core::cache::{Clock, Simulated};
 use serde_json::{Value, json};
 
 use crate::client::ask;
 
-fn cache(minimum: u64) -> (PromptCache, Clock) {
+fn cache(minimum: u64) -> (Simulated, Clock) {
     let clock = Clock::by_hand();
-    (PromptCache::new(minimum, clock.clone()), clock)
+    (Simulated::new(minimum, clock.clone()), clock)
 }
 
 fn mark(life: &str) -> Value {
@@ -27,7 +27,7 @@ fn body(messages: usize) -> Value {
 }
 
 /// Counts and stores, as a request whose reply begins at once.
-fn run(cache: &mut PromptCache, body: &Value) -> (u64, u64, u64) {
+fn run(cache: &mut Simulated, body: &Value) -> (u64, u64, u64) {
     let count = cache.count(body);
     cache.store(&count);
     (count.read, count.written_1h, count.written_5m)

@@ -45,7 +45,7 @@ pub(crate) fn crates(tree: &Tree) -> Vec<Violation> {
 /// A learner's own session (s24 and above) may be a copy of a large one.
 fn whole(package: &Package) -> usize {
     match package.number() {
-        Some(1..=8 | 10 | 12..=15 | 18..=20) => SESSION,
+        Some(1..=8 | 12..=15 | 18..=20) => SESSION,
         _ => LARGE_SESSION,
     }
 }

@@ -1,22 +1,27 @@
-//! Token counts by estimate, and the prompt cache simulated as its documentation describes it.
+//! The server's prompt cache, seen from here: a [`Prefix`] says where a request parts from the one before, and
+//! a [`Simulated`] cache stands in for models that have none: plays, and the tests' server.
 //!
-//! A token is four bytes here. The cache is honest where that matters to a harness: a prefix that
-//! changed in one byte is a miss; a read looks back at most twenty positions from each mark; nothing
-//! is written where no mark stands, or below the model's minimum; entries end with their lifetime; an
-//! entry can be read only once the reply of the request that wrote it has begun.
+//! In the simulation a token is four bytes. It is honest where that matters to a harness: a prefix that changed in one
+//! byte is a miss; a read looks back at most twenty positions from each mark; nothing is written where no
+//! mark stands, or below the model's minimum; entries end with their lifetime; an entry can be read only
+//! once the reply of the request that wrote it has begun.
+
+mod prefix;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::history::canonical;
-use crate::rules::{content_of, list};
+pub use self::prefix::Prefix;
+use crate::model::Usage;
 
 /// How many positions a read walks back from a mark, the mark's own included.
 const LOOK_BACK: usize = 20;
+const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The time a cache lives by: the real one, or one that a test moves by hand.
 #[derive(Clone, Debug)]
@@ -43,18 +48,14 @@ impl Clock {
     pub fn now(&self) -> Duration {
         match &*self.0 {
             Time::Real(start) => start.elapsed(),
-            Time::ByHand(now) => *now.lock().unwrap(),
+            Time::ByHand(now) => *now.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
-    /// Moves a clock that goes by hand.
-    ///
-    /// # Panics
-    /// On a real clock.
+    /// Moves a clock that goes by hand; real time goes by itself.
     pub fn advance(&self, by: Duration) {
-        match &*self.0 {
-            Time::Real(_) => panic!("real time cannot be moved"),
-            Time::ByHand(now) => *now.lock().unwrap() += by,
+        if let Time::ByHand(now) = &*self.0 {
+            *now.lock().unwrap_or_else(PoisonError::into_inner) += by;
         }
     }
 }
@@ -80,7 +81,18 @@ impl Count {
         self.input + self.read + self.written_5m + self.written_1h
     }
 
-    /// The `usage` object of a reply.
+    /// The same as a reply's usage.
+    pub fn usage(&self, output_tokens: u64) -> Usage {
+        Usage {
+            input_tokens: self.input,
+            cache_creation_input_tokens: self.written_5m + self.written_1h,
+            cache_creation_1h_tokens: self.written_1h,
+            cache_read_input_tokens: self.read,
+            output_tokens,
+        }
+    }
+
+    /// The `usage` object of a reply, as the API writes it.
     pub fn to_json(&self, output_tokens: u64) -> Value {
         json!({
             "input_tokens": self.input,
@@ -102,9 +114,10 @@ pub fn estimate(value: &Value) -> u64 {
     value.to_string().len().div_ceil(4) as u64
 }
 
-/// The server's prompt cache.
+/// The cache. Asked in two steps: [`Simulated::count`] when a request comes, [`Simulated::store`] when its
+/// reply begins.
 #[derive(Debug)]
-pub struct PromptCache {
+pub struct Simulated {
     /// The fewest tokens of a prefix that is kept.
     pub minimum: u64,
     /// What entries live by.
@@ -113,7 +126,7 @@ pub struct PromptCache {
     entries: HashMap<u64, (Duration, Duration)>,
 }
 
-impl Default for PromptCache {
+impl Default for Simulated {
     fn default() -> Self {
         Self::new(1024, Clock::real())
     }
@@ -129,14 +142,14 @@ struct Position {
     mark: Option<Duration>,
 }
 
-impl PromptCache {
+impl Simulated {
     /// An empty cache.
     pub fn new(minimum: u64, clock: Clock) -> Self {
         Self { minimum, clock, entries: HashMap::new() }
     }
 
     /// Counts a request, and renews the entries it reads. What it writes is stored by
-    /// [`PromptCache::store`], when the reply begins.
+    /// [`Simulated::store`], when the reply begins.
     pub fn count(&mut self, body: &Value) -> Count {
         let now = self.clock.now();
         self.entries.retain(|_, (_, until)| *until > now);
@@ -182,9 +195,6 @@ impl PromptCache {
     }
 }
 
-const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
 fn life(mark: &Value) -> Option<Duration> {
     (!mark.is_null()).then(|| if mark["ttl"] == "1h" { HOUR } else { FIVE_MINUTES })
 }
@@ -221,4 +231,34 @@ fn positions(body: &Value) -> Vec<Position> {
         position.mark = position.mark.or(Some(life));
     }
     positions
+}
+
+/// A tool or block as the cache sees it: its own fields sorted, since their order means nothing, without mark
+/// and nulls; what is inside them is kept in its order, as the input of a call is part of the prefix.
+pub fn canonical(block: &Value) -> String {
+    let Some(fields) = block.as_object() else { return block.to_string() };
+    let mut fields: Vec<(&String, &Value)> = fields
+        .iter()
+        .filter(|(name, value)| {
+            let unset = **name == "is_error" && **value == json!(false);
+            *name != "cache_control" && !value.is_null() && !unset
+        })
+        .collect();
+    fields.sort_by_key(|(name, _)| *name);
+    let sorted: Map<String, Value> =
+        fields.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Value::Object(sorted).to_string()
+}
+
+fn list<'a>(body: &'a Value, field: &str) -> &'a [Value] {
+    body[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The blocks of a message; words alone are one block.
+fn content_of(message: &Value) -> Vec<Value> {
+    match &message["content"] {
+        Value::String(text) => vec![json!({"type": "text", "text": text})],
+        Value::Array(blocks) => blocks.clone(),
+        _ => Vec::new(),
+    }
 }

@@ -1,0 +1,140 @@
+#![doc = include_str!("../README.md")]
+
+mod ledger;
+mod place;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use harness_cli::{App, DIM, Lesson, Screen};
+use harness_core::{
+    Agent, CacheLife, Event, Hook, Mechanism, Observer, Request, Turn, models, text,
+};
+
+pub use ledger::{Call, Ledger};
+pub use place::place;
+
+/// What the terminal is told of this session.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "What stands first and stays the same is paid for once.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// This session's own flags.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Flags {
+    /// Keep tools and system prompt for an hour: dearer to write, there after a long pause
+    #[arg(long)]
+    pub hour: bool,
+
+    /// Put the time into the system prompt, as one should not, and see what it costs
+    #[arg(long)]
+    pub clock: bool,
+}
+
+/// The mechanism: marks every request for the server's cache, and keeps the books.
+#[derive(Clone, Debug)]
+pub struct PromptCache {
+    lead: String,
+    flags: Flags,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ledger: Ledger,
+    /// The server takes no marks.
+    refused: bool,
+    /// What the user has not been told yet.
+    news: Vec<String>,
+}
+
+impl Mechanism for PromptCache {
+    /// Install it last: what a later hook changes in a request is not what was marked.
+    fn install(self, agent: &mut Agent) {
+        agent.observers.add(Arc::new(self.clone()));
+        agent.hooks.push(Arc::new(self));
+    }
+}
+
+impl PromptCache {
+    /// For this agent; its clones are marked and counted too.
+    pub fn new(agent: &Agent, flags: Flags) -> Self {
+        Self { lead: agent.name.clone(), flags, state: Arc::default() }
+    }
+
+    /// Adds a line behind each reply.
+    pub fn lines(&self, app: App) -> App {
+        let cache = self.clone();
+        app.shows(move |screen| Arc::new(Teller { screen, cache }))
+    }
+
+    /// Adds `:cache` to the prompt line.
+    pub fn commands(self, app: App) -> App {
+        let simulated = (app.agent().model_id == "script").then(|| {
+            let model = models::DEFAULT;
+            format!(
+                "a script has no cache: hits and misses are simulated, at the prices of {model}"
+            )
+        });
+        let about = "what was read from the cache, what was written, and what it saved";
+        app.tell(simulated).quick("cache", about, move |_, _| Ok(self.lock().ledger.table()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hook for PromptCache {
+    fn shape_request(&self, request: &mut Request<'_>, t: &Turn<'_>) {
+        if self.flags.clock {
+            request.system.to_mut().push(format!("It is {}.", jiff::Timestamp::now()));
+        }
+        let mut state = self.lock();
+        if !state.refused {
+            let life = if self.flags.hour { CacheLife::OneHour } else { CacheLife::FiveMinutes };
+            request.marks = place(request, life);
+        }
+        state.ledger.sent(&t.agent.name, request, Instant::now());
+    }
+}
+
+impl Observer for PromptCache {
+    fn on(&self, agent: &str, event: &Event) {
+        let mut state = self.lock();
+        let news = match event {
+            Event::Replied(reply) => state.ledger.answered(agent, &reply.usage),
+            Event::TurnEnded(_) if agent == self.lead => state.ledger.summary().to_vec(),
+            // Some gateways know no marks. Better no cache than no answer.
+            Event::TurnFailed(why) if why.contains("cache_control") && !state.refused => {
+                state.refused = true;
+                vec!["[cache] this server refuses marks; the next request has none".to_owned()]
+            }
+            _ => return,
+        };
+        if agent == self.lead {
+            state.news.extend(news);
+        }
+    }
+}
+
+/// Shows the news when the display is done with what they are about.
+struct Teller {
+    screen: Screen,
+    cache: PromptCache,
+}
+
+impl Observer for Teller {
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::Replied(_) | Event::TurnEnded(_) | Event::TurnFailed(_) = event {
+            for line in std::mem::take(&mut self.cache.lock().news) {
+                self.screen.end_line();
+                self.screen.styled(DIM, &text::strip(&line));
+                self.screen.end_line();
+            }
+        }
+    }
+}
