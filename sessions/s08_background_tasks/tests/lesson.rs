@@ -311,7 +311,7 @@ fn look(offset: &str) -> String {
 async fn output_is_read_a_piece_at_a_time_and_past_its_end_too() {
     let lines = format!(
         "- calls: [{}]\n- text: I wait.\n- calls: [{}, {}, {}, {}, {}, {}]\n- text: I see.",
-        start("printf 'a\\0b\\377\\033[31mc\\303\\251\\n'; seq 5000"),
+        start("read go < go; printf 'a\\0b\\377\\033[31mc\\303\\251\\n'; seq 5000"),
         look(""),
         look(""),
         look(""),
@@ -593,8 +593,10 @@ fn what_plain_bash_leaves_in_the_background_ends_with_the_program_unless_it_left
 
 #[test]
 fn one_prompt_waits_for_what_it_began() {
-    let lines =
-        format!("- calls: [{}]\n- text: I wait.\n- text: It is done.", start("echo slow; exit 3"));
+    let lines = format!(
+        "- calls: [{}]\n- text: I wait.\n- text: It is done.",
+        start("sleep 2; echo slow; exit 3")
+    );
     let scene = Scene::new(&lines);
     let mut command = scene.command();
     command.args(["-p", "go"]);
@@ -602,6 +604,6 @@ fn one_prompt_waits_for_what_it_began() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "It is done.\n");
     assert!(
         String::from_utf8_lossy(&done.stderr)
-            .contains("bg-1 (echo slow; exit 3) exited with code 3")
+            .contains("bg-1 (sleep 2; echo slow; exit 3) exited with code 3")
     );
 }
