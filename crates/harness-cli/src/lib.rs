@@ -58,7 +58,7 @@ pub use mail::MailCommand;
 pub use repl::until_asked_to_leave;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
-pub use tasks::{Done, TaskFlags, Tasks};
+pub use tasks::{Bars, Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 

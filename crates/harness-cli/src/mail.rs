@@ -80,16 +80,20 @@ async fn send_lines(mailbox: &dyn Mailbox, mail: impl Fn(&str) -> Mail) -> Resul
     Ok(())
 }
 
-/// Each batch is acknowledged once it is written out: a reader that is killed gets it again.
+/// So many are written out before they are acknowledged: what a reader that is killed gets again, at most.
+const BATCH: usize = 16;
+
 async fn receive(mailbox: &dyn Mailbox, name: &str) -> Result<()> {
     loop {
         let mails = mailbox.receive(name, Duration::ZERO).await?;
         if mails.is_empty() {
             return Ok(());
         }
-        print(&mails)?;
-        let ids: Vec<_> = mails.into_iter().map(|mail| mail.id).collect();
-        mailbox.acknowledge(name, &ids).await?;
+        for batch in mails.chunks(BATCH) {
+            print(batch)?;
+            let ids: Vec<_> = batch.iter().map(|mail| mail.id.clone()).collect();
+            mailbox.acknowledge(name, &ids).await?;
+        }
     }
 }
 

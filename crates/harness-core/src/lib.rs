@@ -4,7 +4,7 @@
 //!
 //! 1. [`message`] and [`conversation`]: the history as data, always valid.
 //! 2. [`model`]: what a model is; then the two that live here, [`script`] and [`anthropic`].
-//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
+//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones, and [`servers`], which bring more.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
 //! 6. [`agent`]: the loop. It is shorter than this page. [`errand`] is a task that an agent does alone;
@@ -16,7 +16,8 @@
 //! logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents write to each other),
 //! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
 //! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
-//! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated).
+//! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated),
+//! [`mod@expand`] (variables in configuration).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -72,6 +73,7 @@ pub mod errand;
 pub mod gauge;
 pub use gauge::Gauge;
 
+pub mod expand;
 pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
@@ -90,6 +92,7 @@ pub mod relay;
 pub use relay::Relay;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod servers;
 pub mod shelf;
 pub mod state;
 pub mod text;

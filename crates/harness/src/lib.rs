@@ -6,7 +6,7 @@ mod settings;
 use std::sync::Arc;
 
 use anyhow::Result;
-use harness_cli::{App, Config, Lesson, WorkspaceFile};
+use harness_cli::{App, Bars, Config, Lesson, TaskFlags, WorkspaceFile};
 use harness_core::{Agent, models};
 use s03_todo_write::Plan;
 use s04_subagent::Subagents;
@@ -43,6 +43,9 @@ pub struct Flags {
 
     #[command(flatten)]
     parallel: Parallel,
+
+    #[command(flatten)]
+    tasks: TaskFlags,
 
     #[command(flatten)]
     compaction: s06_context_compact::Flags,
@@ -97,6 +100,10 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     if on("subagents") {
         let subagents = Subagents::load(app.agent())?;
         app = app.with(subagents);
+    }
+
+    if on("worktrees") {
+        app = s23_worktree_advanced::join(app, flags.tasks, Bars::Leading)?;
     }
 
     // 4. What belongs to this one conversation.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Done, Lesson, TaskFlags, Tasks};
+use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks};
 use harness_core::{Agent, AgentError, Event, errand};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
@@ -62,7 +62,7 @@ pub fn app(agent: Agent, flags: TaskFlags) -> App {
         Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
         Err(error) => format!("no task can run here: {error}"),
     };
-    App::from(agent).tell([told]).tasks(flags, Isolated(Arc::new(())))
+    App::from(agent).tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
-use harness_cli::{App, Done, Lesson, TaskFlags, Tasks, columns, cut};
+use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks, columns, cut};
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{Isolated, Made, State};
 use tokio::task::spawn_blocking;
@@ -30,12 +30,12 @@ pub const LESSON: Lesson = Lesson {
 #[derive(Clone, Debug)]
 pub struct Lifecycle(pub Ledger);
 
-/// The session's terminal. What killed runs left is taken up first.
+/// Joins the tasks to the terminal. What killed runs left is taken up first.
 ///
 /// # Errors
 /// The workspace cannot be written, or the list of trees is damaged.
-pub fn app(agent: Agent, flags: TaskFlags) -> Result<App> {
-    let ledger = Ledger::open(&agent.cwd)?;
+pub fn join(app: App, flags: TaskFlags, bars: Bars) -> Result<App> {
+    let ledger = Ledger::open(&app.agent().cwd)?;
     let mut told = ledger.recover()?;
     let refused = |error| vec![format!("no task can run here: {error}")];
     told.extend(ledger.repository().and_then(|repo| surroundings(&repo)).unwrap_or_else(refused));
@@ -45,8 +45,9 @@ pub fn app(agent: Agent, flags: TaskFlags) -> Result<App> {
         "[task…]: merges their work onto a new branch",
         "lists what is merged and clean; `:prune now` removes it",
     );
-    let app = App::from(agent).tell(told).tasks(flags, Lifecycle(ledger));
     Ok(app
+        .tell(told)
+        .tasks(flags, bars, Lifecycle(ledger))
         .quick("list", lists, move |_, _| Ok(listed(&list.all()?)))
         .quick("integrate", merges, move |_, words| Ok(integrate(&merge, words)?))
         .quick("prune", clears, move |_, words| Ok(prune(&clear, words)?)))

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use harness_cli::TaskFlags;
-use s23_worktree_advanced::{LESSON, app};
+use harness_cli::{Bars, TaskFlags};
+use s23_worktree_advanced::{LESSON, join};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| app(agent, flags))
+    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| {
+        join(agent.into(), flags, Bars::All)
+    })
 }
