@@ -111,7 +111,8 @@ impl<T: Begun> Register<T> {
             }
             let take = |run: &String| {
                 let lock = self.runs.join(run);
-                let free = !workspace::is_held(&lock); // without waiting for who lives
+                // Only what is an id is a file of ours; and who lives is not waited for.
+                let free = ids::is_id(run) && !workspace::is_held(&lock);
                 free.then(|| workspace::hold(lock).ok().map(Arc::new)).flatten()
             };
             let held = dead.entry(run).or_insert_with_key(take).clone();
