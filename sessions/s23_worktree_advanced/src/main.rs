@@ -6,7 +6,5 @@ use harness_cli::{Bars, TaskFlags};
 use s23_worktree_advanced::{LESSON, join};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| {
-        join(agent.into(), flags, Bars::All)
-    })
+    harness_cli::main_with(LESSON, async |agent, own: TaskFlags| join(agent.into(), own, Bars::All))
 }
