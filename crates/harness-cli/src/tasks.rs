@@ -115,9 +115,9 @@ impl<T: Tasks> TurnLoop for TaskTurns<T> {
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<Stop, AgentError> {
-        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
         let own = prompt.map_or(Some(Vec::new()), |prompt| self.bars.tasks(prompt));
         let Some(own) = own else { return next.turn(prompt, chat, cancel).await };
+        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
         let tasks: Vec<String> = first.into_iter().chain(own).collect();
         match tasks.len() {
             0 if prompt.is_none() => return next.turn(prompt, chat, cancel).await, // news

@@ -1,5 +1,6 @@
-//! What the runs of a program have begun, on disk, so that a later run can take up what one left when it
-//! was killed.
+//! What the runs of a program have begun, in one list on disk, so that a later run can take up what one left
+//! when it was killed. What was begun has a name of its own and stays in the list when it is over; a
+//! [`shelf`](crate::shelf) gives the names itself, a file each, and keeps the last ones.
 
 use std::collections::HashMap;
 use std::fs;
@@ -108,7 +109,12 @@ impl<T: Begun> Register<T> {
             if run == self.run || value.is_over() {
                 return None;
             }
-            let take = |run: &String| workspace::hold(self.runs.join(run)).ok().map(Arc::new);
+            let take = |run: &String| {
+                let lock = self.runs.join(run);
+                // Only what is an id is a file of ours; and who lives is not waited for.
+                let free = ids::is_id(run) && !workspace::is_held(&lock);
+                free.then(|| workspace::hold(lock).ok().map(Arc::new)).flatten()
+            };
             let held = dead.entry(run).or_insert_with_key(take).clone();
             held.map(|_held| Orphan { value, _held })
         };

@@ -293,8 +293,11 @@ async fn without_a_repository_nothing_runs_in_place() {
     empty.git(&["init", "-q", "-b", "trunk"]);
     let orphan = Folder::git_repo();
     orphan.git(&["switch", "-q", "--orphan", "fresh"]);
+    let newer = Folder::git_repo();
+    newer.git(&["config", "core.repositoryformatversion", "1"]);
+    newer.git(&["config", "extensions.refstorage", "reftable"]);
     let inside = stage.folder.path().join(".git/refs");
-    let cases: [(PathBuf, &str); 5] = [
+    let cases: [(PathBuf, &str); 6] = [
         (
             Folder::new().path().to_owned(),
             "is in no git repository; run `git init` there and commit once",
@@ -302,6 +305,7 @@ async fn without_a_repository_nothing_runs_in_place() {
         (bare.path().to_owned(), "has no working tree (bare?); start in a checkout"),
         (empty.path().to_owned(), "has no commit yet; commit once"),
         (orphan.path().to_owned(), "has no commit yet; commit once"),
+        (newer.path().to_owned(), "unsupported extension name extensions.refstorage"),
         (inside, "has no working tree"),
     ];
     for (cwd, why) in cases {

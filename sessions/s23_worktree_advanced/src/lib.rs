@@ -124,13 +124,8 @@ fn meetings(ledger: &Ledger, names: &[String]) -> Made<Vec<(String, String)>> {
         }
         for (other, theirs, was_new) in &others {
             if is_new || *was_new {
-                let both = || {
-                    shared(
-                        theirs,
-                        format!("{} and {} merge, and both change", other.name, side.name),
-                    )
-                };
-                met.push(trial(repo, other, &side)?.1.or_else(both));
+                let both = format!("{} and {} merge, and both change", other.name, side.name);
+                met.push(trial(repo, other, &side)?.1.or_else(|| shared(theirs, both)));
             }
         }
         told.extend(met.into_iter().flatten().map(|line| (task.tree.name.clone(), line)));
