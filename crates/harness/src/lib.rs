@@ -22,6 +22,7 @@ use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
 use s20_cache_optimization::PromptCache;
+use s21_mcp_runtime::McpServers;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -94,6 +95,10 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     if on("tasks") {
         let board = TaskBoard::open(app.agent().cwd.join(TaskBoard::FILE));
         app = board.clone().commands(app.with(board));
+    }
+
+    if on("mcp") {
+        app = McpServers::open(app, config).await?;
     }
 
     // 3. What clones the agent.
