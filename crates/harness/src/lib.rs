@@ -17,12 +17,9 @@ use s08_background_tasks::Background;
 use s13_streaming::Typewriter;
 use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
-use s16_event_bus::EventBus;
-use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
 use s20_cache_optimization::PromptCache;
-use s21_mcp_runtime::McpServers;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -71,17 +68,16 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.with(Permissions { rules: config.rules()? });
     }
     if on("hooks") {
-        app = EventBus::open(app, config)?;
+        app = s16_event_bus::join(app, config)?;
     }
     if on("checkpoints") {
-        app = s14_tools_extended::commands(app.with(Checkpoints::default()));
+        app = Checkpoints::default().join(app);
     }
     if on("parallel") {
         app = app.with(flags.parallel);
     }
     if on("cache") {
-        let cache = PromptCache::new(app.agent(), Default::default());
-        app = cache.clone().commands(app.with(cache));
+        app = PromptCache::new(app.agent(), Default::default()).join(app);
     }
 
     // 2. What a call can be, for the agent and for its clones.
@@ -93,12 +89,11 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.with(skills).tell(news);
     }
     if on("tasks") {
-        let board = TaskBoard::open(app.agent().cwd.join(TaskBoard::FILE));
-        app = board.clone().commands(app.with(board));
+        app = TaskBoard::open(app.agent().cwd.join(TaskBoard::FILE)).join(app);
     }
 
     if on("mcp") {
-        app = McpServers::open(app, config).await?;
+        app = s21_mcp_runtime::join(app, config).await?;
     }
 
     // 3. What clones the agent.
@@ -116,7 +111,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.with(Plan::default());
     }
     if on("sessions") {
-        app = sessions(app, flags.sessions)?;
+        app = s17_session_management::join(app, flags.sessions)?;
     }
     if on("interrupts") {
         let lines = if config.attended() { Lines::All } else { Lines::Marked };
@@ -129,8 +124,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     if on("compaction") {
         // A script has no window; the small one that s06 gives it is for s06's play.
         let script = (app.agent().model_id == "script").then(|| models::window(models::DEFAULT));
-        let compact = Compact::open(app.agent(), flags.compaction.window.or(script))?;
-        app = compact.clone().commands(app.with(compact));
+        app = Compact::open(app.agent(), flags.compaction.window.or(script))?.join(app);
     }
 
     if on("streaming") {

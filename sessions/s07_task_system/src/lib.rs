@@ -64,9 +64,9 @@ impl TaskBoard {
         self.0.change(change)
     }
 
-    /// Its command at the prompt line.
-    pub fn commands(self, app: App) -> App {
-        app.command("tasks", "draws the graph of tasks", move |_, _| {
+    /// Joins the agent and the terminal, which gets `:tasks`.
+    pub fn join(self, app: App) -> App {
+        app.with(self.clone()).command("tasks", "draws the graph of tasks", move |_, _| {
             let graph = self.load();
             Box::pin(async { Ok(graph?.draw(columns())) })
         })

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         let said = match command {
             Some(Command::Add(new)) => board.change(|graph| Ok(graph.create(&new)?.id.clone()))?,
             Some(Command::List) => board.load()?.draw(columns()),
-            None => return Ok(board.clone().commands(agent.with(board).into())),
+            None => return Ok(board.join(agent.into())),
         };
         Screen::stdout().line(said);
         Ok(App::done(agent, ExitCode::SUCCESS))

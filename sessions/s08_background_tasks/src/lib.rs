@@ -61,7 +61,7 @@ impl Background {
         Ok((Self { jobs, patience, attended, owner }, lines))
     }
 
-    /// Joins the tasks to the terminal: news wakes the prompt line, and when the program leaves, nothing of
+    /// Joins the agent and the terminal: news wakes the prompt line, and when the program leaves, nothing of
     /// what was begun is left.
     pub fn join(self, app: App) -> App {
         let Self { jobs, owner, .. } = self.clone();

@@ -92,7 +92,7 @@ impl Team {
         self
     }
 
-    /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.
+    /// Joins the agent and the terminal: mail wakes the idle lead, and what is unfinished at the end is kept.
     pub fn join(self, app: App) -> App {
         let staff = self.staff.clone();
         staff.serve(app.with(self))

@@ -54,7 +54,7 @@ impl Protocols {
         Self { team, office }
     }
 
-    /// Puts the team to work, with `:trace`.
+    /// Joins the agent and the terminal, which gets `:trace`.
     pub fn join(self, app: App) -> App {
         let (staff, office) = (self.team.staff.clone(), self.office.clone());
         let about = "who asked whom, as text and as a Mermaid diagram";

@@ -244,7 +244,7 @@ pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Resu
     Ok(join(agent.into(), claims, flags.workers, config.attended())?)
 }
 
-/// An app whose lead has so many workers beside it.
+/// Joins the agent and the terminal, with so many workers beside the lead.
 ///
 /// # Errors
 /// The workspace cannot be written.

@@ -56,13 +56,13 @@ pub enum State {
     Abandoned,
 }
 
-/// The session's terminal: this agent, the tasks of the flags, and where tasks would begin.
-pub fn app(agent: Agent, flags: TaskFlags) -> App {
-    let told = match Base::find(&agent.cwd) {
+/// Joins the tasks to the terminal, which says where they would begin.
+pub fn join(app: App, flags: TaskFlags) -> App {
+    let told = match Base::find(&app.agent().cwd) {
         Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
         Err(error) => format!("no task can run here: {error}"),
     };
-    App::from(agent).tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
+    app.tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
 }
 
 #[async_trait]

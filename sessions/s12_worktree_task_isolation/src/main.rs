@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use harness_cli::TaskFlags;
-use s12_worktree_task_isolation::{LESSON, app};
+use s12_worktree_task_isolation::{LESSON, join};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| Ok(app(agent, flags)))
+    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| Ok(join(agent.into(), flags)))
 }

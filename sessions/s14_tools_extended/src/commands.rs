@@ -8,7 +8,7 @@ use harness_core::undo::{Checkpoint, Way};
 use crate::open;
 
 /// Adds the commands to the prompt line.
-pub fn commands(app: App) -> App {
+pub(crate) fn add(app: App) -> App {
     app.command("checkpoints", "what was changed, a line a prompt", |chat, _| {
         Box::pin(async { list(chat) })
     })

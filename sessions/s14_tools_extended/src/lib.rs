@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use harness_cli::{Lesson, cut};
+use harness_cli::{App, Lesson, cut};
 use harness_core::permission::is_read_only;
 use harness_core::undo::{Change, Store};
 use harness_core::workspace::{Changes, Known, Snapshot, State, Workspace};
@@ -20,8 +20,6 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-
-pub use commands::commands;
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -77,6 +75,13 @@ impl Mechanism for Checkpoints {
         agent.tools.add(Revert(self.clone()));
         agent.observers.add(Arc::new(self.clone()));
         agent.hooks.push(Arc::new(self));
+    }
+}
+
+impl Checkpoints {
+    /// Joins the agent and the terminal, which gets `:checkpoints`, `:undo` and `:redo`.
+    pub fn join(self, app: App) -> App {
+        commands::add(app.with(self))
     }
 }
 

@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use harness_cli::App;
-use s14_tools_extended::{Checkpoints, LESSON, commands};
+use s14_tools_extended::{Checkpoints, LESSON};
 
 fn main() -> ExitCode {
-    harness_cli::main(LESSON, async |agent| {
-        Ok(commands(App::from(agent.with(Checkpoints::default()))))
-    })
+    harness_cli::main(LESSON, async |agent| Ok(Checkpoints::default().join(agent.into())))
 }

@@ -138,37 +138,6 @@ impl EventBus {
         Ok(())
     }
 
-    /// The app with a bus, and on it the hooks of `hooks.yaml` and, once they are trusted, the workspace's.
-    ///
-    /// # Errors
-    /// A file of hooks is not understood.
-    pub fn open(app: App, config: &Config) -> Result<App> {
-        let (bus, own) = (Self::new(app.agent()), WorkspaceFile::new(app.agent(), OWN, config));
-        let app = app.with(bus.clone());
-        if std::env::var_os(INSIDE).is_some() {
-            // Its hooks would start it again, and so on for ever.
-            let told = "a hook has started this program: its own hooks do not run".to_owned();
-            return Ok(app.tell([told]));
-        }
-        let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
-        bus.hooks(&hooks, &file)?;
-        match own.read()? {
-            Some(Given::Trusted(text)) => bus.hooks(&text, OWN)?,
-            Some(Given::Untrusted(why)) => bus.lock().notices.push(why),
-            None => {}
-        }
-        let notices = bus.notices();
-        let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
-        Ok(app
-            .turns(bus)
-            .tell(notices)
-            .trusts(own, move |text| trusting.hooks(text, OWN))
-            .quick("stats", "what ran, how often and how long", move |_, _| {
-                Ok(stats.0.watch.stats())
-            })
-            .at_exit(async move || last.close().await))
-    }
-
     /// Asks all who subscribed to this, at the same time; the strictest answer counts. Who wrote the input
     /// as it is now stands in `authors`, and is not asked about its own words.
     async fn ask(
@@ -250,4 +219,34 @@ impl EventBus {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Joins the agent and the terminal, with a bus and on it the hooks of `hooks.yaml` and, once they are
+/// trusted, the workspace's.
+///
+/// # Errors
+/// A file of hooks is not understood.
+pub fn join(app: App, config: &Config) -> Result<App> {
+    let (bus, own) = (EventBus::new(app.agent()), WorkspaceFile::new(app.agent(), OWN, config));
+    let app = app.with(bus.clone());
+    if std::env::var_os(INSIDE).is_some() {
+        // Its hooks would start it again, and so on for ever.
+        let told = "a hook has started this program: its own hooks do not run".to_owned();
+        return Ok(app.tell([told]));
+    }
+    let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
+    bus.hooks(&hooks, &file)?;
+    match own.read()? {
+        Some(Given::Trusted(text)) => bus.hooks(&text, OWN)?,
+        Some(Given::Untrusted(why)) => bus.lock().notices.push(why),
+        None => {}
+    }
+    let notices = bus.notices();
+    let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
+    Ok(app
+        .turns(bus)
+        .tell(notices)
+        .trusts(own, move |text| trusting.hooks(text, OWN))
+        .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.watch.stats()))
+        .at_exit(async move || last.close().await))
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use harness_cli::{App, NoFlags};
-use s16_event_bus::{EventBus, LESSON};
+use harness_cli::NoFlags;
+use s16_event_bus::{LESSON, join};
 
 fn main() -> ExitCode {
     harness_cli::main_with_config(LESSON, async |agent, _: NoFlags, config| {
-        EventBus::open(App::from(agent), &config)
+        join(agent.into(), &config)
     })
 }

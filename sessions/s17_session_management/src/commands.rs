@@ -23,11 +23,11 @@ pub struct Flags {
     pub resume: Option<String>,
 }
 
-/// An app whose conversation is kept: the session that a flag asks for, and the commands.
+/// Joins the agent and the terminal: the session that a flag asks for, and the commands.
 ///
 /// # Errors
 /// The session that a flag asks for cannot be gone on with.
-pub fn sessions(app: App, flags: Flags) -> Result<App> {
+pub fn join(app: App, flags: Flags) -> Result<App> {
     let store = SessionStore::new(app.agent());
     let mut app = app.with(store.clone());
     let last = || store.list().map(|list| list.into_iter().next().map(|file| file.name));

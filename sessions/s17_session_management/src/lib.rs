@@ -14,7 +14,7 @@ use harness_core::{
     Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids, text,
 };
 
-pub use commands::{Flags, sessions};
+pub use commands::{Flags, join};
 pub use file::{Header, Past};
 
 use file::{Open, Record, TITLE, VERSION, first_words};

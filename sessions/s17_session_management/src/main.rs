@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use s17_session_management::{Flags, LESSON, sessions};
+use s17_session_management::{Flags, LESSON, join};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, flags: Flags| sessions(agent.into(), flags))
+    harness_cli::main_with(LESSON, async |agent, flags: Flags| join(agent.into(), flags))
 }

@@ -71,8 +71,8 @@ impl PromptCache {
         app.shows(move |screen| Arc::new(Teller { screen, cache }))
     }
 
-    /// Adds `:cache` to the prompt line.
-    pub fn commands(self, app: App) -> App {
+    /// Joins the agent and the terminal, which gets `:cache`.
+    pub fn join(self, app: App) -> App {
         let simulated = (app.agent().model_id == "script").then(|| {
             let model = models::DEFAULT;
             format!(
@@ -80,7 +80,9 @@ impl PromptCache {
             )
         });
         let about = "what was read from the cache, what was written, and what it saved";
-        app.tell(simulated).quick("cache", about, move |_, _| Ok(self.lock().ledger.table()))
+        app.with(self.clone())
+            .tell(simulated)
+            .quick("cache", about, move |_, _| Ok(self.lock().ledger.table()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -75,34 +75,35 @@ impl McpServers {
     pub fn servers(&self) -> &Servers {
         &self.servers
     }
+}
 
-    /// The app with the servers of `mcp_config.yaml` and, once they are trusted, the workspace's.
-    ///
-    /// # Errors
-    /// A file of servers is not understood.
-    pub async fn open(app: App, config: &Config) -> Result<App> {
-        let (agent, this) = (app.agent(), env::current_exe()?);
-        let own = WorkspaceFile::new(agent, OWN, config);
-        let variable = |name: &str| env::var(name).ok();
-        let mcp = Self::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
-        let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
-        mcp.yaml(&yaml, &file)?;
-        match own.read()? {
-            Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
-            Some(Given::Untrusted(why)) => mcp.servers.tell(why),
-            None => {}
-        }
-        mcp.servers.settle(PROMPT).await;
-        let mut told = mcp.servers.news();
-        told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));
-        let (shown, last, trusting) = (mcp.servers.clone(), mcp.servers.clone(), mcp.clone());
-        Ok(app
-            .with(mcp)
-            .tell(told)
-            .trusts(own, move |text| trusting.json(text, OWN))
-            .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
-            .at_exit(async move || last.close().await))
+/// Joins the agent and the terminal, with the servers of `mcp_config.yaml` and, once they are
+/// trusted, the workspace's.
+///
+/// # Errors
+/// A file of servers is not understood.
+pub async fn join(app: App, config: &Config) -> Result<App> {
+    let (agent, this) = (app.agent(), env::current_exe()?);
+    let own = WorkspaceFile::new(agent, OWN, config);
+    let variable = |name: &str| env::var(name).ok();
+    let mcp = McpServers::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
+    let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
+    mcp.yaml(&yaml, &file)?;
+    match own.read()? {
+        Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
+        Some(Given::Untrusted(why)) => mcp.servers.tell(why),
+        None => {}
     }
+    mcp.servers.settle(PROMPT).await;
+    let mut told = mcp.servers.news();
+    told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));
+    let (shown, last, trusting) = (mcp.servers.clone(), mcp.servers.clone(), mcp.clone());
+    Ok(app
+        .with(mcp)
+        .tell(told)
+        .trusts(own, move |text| trusting.json(text, OWN))
+        .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
+        .at_exit(async move || last.close().await))
 }
 
 impl Mechanism for McpServers {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use harness_cli::{App, Commands};
-use s21_mcp_runtime::{LESSON, McpServers, demo};
+use s21_mcp_runtime::{LESSON, demo, join};
 
 #[derive(Subcommand)]
 enum Command {
@@ -19,6 +19,6 @@ fn main() -> ExitCode {
             demo::serve(io::stdin().lock(), io::stdout().lock())?;
             return Ok(App::done(agent, ExitCode::SUCCESS));
         }
-        McpServers::open(App::from(agent), &config).await
+        join(agent.into(), &config).await
     })
 }
