@@ -9,28 +9,13 @@ use harness_core::Secrets;
 use harness_core::process::{
     Companion, End, Family, Lines, Log, MESSAGE, Prepared, Streams, messages,
 };
-use harness_testkit::Folder;
-use rustix::process::{Pid, test_kill_process};
+use harness_testkit::{Folder, wait_until_gone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LONG: Duration = Duration::from_secs(60);
 
 fn start(line: &str) -> (Companion, Streams) {
     Prepared::shell(line, Path::new("/"), &Secrets::default()).unwrap().accompany().unwrap()
-}
-
-/// Waits until a process is no more, or only a zombie is left.
-fn wait_until_gone(pid: &str) {
-    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-    for _ in 0..100_000 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        let zombie = stat.is_ok_and(|stat| stat.contains(") Z "));
-        if zombie || test_kill_process(pid).is_err() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("process {pid:?} is still alive");
 }
 
 async fn line(streams: &mut Streams) -> String {

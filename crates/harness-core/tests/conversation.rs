@@ -4,7 +4,7 @@
 use harness_core::{
     Block, Content, Conversation, Message, Repair, Request, Role, Text, ToolCall, ToolResult,
 };
-use harness_testkit::Rules;
+use harness_testkit::judge;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -23,23 +23,6 @@ fn reply(blocks: Vec<Block>) -> Message {
 
 fn thinking() -> Block {
     serde_json::from_value(json!({"type": "thinking", "thinking": "hm", "signature": "s"})).unwrap()
-}
-
-/// What the server would say of it. A conversation that ends with the model is continued first.
-fn judge(mut conversation: Conversation) -> Result<(), String> {
-    conversation.say("go on");
-    let request = Request {
-        agent: "lead",
-        model: "m",
-        max_tokens: 100,
-        system: Vec::new().into(),
-        tools: Vec::new().into(),
-        messages: conversation.messages(),
-        marks: Vec::new(),
-        extra: std::borrow::Cow::Owned(Map::new()),
-    };
-    let body = serde_json::to_value(&request).unwrap();
-    Rules::default().check(&body).map_err(|refusal| format!("{}\n{body:#}", refusal.message))
 }
 
 #[test]
@@ -77,7 +60,7 @@ fn an_answer_to_nothing_is_dropped_and_a_second_one_too() {
     c.answer(vec![ToolResult::done("a", "first"), ToolResult::done("a", "second")]);
     c.answer(vec![ToolResult::done("a", "late")]);
     assert_eq!(c.messages().iter().flat_map(Message::results).count(), 1);
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -87,7 +70,7 @@ fn speaking_before_the_tools_are_done_answers_them_first() {
     c.reply(&reply(vec![call("a")]));
     c.say("stop that");
     assert!(matches!(c.messages()[2].content[..], [Block::ToolResult(_), Block::Text(_)]));
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -100,7 +83,7 @@ fn two_calls_with_one_id_get_two() {
     c.answer(ids.iter().map(|id| ToolResult::done(id.as_str(), "ok")).collect());
     c.reply(&reply(vec![call("a")]));
     assert_eq!(c.calls()[0].id, "a_2");
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -128,7 +111,7 @@ fn a_fold_keeps_what_comes_after_and_drops_its_thinking() {
     let first = &c.messages()[0].content;
     assert!(matches!(&first[..], [Block::Note(note)] if note == "what happened"));
     assert_eq!(c.messages()[1].content, [Block::text("done")]);
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -150,7 +133,7 @@ fn a_fold_in_the_middle_of_a_turn_keeps_what_the_human_said_last() {
     let cut = c.cut(2).unwrap_or_else(|| panic!("the first message can be folded again"));
     c.fold(cut, "all of it");
     assert_eq!(c.messages()[0].content, [Block::Note("all of it".into()), Block::text("two")]);
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -164,7 +147,7 @@ fn words_that_no_window_holds_are_shortened_and_later_thinking_goes() {
     assert_eq!(c.messages()[0].content, [Block::text("[100 bytes]")]);
     assert_eq!(c.messages()[1].content, [call("a")]);
     assert_eq!(c.messages()[2].content[1], Block::text("short"));
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -194,7 +177,7 @@ fn a_shortened_result_keeps_its_place_and_later_thinking_goes() {
     assert_eq!(c.messages()[2].results().next().unwrap().content.text(), "[short]");
     assert!(matches!(c.messages()[1].content[..], [Block::Thinking(_), Block::ToolUse(_)]));
     assert!(matches!(&c.messages()[3].content[..], [Block::ToolUse(call)] if call.id == "b"));
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -208,7 +191,7 @@ fn loading_mends_and_tells() {
     assert!(repairs.contains(&Repair::Begun));
     assert!(repairs.contains(&Repair::Dropped("x".into())));
     assert!(repairs.contains(&Repair::Answered("a".into())));
-    judge(c).unwrap();
+    judge(&c).unwrap();
 }
 
 #[test]
@@ -295,7 +278,7 @@ proptest! {
     fn any_prefix_of_any_messages_can_be_continued(messages in prop::collection::vec(any_message(), 0..12)) {
         for cut in 0..=messages.len() {
             let (conversation, _) = Conversation::recover(messages[..cut].to_vec());
-            prop_assert_eq!(judge(conversation), Ok(()));
+            prop_assert_eq!(judge(&conversation), Ok(()));
         }
     }
 
@@ -312,7 +295,7 @@ proptest! {
                 Step::Shorten(id) => c.shorten(&id, "[short]"),
                 Step::ShortenWords(longest) => c.shorten_words(longest, |_| Ok::<_, ()>("[short]".to_owned())).unwrap(),
             }
-            prop_assert_eq!(judge(c.clone()), Ok(()));
+            prop_assert_eq!(judge(&c), Ok(()));
         }
     }
 

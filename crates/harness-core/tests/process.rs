@@ -11,8 +11,8 @@ use harness_core::{
     process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives},
     secrets::Secrets,
 };
-use harness_testkit::Folder;
-use rustix::process::{Pid, test_kill_process};
+use harness_testkit::{Folder, wait_until_gone};
+use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -26,20 +26,6 @@ fn within(timeout: Duration) -> Limits {
 
 async fn run(prepared: Prepared) -> Finished {
     prepared.run(Limits::default(), &CancellationToken::new(), |_| {}).await.unwrap()
-}
-
-/// Waits, by an event of the kernel, until a process is no more (or only a zombie is left).
-fn wait_until_gone(pid: &str) {
-    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-    for _ in 0..100_000 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        let zombie = stat.is_ok_and(|stat| stat.contains(") Z "));
-        if zombie || test_kill_process(pid).is_err() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("process {pid:?} is still alive");
 }
 
 /// Runs until the child has said `ready`, then cancels.

@@ -101,6 +101,23 @@ impl Folder {
         text
     }
 
+    /// Its branches, in one line.
+    pub fn branches(&self) -> String {
+        self.git(&["branch", "--format=%(refname:short)"]).replace('\n', " ").trim().to_owned()
+    }
+
+    /// How many worktrees there are, with its own.
+    pub fn trees(&self) -> usize {
+        self.git(&["worktree", "list"]).lines().count()
+    }
+
+    /// What the user would see of the checkout: its state, where it stands, what is stashed.
+    pub fn checkout(&self) -> String {
+        ["status --porcelain --branch", "rev-parse HEAD", "stash list"]
+            .map(|words| self.git(&words.split(' ').collect::<Vec<_>>()))
+            .join("")
+    }
+
     /// Commits everything.
     pub fn commit(&self, message: &str) {
         self.git(&["add", "--all"]);

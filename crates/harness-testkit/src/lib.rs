@@ -17,6 +17,7 @@
 //! | [`answers`] | where the server's replies come from: a play, or a list |
 //! | [`server`] | the server itself |
 //! | [`mailboxes`] | what every mailbox must do, as one suite |
+//! | [`wait`] | agents and tests that wait for each other, without a clock |
 //! | [`witness`] | the same checks around any `Model`, without a network |
 //! | [`stage`] | an agent in a folder of its own, for a lesson's test |
 //! | [`program`] | a session's binary, started as its user starts it |
@@ -50,6 +51,7 @@ pub mod rules;
 pub mod server;
 pub mod sse;
 pub mod stage;
+pub mod wait;
 pub mod witness;
 
 pub use answers::{Answer, Answers};
@@ -60,9 +62,10 @@ pub use history::History;
 pub use program::Program;
 pub use pty::{Key, Terminal};
 pub use redis::{Pause, Redis};
-pub use rules::{Endpoint, Refusal, Rules};
+pub use rules::{Endpoint, Refusal, Rules, judge};
 pub use server::{Recorded, StrictServer};
 pub use stage::Stage;
+pub use wait::{Gate, Meet, wait_until, wait_until_gone};
 pub use witness::Witness;
 
 /// The whole of a conversation as a play that a person can read: [`mod@harness_core::transcript`].

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::process::lives;
 use harness_core::{AgentError, Conversation, Hook, Rules, Stop, Turn};
-use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal, scrubbed};
+use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal, scrubbed, wait_until};
 use rustix::fs::OFlags;
 use s08_background_tasks::{Background, LESSON};
 use tokio_util::sync::CancellationToken;
@@ -60,16 +60,6 @@ fn timeless(text: &str) -> String {
     parts.fold(first, |text, part| {
         text + ", for a while" + part.trim_start_matches(|c| c != ' ').trim_start_matches(" s")
     })
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..10_000_000 {
-        if is_so() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("waited in vain: {what}");
 }
 
 fn number_in(path: &Path) -> u32 {

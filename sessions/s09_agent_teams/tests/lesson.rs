@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use expect_test::expect;
 use harness_core::mail::{FileMailbox, Mail, Mailbox, MemoryMailbox, News};
-use harness_core::{
-    Content, Effect, Model, ModelStream, NoInput, Request, Secrets, Tool, ToolContext, ToolError,
-};
-use harness_testkit::{Program, Stage};
+use harness_core::{Model, ModelStream, Request, Secrets};
+use harness_testkit::{Gate, Program, Stage};
 use regex::Regex;
 use s09_agent_teams::{LESSON, Member, Team};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 const TEAM: &str = include_str!("../team.yaml");
@@ -55,44 +52,6 @@ fn without_ids(text: &str) -> String {
     Regex::new("[0-9a-f]{16}").unwrap().replace_all(text, "ID").into_owned()
 }
 
-/// A tool at which an agent waits until the test lets it go on.
-#[derive(Clone)]
-struct Gate {
-    reached: Arc<Semaphore>,
-    open: Arc<Semaphore>,
-}
-
-impl Gate {
-    fn new() -> Self {
-        let closed = || Arc::new(Semaphore::new(0));
-        Self { reached: closed(), open: closed() }
-    }
-
-    async fn reached(&self) {
-        self.reached.acquire().await.unwrap().forget();
-    }
-
-    fn open(&self) {
-        self.open.add_permits(1);
-    }
-}
-
-impl Tool for Gate {
-    const NAME: &'static str = "gate";
-    const ABOUT: &'static str = "Waits.";
-    type Input = NoInput;
-
-    fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
-    }
-
-    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        self.reached.add_permits(1);
-        self.open.acquire().await.unwrap().forget();
-        Ok("open".into())
-    }
-}
-
 #[tokio::test]
 async fn the_play() {
     let mut stage = on_files(Stage::new(LESSON.play)).await;
@@ -131,7 +90,7 @@ fn the_play_by_pipe_and_over_the_wire() {
 /// A team in memory whose explorer has all tools, and the gate at which it waits.
 async fn gated(lead: &str, explorer: &str) -> (Stage, Arc<MemoryMailbox>, Gate) {
     let mut stage = play(lead, explorer, IDLE);
-    let gate = Gate::new();
+    let gate = Gate::default();
     stage.agent.tools.add(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let mut all = members();
@@ -189,7 +148,7 @@ async fn work_that_takes_longer_than_the_deadline_is_not_thrown_away() {
 - calls: [{tool: send_to_teammate, input: {name: explorer, message: a long task}}]
 - {text: I go on without it.}";
     let mut stage = play(lead, "- calls: [{tool: gate}]\n- {text: the whole work}", IDLE);
-    let gate = Gate::new();
+    let gate = Gate::default();
     stage.agent.tools.add(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let explorer = Member { tools: None, ..members().remove(0) };
@@ -296,7 +255,7 @@ async fn the_answers_to_a_broadcast_come_as_mail() {
 async fn teammates_work_at_the_same_time() {
     let hold = "- calls: [{tool: gate}]\n- {text: Done.}";
     let mut stage = play(IDLE, hold, hold);
-    let gate = Gate::new();
+    let gate = Gate::default();
     stage.agent.tools.add(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let mut all = members();

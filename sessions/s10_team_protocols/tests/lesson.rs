@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
+use harness_core::AgentError;
 use harness_core::mail::{Mail, MailId, Mailbox, MemoryMailbox, News};
-use harness_core::{AgentError, Content, Effect, NoInput, Tool, ToolContext, ToolError};
-use harness_testkit::{Program, Stage};
+use harness_testkit::{Gate, Program, Stage};
 use regex::Regex;
 use s09_agent_teams::{Member, Team};
 use s10_team_protocols::{Desk, Illegal, LESSON, PATIENCE, Protocols, State, Step, TABLE, WITHIN};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use State::{Idle, Requesting, Responding, Waiting};
@@ -41,51 +40,13 @@ async fn team(scenes: &[(&str, &str)], patience: Duration) -> (Stage, Arc<Memory
         play += &format!("- agent: {name}\n  lines:\n{lines}");
     }
     let mut stage = Stage::new(&play);
-    let gate = Gate::new();
+    let gate = Gate::default();
     stage.agent.tools.add(gate.clone());
     let members = scenes.iter().filter(|(name, _)| *name != "lead").map(|(name, _)| member(name));
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let (members, news) = (members.collect(), News::default());
     let team = Team::open(&stage.agent, members, mailbox.clone(), news).await.unwrap();
     (stage.with(Protocols::over(team, patience)), mailbox, gate)
-}
-
-/// A tool at which an agent waits until the test lets it go on.
-#[derive(Clone)]
-struct Gate {
-    reached: Arc<Semaphore>,
-    open: Arc<Semaphore>,
-}
-
-impl Gate {
-    fn new() -> Self {
-        let closed = || Arc::new(Semaphore::new(0));
-        Self { reached: closed(), open: closed() }
-    }
-
-    async fn reached(&self) {
-        self.reached.acquire().await.unwrap().forget();
-    }
-
-    fn open(&self) {
-        self.open.add_permits(1);
-    }
-}
-
-impl Tool for Gate {
-    const NAME: &'static str = "gate";
-    const ABOUT: &'static str = "Waits.";
-    type Input = NoInput;
-
-    fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
-    }
-
-    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        self.reached.add_permits(1);
-        self.open.acquire().await.unwrap().forget();
-        Ok("open".into())
-    }
 }
 
 /// Until so many mails wait in this box.

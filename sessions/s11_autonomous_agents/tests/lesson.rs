@@ -14,7 +14,9 @@ use harness_core::{
     Agent, Conversation, Delta, Hook, Model, ModelStream, Play, Reply, Request, Rules, StopReason,
     Turn, Usage,
 };
-use harness_testkit::{Answers, Folder, Key, Program, Stage, StrictServer, Terminal, scrubbed};
+use harness_testkit::{
+    Answers, Folder, Key, Program, Stage, StrictServer, Terminal, scrubbed, wait_until,
+};
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard, Update};
 use s11_autonomous_agents::{Claim, Claims, Found, LESSON, Outcome, Posts, Worker};
 use tokio_util::sync::CancellationToken;
@@ -58,16 +60,6 @@ fn claim(claims: &Claims, owner: &Owner) -> Claim {
 
 fn task(claims: &Claims, id: &str) -> Task {
     claims.board.load().unwrap().tasks.into_iter().find(|task| task.id == id).unwrap()
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..10_000_000 {
-        if is_so() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("waited in vain: {what}");
 }
 
 /// Begins a worker when the lead wants to stop, so that a transcript is the same each time.

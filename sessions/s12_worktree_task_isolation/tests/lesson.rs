@@ -9,12 +9,11 @@ use expect_test::expect;
 use harness_cli::{Done, Tasks};
 use harness_core::journal::Journal;
 use harness_core::{
-    AgentError, Content, Effect, Message, Model, ModelStream, NoInput, Request, Stop, Tool,
-    ToolContext, ToolError,
+    AgentError, Content, Message, Model, ModelStream, NoInput, Request, Stop, Tool, ToolContext,
+    ToolError,
 };
-use harness_testkit::{Folder, Program, Stage, transcript};
+use harness_testkit::{Folder, Meet, Program, Stage, transcript};
 use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, State, Worktree, WorktreeError};
-use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
 /// A repository in which tasks say these lines: `name: lines`, where the name is the task's whole text.
@@ -62,28 +61,14 @@ async fn refusal(stage: &Stage) -> String {
     run(stage, &["one"]).await.unwrap_err().to_string()
 }
 
-fn branches(folder: &Folder) -> String {
-    folder.git(&["branch", "--format=%(refname:short)"]).replace('\n', " ").trim().to_owned()
-}
-
-fn trees(folder: &Folder) -> usize {
-    folder.git(&["worktree", "list"]).lines().count()
-}
-
 fn same_checkout(folder: &Folder, before: &str) {
-    assert_eq!(checkout(folder), before, "the user's checkout was touched");
-}
-
-fn checkout(folder: &Folder) -> String {
-    ["status --porcelain --branch", "rev-parse HEAD", "stash list"]
-        .map(|words| folder.git(&words.split(' ').collect::<Vec<_>>()))
-        .join("")
+    assert_eq!(folder.checkout(), before, "the user's checkout was touched");
 }
 
 #[tokio::test]
 async fn the_play() {
     let stage = Stage::new(LESSON.play);
-    let before = checkout(&stage.folder);
+    let before = stage.folder.checkout();
     let tasks: Vec<&str> = stage.prompts[0].split(" | ").collect();
     let outcomes = run(&stage, &tasks).await.unwrap();
     same_checkout(&stage.folder, &before);
@@ -141,7 +126,7 @@ async fn the_play() {
     let commits = |branch| stage.folder.git(&["log", "--format=%s", &format!("main..{branch}")]);
     assert_eq!(commits("task/1"), "Test greet.sh\n");
     assert_eq!(commits("task/2"), "Say in README.md how to use it.\n");
-    assert_eq!(branches(&stage.folder), "main task/1 task/2");
+    assert_eq!(stage.folder.branches(), "main task/1 task/2");
 }
 
 #[test]
@@ -159,25 +144,7 @@ fn the_play_by_a_pipe_and_over_the_wire() {
     }
     let program = Program::new(env!("CARGO_BIN_EXE_s12_worktree_task_isolation"), LESSON.play);
     program.play_over_the_wire();
-    assert_eq!(branches(&program.folder), "main task/1 task/2");
-}
-
-/// Nobody passes before all are there.
-struct Meet(Arc<Barrier>);
-
-impl Tool for Meet {
-    const NAME: &'static str = "meet";
-    const ABOUT: &'static str = "Waits until all are there.";
-    type Input = NoInput;
-
-    fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
-    }
-
-    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        self.0.wait().await;
-        Ok("all are here".into())
-    }
+    assert_eq!(program.folder.branches(), "main task/1 task/2");
 }
 
 const MEET_AND_WRITE: &str = "
@@ -193,10 +160,10 @@ async fn four_tasks_at_the_same_time_end_with_four_branches_that_hold_their_comm
     let scenes: Vec<(&str, &str)> =
         names.into_iter().zip(lines.iter().map(String::as_str)).collect();
     let mut stage = stage(&scenes);
-    stage.agent.tools.add(Meet(Arc::new(Barrier::new(4))));
-    let before = checkout(&stage.folder);
+    stage.agent.tools.add(Meet::new(4));
+    let before = stage.folder.checkout();
     let outcomes = run(&stage, &names).await.unwrap();
-    assert_eq!(branches(&stage.folder), "main task/1 task/2 task/3 task/4");
+    assert_eq!(stage.folder.branches(), "main task/1 task/2 task/3 task/4");
     for (outcome, name) in outcomes.iter().zip(names) {
         let held =
             stage.folder.git(&["show", &format!("{}:same.txt", outcome.name.replace('-', "/"))]);
@@ -211,7 +178,7 @@ async fn two_parallel_tasks_each_keep_a_directory_that_is_there() {
     let pwd =
         "- calls: [{tool: meet}, {tool: bash, input: {command: pwd}}, {tool: meet}]\n- text: Done.";
     let mut stage = stage(&[("one", pwd), ("two", pwd)]);
-    stage.agent.tools.add(Meet(Arc::new(Barrier::new(2))));
+    stage.agent.tools.add(Meet::new(2));
     let before = std::env::current_dir().unwrap();
     run(&stage, &["one", "two"]).await.unwrap();
     for name in ["task-1", "task-2"] {
@@ -244,7 +211,7 @@ async fn a_branch_that_exists_is_never_taken_over() {
     folder.write(".worktrees/task-4/file", "somebody's");
     let outcome = one(&stage).await;
     assert_eq!(outcome.name, "task-5");
-    assert_eq!(branches(folder), "main mine task/1 task/2 task/5");
+    assert_eq!(folder.branches(), "main mine task/1 task/2 task/5");
     assert_eq!(folder.read(".worktrees/task-4/file"), "somebody's");
 }
 
@@ -254,7 +221,7 @@ async fn a_branch_that_leaves_no_room_for_ours_is_named() {
     stage.folder.git(&["branch", "task"]);
     let why = refusal(&stage).await;
     assert_eq!(why, "a branch `task` leaves no room for `task/1`; rename it");
-    assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main task", 1));
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main task", 1));
 }
 
 #[test]
@@ -272,7 +239,7 @@ fn trees_that_are_made_at_the_same_moment_have_names_of_their_own() {
     });
     names.sort();
     names.dedup();
-    assert_eq!((names.len(), trees(&folder)), (16, 17));
+    assert_eq!((names.len(), folder.trees()), (16, 17));
 }
 
 #[tokio::test]
@@ -337,7 +304,7 @@ async fn a_task_can_begin_in_a_tree_of_another() {
     stage.folder.git(&["worktree", "add", "-q", "-b", "linked", path.to_str().unwrap()]);
     stage.agent.cwd = path;
     assert!(is_good(&one(&stage).await));
-    assert_eq!(branches(&stage.folder), "linked main task/1");
+    assert_eq!(stage.folder.branches(), "linked main task/1");
 }
 
 #[tokio::test]
@@ -349,7 +316,7 @@ async fn a_detached_head_a_merge_and_a_dirty_tree_are_no_hindrance() {
     folder.write("new", "");
     folder.git(&["switch", "-q", "--detach"]);
     folder.write(".git/MERGE_HEAD", &head);
-    let before = checkout(folder);
+    let before = folder.checkout();
     assert!(is_good(&one(&stage).await));
     same_checkout(folder, &before);
     assert_eq!(folder.read("README.md"), "dirty\n");
@@ -380,7 +347,7 @@ async fn a_locked_tree_is_kept() {
     let outcome = one(&stage).await;
     let told = told(&outcome);
     assert!(told.contains("task-1 is locked, so it is kept"), "{told}");
-    assert_eq!(branches(&stage.folder), "main task/1");
+    assert_eq!(stage.folder.branches(), "main task/1");
 }
 
 #[tokio::test]
@@ -394,14 +361,14 @@ async fn a_folder_that_was_deleted_by_hand_costs_no_commit() {
     let outcomes = run(&stage, &["one", "two"]).await.unwrap();
     assert_eq!(told(&outcomes[0]), "answered · task/1 is kept (commits: 1)\ngit merge task/1");
     assert_eq!(told(&outcomes[1]), REMOVED);
-    assert_eq!(branches(&stage.folder), "main task/1");
+    assert_eq!(stage.folder.branches(), "main task/1");
 }
 
 #[tokio::test]
 async fn a_tree_that_is_no_tree_any_more_never_leads_to_the_users_checkout() {
     let again = "rm .git && git init -q . && echo y > y";
     let stage = stage(&[("one", &bash("rm .git && echo x > x")), ("two", &bash(again))]);
-    let before = checkout(&stage.folder);
+    let before = stage.folder.checkout();
     let outcomes = run(&stage, &["one", "two"]).await.unwrap();
     assert!(!outcomes.iter().any(is_good), "{outcomes:?}");
     same_checkout(&stage.folder, &before);
@@ -459,11 +426,11 @@ async fn only_a_tree_that_is_proven_empty_is_removed() {
         let outcome = one(&stage).await;
         assert!(told(&outcome).contains("kept"), "{command}: {}", told(&outcome));
         assert!(stage.folder.has(".worktrees/task-1/README.md"), "{command}");
-        assert_eq!(trees(&stage.folder), 2);
+        assert_eq!(stage.folder.trees(), 2);
     }
     let stage = stage(&[("one", &bash("cat README.md && touch README.md && mkdir empty"))]);
     assert_eq!(told(&one(&stage).await), REMOVED);
-    assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main", 1));
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main", 1));
 }
 
 #[tokio::test]
@@ -479,7 +446,7 @@ async fn the_file_tools_of_a_task_stay_in_its_tree() {
         ))
     };
     stage.agent.cwd = stage.folder.path().to_owned();
-    let before = checkout(&stage.folder);
+    let before = stage.folder.checkout();
     one(&stage).await;
     let record = stage.folder.read(".harness/tasks/task-1-1.jsonl");
     assert_eq!(record.matches("is outside the workspace").count(), 2, "{record}");
@@ -562,7 +529,7 @@ async fn there_is_a_tree_for_every_task_or_none_begins() {
     let isolated = Isolated(Arc::new(TwoAreEnough::default()));
     let ran = isolated.run(&stage.agent, tasks, &CancellationToken::new()).await;
     assert_eq!(ran.unwrap_err().to_string(), "the disk is full");
-    assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main", 1));
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main", 1));
     assert!(stage.witness.requests().is_empty());
 }
 
@@ -576,7 +543,7 @@ fn tasks_of_flags_are_taken_as_they_are_and_begin_at_once() {
     assert!(said.contains("task-1 starts: Does it run with a | b?"), "{said}");
     assert!(said.contains("task-2 starts: Write a test: ls | wc"), "{said}");
     assert!(!said.contains("task-3"), "{said}");
-    assert_eq!(branches(&program.folder), "main task/2");
+    assert_eq!(program.folder.branches(), "main task/2");
 }
 
 #[test]

@@ -8,10 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use harness_core::{
-    Agent, Block, Conversation, Message, Request, Role, Stop, ToolCall, ToolResult,
-};
-use harness_testkit::{Folder, Program, Rules, Stage, scrubbed};
+use harness_core::{Agent, Block, Conversation, Message, Role, Stop, ToolCall, ToolResult};
+use harness_testkit::{Folder, Program, Stage, judge, scrubbed};
 use proptest::prelude::*;
 use s17_session_management::{LESSON, Past, SessionStore};
 use serde_json::{Map, Value, json};
@@ -55,24 +53,6 @@ async fn recorded() -> Kept {
 fn call(id: &str) -> Block {
     let (id, name) = (id.to_owned(), "bash".to_owned());
     Block::ToolUse(ToolCall { id, name, input: Map::new(), rest: Map::new() })
-}
-
-/// What the server would say of it, once the human has said something more.
-fn judge(conversation: &Conversation) -> Result<(), String> {
-    let mut conversation = conversation.clone();
-    conversation.say("go on");
-    let request = Request {
-        agent: "lead",
-        model: "m",
-        max_tokens: 100,
-        system: Vec::new().into(),
-        tools: Vec::new().into(),
-        messages: conversation.messages(),
-        marks: Vec::new(),
-        extra: std::borrow::Cow::Owned(Map::new()),
-    };
-    let body = serde_json::to_value(&request).unwrap();
-    Rules::default().check(&body).map_err(|refusal| format!("{}\n{body:#}", refusal.message))
 }
 
 fn read(path: &Path) -> Past {

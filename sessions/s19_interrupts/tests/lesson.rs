@@ -17,8 +17,10 @@ use harness_core::{
     ToolError, Turn, Why,
 };
 use harness_testkit::program::KEY;
-use harness_testkit::{Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use harness_testkit::{
+    Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, wait_until_gone,
+};
+use rustix::process::{Pid, Signal, kill_process};
 use s19_interrupts::{LESSON, Lines, Steering};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -74,21 +76,6 @@ fn said(request: &Value) -> Vec<&str> {
         messages.filter(|m| m["role"] == "user").flat_map(|m| m["content"].as_array().unwrap());
     let texts = blocks.filter_map(|block| block["text"].as_str());
     texts.filter(|text| !text.starts_with("<system-reminder>")).collect()
-}
-
-/// Waits until the process whose number a command has written runs no more. One that has ended and that
-/// nobody has asked about yet counts as gone.
-fn gone(folder: &Folder) {
-    let pid: i32 = folder.read("pid").trim().parse().unwrap();
-    let runs = || match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'),
-        Err(_) => test_kill_process(Pid::from_raw(pid).unwrap()).is_ok(),
-    };
-    let deadline = Instant::now() + PATIENCE;
-    while runs() {
-        assert!(Instant::now() < deadline, "process {pid} is still there");
-        std::thread::yield_now();
-    }
 }
 
 // ---------------------------------------------------------------- the play
@@ -190,7 +177,7 @@ fn words_behind_a_mark_interrupt_the_call_and_the_turn_goes_on_with_them() {
     assert!(screen.contains("told at once: slow down · turn left"), "{screen}");
     assert!(screen.contains("[interrupted after "), "{screen}");
     assert!(!screen.contains("the conversation goes on"), "the turn was not stopped: {screen}");
-    gone(&program.folder);
+    wait_until_gone(&program.folder.read("pid"));
     let requests = server.finish();
     assert_eq!(said(&requests[1]), ["go", "slow down", "turn left"]);
 }
@@ -496,7 +483,7 @@ fn ctrl_c_ends_a_command_that_will_not_listen_and_the_next_prompt_works() {
     terminal.key(Key::CtrlC);
     terminal.wait_for("[interrupted after ");
     terminal.wait_for("interrupted; the conversation goes on");
-    gone(&program.folder);
+    wait_until_gone(&program.folder.read("pid"));
     terminal.line("turn left");
     terminal.wait_for("I turned left.");
     let requests = server.finish();
@@ -547,7 +534,7 @@ fn a_hail_of_signals_ends_the_program_and_leaves_no_process_behind() {
             kill_process(pid, signal).unwrap();
         };
         assert_eq!(status.code(), Some(128 + signal.as_raw()), "{signal:?}");
-        gone(&program.folder);
+        wait_until_gone(&program.folder.read("pid"));
     }
 }
 
@@ -569,7 +556,7 @@ fn a_program_that_is_told_to_leave_stops_its_work_and_shows_what_was_not_sent() 
         let screen = terminal.screen();
         assert!(screen.contains("[interrupted after "), "{screen}");
         assert!(screen.contains("not sent: turn left"), "{screen}");
-        gone(&program.folder);
+        wait_until_gone(&program.folder.read("pid"));
     }
 }
 

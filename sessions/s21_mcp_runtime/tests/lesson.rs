@@ -11,8 +11,8 @@ use std::time::Duration;
 use expect_test::expect;
 use harness_core::servers::Place;
 use harness_core::{Content, Gate, Headless, Rules, ToolContext, ToolSource};
-use harness_testkit::{Folder, Key, Program, Stage, Terminal};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use harness_testkit::{Folder, Key, Program, Stage, Terminal, wait_until_gone};
+use rustix::process::{Pid, Signal, kill_process};
 use s21_mcp_runtime::{BUILT_IN, LESSON, McpServers, OWN};
 use serde_json::{Value, json};
 
@@ -144,22 +144,6 @@ async fn text(stage: &Stage, name: &str) -> Result<String, String> {
 
 fn names(servers: &McpServers) -> Vec<String> {
     servers.servers().tools().iter().map(|tool| tool.spec().name).collect()
-}
-
-fn wait_until(wish: &str, so: impl Fn() -> bool) {
-    for _ in 0..20_000_000 {
-        if so() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("never: {wish}");
-}
-
-fn is_gone(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.is_ok_and(|stat| stat.contains(") Z "))
-        || test_kill_process(Pid::from_raw(pid).unwrap()).is_err()
 }
 
 /// The process ids that servers of the mode `stubborn` have left in this folder.
@@ -505,7 +489,7 @@ fn no_process_of_a_server_outlives_the_program() {
         let pids = pids(program.folder.path());
         assert_eq!(pids.len(), 2, "{ending}");
         for pid in pids {
-            wait_until(&format!("after {ending}, {pid} is gone"), || is_gone(pid));
+            wait_until_gone(&pid.to_string());
         }
     }
 }

@@ -2,16 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::fs;
-use std::sync::Arc;
 
 use expect_test::expect;
 use git2::Repository;
 use harness_cli::{Done, Tasks};
-use harness_core::{Content, Effect, NoInput, Stop, Tool, ToolContext, ToolError};
-use harness_testkit::{Folder, Program, Stage};
+use harness_core::Stop;
+use harness_testkit::{Folder, Meet, Program, Stage};
 use s12_worktree_task_isolation::State;
 use s23_worktree_advanced::{LESSON, Ledger, Lifecycle, Side, integrate, prune, trial};
-use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_s23_worktree_advanced");
@@ -69,22 +67,8 @@ fn repo(folder: &Folder) -> Repository {
     Repository::open(folder.path()).unwrap()
 }
 
-fn branches(folder: &Folder) -> String {
-    folder.git(&["branch", "--format=%(refname:short)"]).replace('\n', " ").trim().to_owned()
-}
-
-fn trees(folder: &Folder) -> usize {
-    folder.git(&["worktree", "list"]).lines().count()
-}
-
 fn states(ledger: &Ledger) -> Vec<State> {
     ledger.all().unwrap().iter().map(|it| it.state).collect()
-}
-
-fn checkout(folder: &Folder) -> String {
-    ["status --porcelain --branch", "rev-parse HEAD", "stash list"]
-        .map(|words| folder.git(&words.split(' ').collect::<Vec<_>>()))
-        .join("")
 }
 
 /// What the program says to these lines.
@@ -101,10 +85,10 @@ fn said(folder: &Folder, lines: &str) -> String {
 #[test]
 fn the_play() {
     let program = Program::new(BINARY, LESSON.play);
-    let before = checkout(&program.folder);
+    let before = program.folder.checkout();
     let input = "\n:list\n:integrate\n:integrate task-3 task-1\n:list\n:prune\n:prune now\nq\n";
     let said = String::from_utf8(Program::pipe(program.command(), input).stdout).unwrap();
-    assert_eq!(checkout(&program.folder), before);
+    assert_eq!(program.folder.checkout(), before);
     let (_, said) = said.split_once("task-1: git merge").unwrap();
     let ids = program.folder.git(&["for-each-ref", "--format=%(refname)", "refs/rescue"]);
     let mut said = format!("task-1: git merge{said}");
@@ -155,7 +139,7 @@ fn the_play() {
         task-3 is removed; `git branch NAME refs/rescue/1` brings it back
         s23 >> q
     "#]].assert_eq(&said);
-    assert_eq!(branches(&program.folder), "integration/1 integration/2 main task/2");
+    assert_eq!(program.folder.branches(), "integration/1 integration/2 main task/2");
     assert_eq!(
         program.folder.git(&["show", "integration/2:NOTICE.txt"]),
         "Everybody may use this.\n"
@@ -170,7 +154,7 @@ fn the_play_over_the_wire() {
         said.contains("task/1 and task/2 do not merge:\n  greet.sh: changed by both\n"),
         "{said}"
     );
-    assert_eq!(branches(&program.folder), "main task/1 task/2 task/3");
+    assert_eq!(program.folder.branches(), "main task/1 task/2 task/3");
 }
 
 // The six marks.
@@ -195,14 +179,14 @@ async fn a_stale_tree_is_pruned_and_its_unmerged_work_is_not() {
     let (stage, ledger, _) = after(&[], &["echo a > a", "echo b > b"]).await;
     stage.folder.git(&["merge", "-q", "task/1"]);
     fs::remove_dir_all(stage.folder.path().join(".worktrees")).unwrap();
-    assert_eq!(trees(&stage.folder), 3, "git still lists them");
+    assert_eq!(stage.folder.trees(), 3, "git still lists them");
     let told = prune(&ledger, "now").unwrap();
     assert!(told.starts_with("task-1 is removed"), "{told}");
     assert!(
         told.contains("task-2 stays: it is neither in HEAD nor in an integration branch"),
         "{told}"
     );
-    assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main task/2", 2));
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main task/2", 2));
     assert_eq!(stage.folder.git(&["show", "task/2:b"]), "b\n");
 }
 
@@ -214,7 +198,7 @@ async fn a_branch_name_that_is_taken_is_passed_over_and_a_later_run_takes_new_on
     assert_eq!(done[0].name, "task-2");
     let (_, done) = run(&stage, &["echo a > a"]).await;
     assert_eq!(done[0].name, "task-3");
-    assert_eq!(branches(&stage.folder), "main task/1 task/2 task/3");
+    assert_eq!(stage.folder.branches(), "main task/1 task/2 task/3");
     assert_eq!(stage.folder.git(&["log", "--oneline", "main..task/1"]), "");
 }
 
@@ -272,7 +256,7 @@ async fn what_the_user_has_committed_meanwhile_is_part_of_the_trial() {
     let report = integrate(&ledger, "").unwrap();
     assert!(report.starts_with("main and task/1 do not merge:\n  f: changed by both\n<<<<<<< main\nmine\n=======\na\n>>>>>>> task/1\n"), "{report}");
     assert!(report.contains("On HEAD: `git merge task/1`"), "{report}");
-    assert_eq!(branches(&stage.folder), "main task/1", "no branch was begun for nothing");
+    assert_eq!(stage.folder.branches(), "main task/1", "no branch was begun for nothing");
 }
 
 /// Two branches made of these commands, merged on trial.
@@ -342,7 +326,7 @@ async fn work_is_integrated_in_order_onto_a_new_branch_and_no_checkout_is_touche
     let (stage, ledger, _) = after(&[], &["echo a > a", "echo b > b", "true"]).await;
     stage.folder.git(&["branch", "integration/1"]);
     stage.folder.write("README.md", "dirty\n");
-    let before = checkout(&stage.folder);
+    let before = stage.folder.checkout();
     let told = integrate(&ledger, "task/2 task-1 task-3").unwrap();
     expect![[r#"
         task/2 is in integration/2
@@ -351,7 +335,7 @@ async fn work_is_integrated_in_order_onto_a_new_branch_and_no_checkout_is_touche
         take it in: git merge integration/2
     "#]]
     .assert_eq(&told);
-    assert_eq!(checkout(&stage.folder), before);
+    assert_eq!(stage.folder.checkout(), before);
     let log = stage.folder.git(&["log", "--first-parent", "--format=%s", "main..integration/2"]);
     assert_eq!(log, "Merge task/1: echo a > a\nMerge task/2: echo b > b\n");
     assert_eq!(states(&ledger), [State::Integrated, State::Integrated, State::Abandoned]);
@@ -423,7 +407,7 @@ async fn only_what_is_ours_clean_and_merged_is_pruned_and_a_rescue_ref_keeps_it(
     "#]]
     .assert_eq(&short(list));
     assert_eq!(
-        branches(folder),
+        folder.branches(),
         "main task/1 task/2 task/3 task/4 task/5 theirs",
         "a list removes nothing"
     );
@@ -437,7 +421,7 @@ async fn only_what_is_ours_clean_and_merged_is_pruned_and_a_rescue_ref_keeps_it(
         task-6 is removed
     "#]]
     .assert_eq(&short(told));
-    assert_eq!(branches(folder), "main task/2 task/3 task/4 task/5 theirs");
+    assert_eq!(folder.branches(), "main task/2 task/3 task/4 task/5 theirs");
     assert_eq!(folder.read(".worktrees/task-2/ignored"), "x\n");
     assert!(!folder.has(".worktrees/task-1") && !folder.has(".git/worktrees/task-1"));
     assert_eq!(folder.git(&["rev-parse", &format!("refs/rescue/task-1-{}", &tip[..7])]), tip);
@@ -454,7 +438,7 @@ async fn a_tree_without_a_commit_is_pruned_once_nothing_is_left_in_it() {
     assert_eq!(told, format!("task-1 stays: in {} is what is in no commit\n", place.display()));
     fs::remove_file(place.join("ignored")).unwrap();
     assert!(prune(&ledger, "now").unwrap().starts_with("task-1 is removed"));
-    assert_eq!((branches(&stage.folder).as_str(), trees(&stage.folder)), ("main", 1));
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main", 1));
 }
 
 #[tokio::test]
@@ -466,28 +450,10 @@ async fn a_branch_that_somebody_made_anew_under_our_name_is_not_ours() {
     stage.folder.git(&["branch", "task/1", "main"]);
     let told = prune(&ledger, "now").unwrap();
     assert_eq!(told, "task-1 stays: the branch task/1 is not ours\n");
-    assert_eq!(branches(&stage.folder), "main task/1");
+    assert_eq!(stage.folder.branches(), "main task/1");
 }
 
 // At the same time.
-
-/// Nobody passes before all are there.
-struct Meet(Arc<Barrier>);
-
-impl Tool for Meet {
-    const NAME: &'static str = "meet";
-    const ABOUT: &'static str = "Waits until all are there.";
-    type Input = NoInput;
-
-    fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
-    }
-
-    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        self.0.wait().await;
-        Ok("all are here".into())
-    }
-}
 
 #[tokio::test]
 async fn three_tasks_are_at_work_at_the_same_time() {
@@ -500,7 +466,7 @@ scenes:
   - calls: [{tool: meet}, {tool: bash, input: {command: pwd > where}}, {tool: meet}]
   - text: Done.";
     let mut stage = Stage::new(play);
-    stage.agent.tools.add(Meet(Arc::new(Barrier::new(3))));
+    stage.agent.tools.add(Meet::new(3));
     let (ledger, _) = run(&stage, &["a", "b", "c"]).await;
     assert_eq!(states(&ledger), [State::Committed; 3]);
     for number in 1..=3 {

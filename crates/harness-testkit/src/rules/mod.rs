@@ -8,7 +8,10 @@ mod messages;
 mod settings;
 mod tools;
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use harness_core::{Conversation, Request};
+use serde_json::{Map, Value};
 
 /// Why a request is refused, as the HTTP answer will say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,30 @@ impl Rules {
         messages::pairs(body)?;
         messages::ending(body, self.paused)
     }
+}
+
+/// What the server would say of this conversation, once the human has said something more.
+///
+/// # Errors
+/// Why it is refused, with the body.
+///
+/// # Panics
+/// Never: a request can be written.
+pub fn judge(conversation: &Conversation) -> Result<(), String> {
+    let mut conversation = conversation.clone();
+    conversation.say("go on");
+    let request = Request {
+        agent: "lead",
+        model: "m",
+        max_tokens: 100,
+        system: Vec::new().into(),
+        tools: Vec::new().into(),
+        messages: conversation.messages(),
+        marks: Vec::new(),
+        extra: Cow::Owned(Map::new()),
+    };
+    let body = serde_json::to_value(&request).unwrap();
+    Rules::default().check(&body).map_err(|refusal| format!("{}\n{body:#}", refusal.message))
 }
 
 /// The blocks of a message: a bare string is one text block.
