@@ -13,12 +13,11 @@ use harness_cli::{App, Config, Display, Screen, columns, cut, title};
 use harness_core::live::{Live, Told};
 use harness_core::mail::{Mailbox, News, check_name};
 use harness_core::{Agent, text};
+use harness_redis::BEAT;
 use s09_agent_teams::Member;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::live::beacon;
-use crate::mailbox::BEAT;
 use crate::{DEFAULT_URL, DeadLetter, Office, RedisMailbox, Seat, space};
 
 /// The flags of this session.
@@ -47,35 +46,17 @@ pub enum Command {
     Watch,
 }
 
-/// The session as its flags want it.
+/// The session as its flags want it: a lead with its team, or one of the subcommands.
 ///
 /// # Errors
 /// The flags, the team's file or the Redis cannot be used.
 pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
-    let members = match &flags.team {
-        None => Member::list(include_str!("../team.yaml"), "team.yaml")?,
-        Some(file) => {
-            let name = file.display().to_string();
-            let yaml =
-                std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
-            Member::list(&yaml, &name)?
-        }
+    let Some(command) = flags.command.clone() else {
+        return join(agent.into(), &flags, &config).await;
     };
-    let space = flags.space.unwrap_or_else(|| space(&agent.cwd));
-    check_name(&space).context("--space")?;
-    let names: Vec<&str> =
-        members.iter().map(|it| it.name.as_str()).chain([&*agent.name]).collect();
-    names.iter().try_for_each(|name| check_name(name))?;
+    let (members, space) = (flags.members()?, flags.space(&agent)?);
+    let names = names(&members, &agent)?;
     let (news, url) = (News::default(), config.setting("REDIS_URL"));
-    let Some(command) = flags.command else {
-        let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let app = office.team(agent.into(), members, news).await?.tell([told]);
-        return Ok(app.command("dead", "lists the dead letters", move |_, _| {
-            let (office, names) = (office.clone(), names.clone());
-            Box::pin(async move { dead(&office, &names).await })
-        }));
-    };
     let url = url.as_deref().unwrap_or(DEFAULT_URL);
     let mailbox = RedisMailbox::open(url, &space, names.iter().copied(), news.clone()).await;
     let mailbox = Arc::new(mailbox.map_err(|why| anyhow!("{why}; `worker` and `watch` need one"))?);
@@ -91,6 +72,47 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
         }
     }
     Ok(App::done(agent, ExitCode::SUCCESS))
+}
+
+/// Joins the team to the terminal, with its mail in Redis or, where there is none, in memory.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn join(app: App, flags: &Flags, config: &Config) -> Result<App> {
+    let (members, space) = (flags.members()?, flags.space(app.agent())?);
+    let names = names(&members, app.agent())?;
+    let (news, url) = (News::default(), config.setting("REDIS_URL"));
+    let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let app = office.team(app, members.clone(), news).await?.tell([told]);
+    Ok(app.command("dead", "lists the dead letters", move |_, _| {
+        let (office, names) = (office.clone(), names.clone());
+        Box::pin(async move { dead(&office, &names).await })
+    }))
+}
+
+impl Flags {
+    fn members(&self) -> Result<Vec<Member>> {
+        let Some(file) = &self.team else {
+            return Member::list(include_str!("../team.yaml"), "team.yaml");
+        };
+        let name = file.display().to_string();
+        let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        Member::list(&yaml, &name)
+    }
+
+    fn space(&self, agent: &Agent) -> Result<String> {
+        let space = self.space.clone().unwrap_or_else(|| space(&agent.cwd));
+        check_name(&space).context("--space")?;
+        Ok(space)
+    }
+}
+
+/// Those who have a box: the members and their lead.
+fn names<'a>(members: &'a [Member], lead: &'a Agent) -> Result<Vec<&'a str>> {
+    let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).chain([&*lead.name]).collect();
+    names.iter().try_for_each(|name| check_name(name))?;
+    Ok(names)
 }
 
 /// All dead letters, a line each.
@@ -129,7 +151,7 @@ async fn worker(
     )));
     screen.line(agent.gate.policy.told());
     agent.observers.add(Arc::new(Display::new(screen.clone(), agent.name.clone())));
-    agent.observers.add(beacon(&mailbox, agent.secrets.clone()));
+    agent.observers.add(mailbox.beacon(agent.secrets.clone()));
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -152,7 +174,7 @@ async fn worker(
 
 /// Prints what changes, until nobody reads it any more.
 async fn watch(mailbox: &RedisMailbox, names: &[&str]) -> Result<()> {
-    let mut live = mailbox.shared.live.subscribe();
+    let mut live = mailbox.live();
     let (mut tasks, mut shown) = (BTreeMap::new(), BTreeMap::new());
     let mut tick = tokio::time::interval(BEAT / 4);
     loop {

@@ -2,10 +2,7 @@
 
 mod command;
 mod live;
-mod mailbox;
 mod seat;
-mod server;
-mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,13 +16,11 @@ use s09_agent_teams::{Member, State, Team};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use command::{Command, Flags, open};
-pub use mailbox::{DeadLetter, RedisMailbox};
+pub use command::{Command, Flags, join, open};
+pub use harness_redis::{DeadLetter, NoRedis, RedisMailbox, shown, space};
 pub use seat::Seat;
-pub use server::{NoRedis, shown};
-pub use shared::space;
 
-use live::{Echo, beacon};
+use live::Echo;
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -112,7 +107,7 @@ impl Office {
                 Seat { origin, member, mailbox, state, news: news.clone() }.serve(stop.clone());
             tasks.spawn(served.inspect_err(move |why| news.add(why.to_string())));
         }
-        let beacon = beacon(&mailbox, agent.secrets);
+        let beacon = mailbox.beacon(agent.secrets);
         let echo = Echo { lead: agent.name, mailbox: mailbox.clone(), states, news };
         let app = team.join(app).shows(move |screen| {
             tokio::spawn(echo.show(screen));

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use harness_core::Agent;
 use harness_core::mail::{MailError, News};
+use harness_redis::{BEAT, RedisMailbox};
 use s09_agent_teams::{Member, State, Teammate};
 use tokio_util::sync::CancellationToken;
 
-use crate::mailbox::{BEAT, RedisMailbox};
-use crate::shared::lock;
+use crate::live::set;
 
 /// The place of one member in one process. There may be several; one at a time has the lease and works.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl Seat {
             let other = reader.and_then(Result::ok).flatten().filter(|_| !mailbox.reads(name));
             if let Some(by) = &other {
                 if before != other {
-                    *lock(&self.state) = State::Elsewhere;
+                    set(&self.state, State::Elsewhere);
                     self.news.add(format!("{name} works in {by}; standing by here"));
                 }
                 before = other;
@@ -66,7 +66,7 @@ impl Seat {
     async fn work(&self, mut teammate: Teammate, stop: &CancellationToken) {
         let name = &self.member.name;
         teammate.state = self.state.clone();
-        *lock(&self.state) = State::Idle;
+        set(&self.state, State::Idle);
         let turn = stop.child_token();
         let mut work = pin!(teammate.work(turn.clone()));
         while self.mailbox.reads(name) {

@@ -452,3 +452,10 @@ fn what_needs_a_redis_says_so_and_a_wrong_name_is_refused_with_the_list() {
         "error: there is no member \"gamma\" in the team; there is alpha, beta\n"
     );
 }
+
+#[tokio::test]
+async fn a_redis_that_was_named_has_to_let_us_in_and_memory_never_stands_in_for_it() {
+    let Some(redis) = Redis::with(&["--requirepass", "sesame-opens"]) else { return };
+    let refused = Office::open(Some(&redis.url()), "s", &NAMES, &News::default()).await;
+    assert!(refused.unwrap_err().to_string().contains("refused"));
+}

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harness_core::ids;
+use harness_core::live::Told;
 use harness_core::mail::{Mail, MailError, MailId, Mailbox, News, check_name};
+use harness_core::{Observer, Secrets, ids};
 use redis::cmd;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -18,7 +19,7 @@ use crate::shared::{CAPACITY, PATIENCE, Shared, key, lock, who};
 /// A reader that says nothing for so long is dead, and its mail goes to the next.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// So often a reader says that it lives.
-pub(crate) const BEAT: Duration = Duration::from_secs(2);
+pub const BEAT: Duration = Duration::from_secs(2);
 /// So often a box is looked at though nobody said that mail had come: what says so may be missed.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -75,9 +76,24 @@ impl RedisMailbox {
             out,
         });
         let stop = CancellationToken::new();
-        let tasks = crate::live::tasks(shared.clone(), outgoing);
+        let tasks = crate::pulse::tasks(shared.clone(), outgoing);
         tokio::spawn(stop.clone().run_until_cancelled_owned(tasks));
         Ok(Self { shared, _guard: stop.drop_guard() })
+    }
+
+    /// Who this is, for others.
+    pub fn me(&self) -> &str {
+        &self.shared.me
+    }
+
+    /// What agents do, here and in other processes, from now on. Some of it may be missed.
+    pub fn live(&self) -> broadcast::Receiver<Told> {
+        self.shared.live.subscribe()
+    }
+
+    /// Tells the others what the agents of this process do.
+    pub fn beacon(&self, secrets: Secrets) -> Arc<dyn Observer> {
+        crate::pulse::beacon(self.shared.clone(), secrets)
     }
 
     /// Who reads the mail of this agent, this mailbox included.
