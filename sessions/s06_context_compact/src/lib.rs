@@ -80,29 +80,21 @@ impl Compact {
 
     /// Joins the agent and the terminal, which gets `:compact` and `:context`.
     pub fn join(self, app: App) -> App {
-        let compact = self.clone();
-        app.with(self.clone())
-            .command(
-                "compact",
-                "fold the conversation now; say what matters",
-                move |chat, focus| {
-                    let compact = compact.clone();
-                    Box::pin(async move {
-                        let (agent, c, cancel) =
-                            (&chat.agent, &mut chat.conversation, &Default::default());
-                        let before = compact.gauge.tokens(agent, c);
-                        let cut = c.cut(1).context("there is nothing to fold yet")?;
-                        compact
-                            .fold(c, cut, &Turn { agent, cancel, why: Why::Step }, focus)
-                            .await?;
-                        Ok(compact.told(before, agent, c))
-                    })
-                },
-            )
-            .command("context", "what fills the window", move |chat, _| {
-                let table = self.table(&chat.agent, &chat.conversation, harness_cli::columns());
-                Box::pin(async move { Ok(table) })
+        let (app, compact) = (app.with(self.clone()), self.clone());
+        app.command("compact", "fold the conversation now; say what matters", move |chat, focus| {
+            let compact = compact.clone();
+            Box::pin(async move {
+                let (agent, c, cancel) = (&chat.agent, &mut chat.conversation, &Default::default());
+                let before = compact.gauge.tokens(agent, c);
+                let cut = c.cut(1).context("there is nothing to fold yet")?;
+                compact.fold(c, cut, &Turn { agent, cancel, why: Why::Step }, focus).await?;
+                Ok(compact.told(before, agent, c))
             })
+        })
+        .command("context", "what fills the window", move |chat, _| {
+            let table = self.table(&chat.agent, &chat.conversation, harness_cli::columns());
+            Box::pin(async move { Ok(table) })
+        })
     }
 
     /// The window: as told, else as known; less, where the server refused what should have fitted.

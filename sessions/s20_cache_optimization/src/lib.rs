@@ -74,10 +74,8 @@ impl PromptCache {
     /// Joins the agent and the terminal, which gets `:cache`.
     pub fn join(self, app: App) -> App {
         let simulated = (app.agent().model_id == "script").then(|| {
-            let model = models::DEFAULT;
-            format!(
-                "a script has no cache: hits and misses are simulated, at the prices of {model}"
-            )
+            let told = "a script has no cache: hits and misses are simulated, at the prices of";
+            format!("{told} {}", models::DEFAULT)
         });
         let about = "what was read from the cache, what was written, and what it saved";
         app.with(self.clone())

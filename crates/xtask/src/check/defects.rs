@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use super::markdown::Page;
 use super::source::Source;
 use super::{Tree, Violation, violation};
-use crate::names::{is_session, number};
+use crate::names::is_session;
 
 /// The page: `| s07 | what was wrong | ` `` `test` `` ` | ` `` `file` `` ` |`.
 const PAGE: &str = "docs/seed-defects.md";
-/// What a row says instead of a test while its session is still to come; such rows are not held to anything.
-const LATER: &str = "to come";
 const SECTION: &str = "Where it breaks";
 
 /// The names of all tests, and the files they are in.
@@ -50,14 +48,14 @@ pub(crate) fn page(tree: &Tree) -> Vec<Violation> {
     // The first two lines of a table are its head.
     let rows = rows.filter(|(_, line)| !line.starts_with("| session") && !line.starts_with("|--"));
     rows.flat_map(|(index, line)| {
-        let told = row(tree, &tests, line);
+        let told = row(&tests, line);
         told.into_iter().map(move |reason| violation(PAGE, index + 1, reason))
     })
     .collect()
 }
 
 /// What is wrong with one row.
-fn row(tree: &Tree, tests: &BTreeMap<&str, Vec<&str>>, line: &str) -> Vec<String> {
+fn row(tests: &BTreeMap<&str, Vec<&str>>, line: &str) -> Vec<String> {
     let line = line.replace("\\|", "/");
     let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
     let [session, defect, names, files] = cells[..] else {
@@ -65,14 +63,6 @@ fn row(tree: &Tree, tests: &BTreeMap<&str, Vec<&str>>, line: &str) -> Vec<String
     };
     let short: String = defect.chars().take(40).collect();
     let said = |why: String| format!("{session}, \"{short}…\": {why}");
-    let own = number(&format!("{session}_"));
-    let here = tree.sessions().find(|package| package.number() == own);
-    if own.is_some() && here.is_none() {
-        return Vec::new();
-    }
-    if let Some(own) = here.filter(|_| names == LATER) {
-        return vec![said(format!("{} is here: name the test", own.name))];
-    }
     let (names, files) = (quoted(names), quoted(files));
     let mut wrong = Vec::new();
     if names.is_empty() {
@@ -158,19 +148,6 @@ mod tests {
         assert_eq!(told("| s01 | x | none | |").len(), 1);
         assert_eq!(told("| s01 | x |").len(), 1);
         assert_eq!(page(&tree(&[])).len(), 1);
-    }
-
-    #[test]
-    fn a_session_that_is_to_come_may_owe_its_tests() {
-        assert_eq!(told("| s09 | x | to come | |"), [""; 0]);
-        assert_eq!(
-            told("| s09 | x | `nobody_wrote_it_yet` | `sessions/s09_b/tests/a.rs` |"),
-            [""; 0]
-        );
-        assert_eq!(
-            told("| s01 | x | to come | |"),
-            ["docs/seed-defects.md:5: s01, \"x…\": s01_a is here: name the test"]
-        );
     }
 
     #[test]
