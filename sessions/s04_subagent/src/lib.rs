@@ -31,16 +31,6 @@ pub struct Subagents {
     pub named: Vec<Named>,
 }
 
-impl Subagents {
-    /// With those that the workspace names, in `.claude/agents/*.md`.
-    ///
-    /// # Errors
-    /// A file cannot be used as it is. All faults of all files are told.
-    pub fn load(agent: &Agent) -> Result<Self, Faults> {
-        Ok(Self { named: Named::load(agent)? })
-    }
-}
-
 impl Mechanism for Subagents {
     fn install(self, agent: &mut Agent) {
         // Cloned before the tool is added: a subagent has none of its own.
@@ -58,7 +48,18 @@ impl Mechanism for Subagents {
 const SYSTEM: &str = "You are a subagent: another agent sent you to do one task, which is the first message. \
     Nobody sees your steps, and nobody can answer a question. Your last message is all that goes back, so make \
     it the whole answer, with the paths and figures that it rests on.";
+
 const NAMED: &str = "The field `agent` of spawn_subagent can name one of these:";
+
+impl Subagents {
+    /// With those that the workspace names, in `.claude/agents/*.md`.
+    ///
+    /// # Errors
+    /// A file cannot be used as it is. All faults of all files are told.
+    pub fn load(agent: &Agent) -> Result<Self, Faults> {
+        Ok(Self { named: Named::load(agent)? })
+    }
+}
 
 /// The most steps of a subagent, unless its file says less.
 const STEPS: usize = 50;

@@ -84,33 +84,6 @@ impl Background {
     }
 }
 
-#[async_trait]
-impl Hook for Background {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        // A clone of the agent (a subagent, a summarizer) has this hook too; the news is not for it.
-        if t.agent.name == self.owner
-            && let Some(news) = self.news(t.agent)
-        {
-            c.note(news);
-        }
-        Ok(())
-    }
-
-    /// Where nobody can be woken, a turn is not over while what it began still runs: not before there is
-    /// news, or its patience is at an end.
-    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
-        if t.agent.name != self.owner || self.attended {
-            return None;
-        }
-        let news = self.news(t.agent);
-        if news.is_some() || !self.jobs.any_runs() {
-            return news;
-        }
-        let _ = timeout(self.patience, self.jobs.wake.notified()).await;
-        self.news(t.agent)
-    }
-}
-
 fn list(jobs: &Jobs) -> String {
     jobs.list()
         .into_iter()
@@ -211,5 +184,32 @@ impl Tool for BackgroundStop {
 
     async fn call(&self, input: Which, _: &ToolContext) -> Result<Content, ToolError> {
         Ok(self.0.stop(&input.id).await?.into())
+    }
+}
+
+#[async_trait]
+impl Hook for Background {
+    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        // A clone of the agent (a subagent, a summarizer) has this hook too; the news is not for it.
+        if t.agent.name == self.owner
+            && let Some(news) = self.news(t.agent)
+        {
+            c.note(news);
+        }
+        Ok(())
+    }
+
+    /// Where nobody can be woken, a turn is not over while what it began still runs: not before there is
+    /// news, or its patience is at an end.
+    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
+        if t.agent.name != self.owner || self.attended {
+            return None;
+        }
+        let news = self.news(t.agent);
+        if news.is_some() || !self.jobs.any_runs() {
+            return news;
+        }
+        let _ = timeout(self.patience, self.jobs.wake.notified()).await;
+        self.news(t.agent)
     }
 }

@@ -10,7 +10,7 @@ use harness_core::mail::{FileMailbox, News};
 
 use crate::Member;
 
-/// The flags of this session.
+/// This session's own flags.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// A file that adds teammates, in the form of team.yaml [default: ~/.config/harness/team.yaml]

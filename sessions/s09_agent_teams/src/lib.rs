@@ -42,6 +42,27 @@ pub struct Team {
     pub relay: Relay,
 }
 
+impl Mechanism for Team {
+    fn install(self, agent: &mut Agent) {
+        let Self { patience, staff, teammates, relay } = self;
+        let names = staff.members.iter().map(|(it, _)| format!("\n- {}: {}", it.name, it.about));
+        agent.system.push(format!("{SYSTEM}{}", names.collect::<String>()));
+        agent.tools.add(SendToTeammate(staff.clone(), patience));
+        agent.tools.add(Broadcast(staff.clone()));
+        agent.tools.add(ListTeammates(staff.clone()));
+        agent.hooks.push(staff.post.clone());
+        agent.hooks.push(Arc::new(relay));
+        for teammate in teammates {
+            staff.tasks.spawn(teammate.work(staff.stop.clone()));
+        }
+        let (post, stop) = (staff.post.clone(), staff.stop.clone());
+        staff.tasks.spawn(async move { while post.wait(&stop).await {} });
+    }
+}
+
+const SYSTEM: &str = "You lead a team. Each teammate works on its own, in this workspace, and knows only what its \
+    mail says. send_to_teammate waits for the answer; broadcast does not, its answers come as mail. Your team:";
+
 /// What the tools know of the team.
 #[derive(Debug)]
 pub struct Staff {
@@ -98,27 +119,6 @@ impl Team {
         staff.serve(app.with(self))
     }
 }
-
-impl Mechanism for Team {
-    fn install(self, agent: &mut Agent) {
-        let Self { patience, staff, teammates, relay } = self;
-        let names = staff.members.iter().map(|(it, _)| format!("\n- {}: {}", it.name, it.about));
-        agent.system.push(format!("{SYSTEM}{}", names.collect::<String>()));
-        agent.tools.add(SendToTeammate(staff.clone(), patience));
-        agent.tools.add(Broadcast(staff.clone()));
-        agent.tools.add(ListTeammates(staff.clone()));
-        agent.hooks.push(staff.post.clone());
-        agent.hooks.push(Arc::new(relay));
-        for teammate in teammates {
-            staff.tasks.spawn(teammate.work(staff.stop.clone()));
-        }
-        let (post, stop) = (staff.post.clone(), staff.stop.clone());
-        staff.tasks.spawn(async move { while post.wait(&stop).await {} });
-    }
-}
-
-const SYSTEM: &str = "You lead a team. Each teammate works on its own, in this workspace, and knows only what its \
-    mail says. send_to_teammate waits for the answer; broadcast does not, its answers come as mail. Your team:";
 
 impl Staff {
     fn names(&self) -> Vec<&str> {

@@ -35,6 +35,26 @@ pub struct Protocols {
     office: Arc<Office>,
 }
 
+impl Mechanism for Protocols {
+    fn install(self, agent: &mut Agent) {
+        let Self { mut team, office } = self;
+        for teammate in mem::take(&mut team.teammates) {
+            let work = office.clone().work(teammate, team.staff.stop.clone());
+            team.staff.tasks.spawn(work);
+        }
+        team.install(agent);
+        agent.tools.retain(|name| name != "send_to_teammate"); // it would go past the machine
+        agent.system.push(SYSTEM.to_owned());
+        agent.tools.add(Delegate(office.clone()));
+        agent.tools.add(ReviewPlan(office.clone()));
+        agent.tools.add(ShutdownTeammate(office.clone()));
+        agent.observers.add(office);
+    }
+}
+
+const SYSTEM: &str = "Give work with delegate. A teammate that has to change something sends you its plan first: \
+    read it, and answer with review_plan before anything else. What it was asked comes after that.";
+
 impl Protocols {
     /// Over a team of s09 that is not installed yet. Its requests are good for so long.
     pub fn over(mut team: Team, patience: Duration) -> Self {
@@ -68,25 +88,6 @@ impl Protocols {
     }
 }
 
-impl Mechanism for Protocols {
-    fn install(self, agent: &mut Agent) {
-        let Self { mut team, office } = self;
-        for teammate in mem::take(&mut team.teammates) {
-            let work = office.clone().work(teammate, team.staff.stop.clone());
-            team.staff.tasks.spawn(work);
-        }
-        team.install(agent);
-        agent.tools.retain(|name| name != "send_to_teammate"); // it would go past the machine
-        agent.system.push(SYSTEM.to_owned());
-        agent.tools.add(Delegate(office.clone()));
-        agent.tools.add(ReviewPlan(office.clone()));
-        agent.tools.add(ShutdownTeammate(office.clone()));
-        agent.observers.add(office);
-    }
-}
-
-const SYSTEM: &str = "Give work with delegate. A teammate that has to change something sends you its plan first: \
-    read it, and answer with review_plan before anything else. What it was asked comes after that.";
 const PLAN_FIRST: &str = "Before you change anything or run a command, send the lead a plan with submit_plan, and \
     do only what was approved. A plan is good for the task that you have now.";
 

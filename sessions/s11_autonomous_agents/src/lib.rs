@@ -122,28 +122,6 @@ fn is_over(graph: &Graph, id: &str) -> bool {
     !graph.tasks.iter().any(|task| task.id == id && open.contains(&task.status))
 }
 
-#[async_trait]
-impl Hook for Posts {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        if t.agent.name == self.lead
-            && let Some(news) = self.news(t.agent)
-        {
-            c.note(news);
-        }
-        Ok(())
-    }
-
-    /// Where nobody can be woken, a turn is not over while its tasks are worked on.
-    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
-        let patience = self.patience.filter(|_| t.agent.name == self.lead)?;
-        if self.look(&self.lock()) == (false, false) {
-            return None; // also where all that is left is blocked
-        }
-        let _ = timeout(patience, self.wake.notified()).await;
-        self.news(t.agent)
-    }
-}
-
 /// What `post_task` takes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -205,7 +183,29 @@ impl Tool for TaskStatus {
     }
 }
 
-/// What the program can be started with.
+#[async_trait]
+impl Hook for Posts {
+    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        if t.agent.name == self.lead
+            && let Some(news) = self.news(t.agent)
+        {
+            c.note(news);
+        }
+        Ok(())
+    }
+
+    /// Where nobody can be woken, a turn is not over while its tasks are worked on.
+    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
+        let patience = self.patience.filter(|_| t.agent.name == self.lead)?;
+        if self.look(&self.lock()) == (false, false) {
+            return None; // also where all that is left is blocked
+        }
+        let _ = timeout(patience, self.wake.notified()).await;
+        self.news(t.agent)
+    }
+}
+
+/// This session's own flags.
 #[derive(Args, Debug)]
 pub struct Flags {
     /// How many workers stand beside the prompt

@@ -56,15 +56,6 @@ pub enum State {
     Abandoned,
 }
 
-/// Joins the tasks to the terminal, which says where they would begin.
-pub fn join(app: App, flags: TaskFlags) -> App {
-    let told = match Base::find(&app.agent().cwd) {
-        Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
-        Err(error) => format!("no task can run here: {error}"),
-    };
-    app.tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
-}
-
 #[async_trait]
 impl Tasks for Isolated {
     /// What the tasks leave is on branches; the checkout they begin at is not touched. If there cannot be a
@@ -136,6 +127,15 @@ impl Isolated {
         let state = if left.is_some() { State::Committed } else { State::Abandoned };
         self.0.reached(tree, task, state).map(|()| left)
     }
+}
+
+/// Joins the tasks to the terminal, which says where they would begin.
+pub fn join(app: App, flags: TaskFlags) -> App {
+    let told = match Base::find(&app.agent().cwd) {
+        Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
+        Err(error) => format!("no task can run here: {error}"),
+    };
+    app.tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
 }
 
 const SYSTEM: &str = "You work alone on one task, in a git worktree and on a branch of your own; others work on \

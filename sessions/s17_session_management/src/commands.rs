@@ -10,7 +10,7 @@ use crate::{Past, SessionStore};
 /// Above the list.
 const HEAD: &str = "  id        age     turns  size    title";
 
-/// The flags of this session.
+/// This session's own flags.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct Flags {

@@ -66,19 +66,6 @@ impl Mechanism for SessionStore {
     }
 }
 
-#[async_trait]
-impl Hook for SessionStore {
-    /// Blocks until it is on disk, a few milliseconds: that is the promise.
-    async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        let mut state = self.lock();
-        // The first conversation of the agent this was made for is ours, and no other: a subagent, a
-        // worker or a summarizer may be a clone, with this hook and a history of its own.
-        let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);
-        let kept = if ours { self.write(&mut state, c) } else { Ok(()) };
-        kept.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
-    }
-}
-
 impl SessionStore {
     /// Will keep what this agent says, in its directory. Nothing is made before something is said.
     pub fn new(agent: &Agent) -> Self {
@@ -209,6 +196,19 @@ impl SessionStore {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Hook for SessionStore {
+    /// Blocks until it is on disk, a few milliseconds: that is the promise.
+    async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        let mut state = self.lock();
+        // The first conversation of the agent this was made for is ours, and no other: a subagent, a
+        // worker or a summarizer may be a clone, with this hook and a history of its own.
+        let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);
+        let kept = if ours { self.write(&mut state, c) } else { Ok(()) };
+        kept.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
     }
 }
 

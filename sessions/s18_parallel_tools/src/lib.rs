@@ -31,6 +31,12 @@ pub struct Parallel {
     pub most: u16,
 }
 
+impl Mechanism for Parallel {
+    fn install(self, agent: &mut Agent) {
+        agent.schedule = Arc::new(self);
+    }
+}
+
 impl Parallel {
     /// So many at the same time, if nothing else is said.
     pub const MOST: u16 = 8;
@@ -39,12 +45,6 @@ impl Parallel {
 impl Default for Parallel {
     fn default() -> Self {
         Self { most: Self::MOST }
-    }
-}
-
-impl Mechanism for Parallel {
-    fn install(self, agent: &mut Agent) {
-        agent.schedule = Arc::new(self);
     }
 }
 

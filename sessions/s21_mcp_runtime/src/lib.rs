@@ -38,6 +38,13 @@ pub struct McpServers {
     place: Arc<Place>,
 }
 
+impl Mechanism for McpServers {
+    fn install(self, agent: &mut Agent) {
+        agent.tools.add_source(Arc::new(self.servers.clone()) as Arc<dyn ToolSource>);
+        agent.hooks.push(Arc::new(self));
+    }
+}
+
 impl McpServers {
     /// None yet; this is where they will work.
     pub fn new(place: Place) -> Self {
@@ -77,6 +84,17 @@ impl McpServers {
     }
 }
 
+#[async_trait]
+impl Hook for McpServers {
+    /// Servers that were slow at the start may still be in the first request; what happened to any of them
+    /// since is told to the user.
+    async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        self.servers.settle(REQUEST).await;
+        self.servers.news().into_iter().for_each(|news| t.agent.tell(&Event::Notice(news)));
+        Ok(())
+    }
+}
+
 /// Joins the agent and the terminal, with the servers of `mcp_config.yaml` and, once they are
 /// trusted, the workspace's.
 ///
@@ -104,22 +122,4 @@ pub async fn join(app: App, config: &Config) -> Result<App> {
         .trusts(own, move |text| trusting.json(text, OWN))
         .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
         .at_exit(async move || last.close().await))
-}
-
-impl Mechanism for McpServers {
-    fn install(self, agent: &mut Agent) {
-        agent.tools.add_source(Arc::new(self.servers.clone()) as Arc<dyn ToolSource>);
-        agent.hooks.push(Arc::new(self));
-    }
-}
-
-#[async_trait]
-impl Hook for McpServers {
-    /// Servers that were slow at the start may still be in the first request; what happened to any of them
-    /// since is told to the user.
-    async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        self.servers.settle(REQUEST).await;
-        self.servers.news().into_iter().for_each(|news| t.agent.tell(&Event::Notice(news)));
-        Ok(())
-    }
 }

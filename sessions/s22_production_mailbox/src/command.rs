@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{DEFAULT_URL, DeadLetter, Office, RedisMailbox, Seat, space};
 
-/// The flags of this session.
+/// This session's own flags.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// The team, in the form of team.yaml [default: alpha and beta]
@@ -46,11 +46,11 @@ pub enum Command {
     Watch,
 }
 
-/// The session as its flags want it: a lead with its team, or one of the subcommands.
+/// The program: a lead with its team, or one of the subcommands.
 ///
 /// # Errors
 /// The flags, the team's file or the Redis cannot be used.
-pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
+pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
     let Some(command) = flags.command.clone() else {
         return join(agent.into(), &flags, &config).await;
     };
@@ -77,7 +77,7 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
 /// Joins the team to the terminal, with its mail in Redis or, where there is none, in memory.
 ///
 /// # Errors
-/// Those of [`open`].
+/// Those of [`run`].
 pub async fn join(app: App, flags: &Flags, config: &Config) -> Result<App> {
     let (members, space) = (flags.members()?, flags.space(app.agent())?);
     let names = names(&members, app.agent())?;

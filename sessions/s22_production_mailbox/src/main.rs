@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use s22_production_mailbox::{Flags, LESSON, open};
+use s22_production_mailbox::{LESSON, run};
 
 fn main() -> ExitCode {
-    harness_cli::main_with_config(LESSON, async |agent, flags: Flags, config| {
-        open(agent, flags, config).await
-    })
+    harness_cli::main_with_config(LESSON, run)
 }

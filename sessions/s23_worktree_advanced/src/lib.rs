@@ -30,29 +30,6 @@ pub const LESSON: Lesson = Lesson {
 #[derive(Clone, Debug)]
 pub struct Lifecycle(pub Ledger);
 
-/// Joins the tasks to the terminal. What killed runs left is taken up first.
-///
-/// # Errors
-/// The workspace cannot be written, or the list of trees is damaged.
-pub fn join(app: App, flags: TaskFlags, bars: Bars) -> Result<App> {
-    let ledger = Ledger::open(&app.agent().cwd)?;
-    let mut told = ledger.recover()?;
-    let refused = |error| vec![format!("no task can run here: {error}")];
-    told.extend(ledger.repository().and_then(|repo| surroundings(&repo)).unwrap_or_else(refused));
-    let [list, merge, clear] = [(); 3].map(|()| ledger.clone());
-    let (lists, merges, clears) = (
-        "the tasks, and how far they have come",
-        "[task…]: merges their work onto a new branch",
-        "lists what is merged and clean; `:prune now` removes it",
-    );
-    Ok(app
-        .tell(told)
-        .tasks(flags, bars, Lifecycle(ledger))
-        .quick("list", lists, move |_, _| Ok(listed(&list.all()?)))
-        .quick("integrate", merges, move |_, words| Ok(integrate(&merge, words)?))
-        .quick("prune", clears, move |_, words| Ok(prune(&clear, words)?)))
-}
-
 #[async_trait]
 impl Tasks for Lifecycle {
     async fn run(
@@ -77,6 +54,29 @@ impl Tasks for Lifecycle {
         }
         Ok(done)
     }
+}
+
+/// Joins the tasks to the terminal. What killed runs left is taken up first.
+///
+/// # Errors
+/// The workspace cannot be written, or the list of trees is damaged.
+pub fn join(app: App, flags: TaskFlags, bars: Bars) -> Result<App> {
+    let ledger = Ledger::open(&app.agent().cwd)?;
+    let mut told = ledger.recover()?;
+    let refused = |error| vec![format!("no task can run here: {error}")];
+    told.extend(ledger.repository().and_then(|repo| surroundings(&repo)).unwrap_or_else(refused));
+    let [list, merge, clear] = [(); 3].map(|()| ledger.clone());
+    let (lists, merges, clears) = (
+        "the tasks, and how far they have come",
+        "[task…]: merges their work onto a new branch",
+        "lists what is merged and clean; `:prune now` removes it",
+    );
+    Ok(app
+        .tell(told)
+        .tasks(flags, bars, Lifecycle(ledger))
+        .quick("list", lists, move |_, _| Ok(listed(&list.all()?)))
+        .quick("integrate", merges, move |_, words| Ok(integrate(&merge, words)?))
+        .quick("prune", clears, move |_, words| Ok(prune(&clear, words)?)))
 }
 
 /// What the user should know of the checkout before a task begins there.
