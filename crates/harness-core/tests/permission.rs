@@ -202,7 +202,7 @@ fn read_only_lines_are_known_without_rules() {
     }
 }
 
-// What the seed did wrong, each by its name (lessons.md, sections 0 and s15).
+// What the original did wrong, each by its name.
 
 #[test]
 fn seed_defect_harmless_lines_stopped_by_a_substring() {
@@ -395,7 +395,7 @@ fn file_tools_and_others_are_judged_by_what_they_do() {
     assert_eq!(
         on("bash_background", Effect::Runs("sudo ls".to_owned())),
         "deny",
-        "[V] s08 skipped the list"
+        "s08 of the original skipped the list"
     );
 }
 

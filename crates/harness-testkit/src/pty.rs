@@ -170,17 +170,6 @@ impl Terminal {
         self.screen()
     }
 
-    /// Reads until this was printed at any time, control sequences included; for what scrolls away or is
-    /// painted over.
-    ///
-    /// # Panics
-    /// At the deadline, or when the program ends before.
-    pub fn wait_for_raw(&self, text: &str) {
-        self.wait(&format!("{text:?}"), |screen| {
-            screen.raw.windows(text.len().max(1)).any(|bytes| bytes == text.as_bytes())
-        });
-    }
-
     fn wait(&self, wish: &str, is_so: impl Fn(&Screen) -> bool) {
         let deadline = Instant::now() + self.patience;
         let mut screen = self.lock();

@@ -192,7 +192,7 @@ fn the_output_in_the_readme_is_what_the_program_prints() {
     }
 }
 
-// ---------------------------------------------------------------- the seed's defects
+// ---------------------------------------------------------------- the original's defects
 
 #[tokio::test]
 async fn after_two_writes_the_original_is_still_there() {

@@ -277,7 +277,7 @@ fn checked(program: &Program, flags: &[&str], line: &str) -> (Option<i32>, Strin
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
-/// [V] The seed looked for its rules one folder too high, found none, and allowed everything.
+/// The original looked for its rules one folder too high, found none, and allowed everything.
 #[test]
 fn the_rules_are_found_from_wherever_it_is_started() {
     let (code, said) = checked(&program(), &[], "sudo ls");
@@ -386,7 +386,7 @@ scenes:
     assert!(results[1].content.text().starts_with("denied: `sudo id`: runs as another user"));
 }
 
-/// [V] s08 of the seed did not ask its list about commands in the background.
+/// s08 of the original did not ask its list about commands in the background.
 #[test]
 fn a_tool_that_runs_lines_under_another_name_is_judged_alike() {
     let rules = Rules::built_in().unwrap();

@@ -363,7 +363,7 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
     assert!(turned.chat.conversation.calls().is_empty());
 }
 
-// ---------------------------------------------------------------- the seed's defects
+// ---------------------------------------------------------------- the original's defects
 
 #[tokio::test]
 async fn a_security_hook_that_raises_lets_nothing_run() {

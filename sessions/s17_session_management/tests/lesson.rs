@@ -270,7 +270,7 @@ fn the_commands_list_resume_fork_and_name_sessions() {
 
 #[tokio::test]
 async fn an_interrupted_turn_is_kept_and_its_calls_are_answered() {
-    // [V] The seed saved a session when a turn had ended well: an interrupted or crashed turn was lost,
+    // The original saved a session when a turn had ended well: an interrupted or crashed turn was lost,
     // or its open calls were saved and broke every resume.
     let (mut stage, store) = stage("
 prompt: go
@@ -333,7 +333,7 @@ scenes: [{lines: [{calls: [{tool: look}]}, {text: Done.}]}]",
 
 #[tokio::test]
 async fn a_path_is_no_id() {
-    // [V] In the seed `:resume ../outside` loaded a file from elsewhere, and the id inside that file
+    // In the original `:resume ../outside` loaded a file from elsewhere, and the id inside that file
     // chose where the next save went.
     let (mut stage, store) = stage(TALK);
     stage.play().await;
@@ -362,7 +362,7 @@ async fn a_path_is_no_id() {
 
 #[tokio::test]
 async fn odd_files_do_not_break_the_list() {
-    // [V] In the seed one odd file in the folder ended `:sessions` with an exception.
+    // In the original one odd file in the folder ended `:sessions` with an exception.
     let (mut stage, store) = stage(TALK);
     stage.play().await;
     let own = store.current().unwrap();
@@ -411,7 +411,7 @@ async fn odd_files_do_not_break_the_list() {
 
 #[tokio::test]
 async fn switching_sessions_drops_nothing() {
-    // [R] The seed swapped sessions without saving the one it left.
+    // The original swapped sessions without saving the one it left.
     let (mut stage, store) = stage(TALK);
     stage.play().await;
     let first = store.current().unwrap();

@@ -249,7 +249,7 @@ async fn four_shell_lines_that_read_overlap() {
     writer.join().unwrap();
 }
 
-// The seed's defect: its later sessions ran every call of a reply at once, so that writes raced.
+// The original's defect: its later sessions ran every call of a reply at once, so that writes raced.
 #[tokio::test]
 async fn twenty_edits_of_one_file_under_many_names_all_land() {
     let names = ["a.txt", "./a.txt", "sub/../a.txt", "link", "sub/a.txt"];

@@ -156,7 +156,7 @@ fn a_line_typed_while_it_works_is_told_before_the_next_request() {
     let requests = server.finish();
     assert_eq!(requests.len(), 2);
     assert_eq!(said(&requests[1]), ["go", "turn left"]);
-    // The seed put such words between a call and its result, and the request was refused.
+    // The original put such words between a call and its result, and the request was refused.
     let last = requests[1]["messages"].as_array().unwrap().last().unwrap()["content"].clone();
     assert_eq!((&last[0]["type"], &last[1]["text"]), (&"tool_result".into(), &"turn left".into()));
     assert_eq!(last[0]["content"], "first");
@@ -459,7 +459,7 @@ async fn a_child_does_not_take_its_leads_lines() {
 
 // ---------------------------------------------------------------- stopping
 
-// The seed's defect: at the prompt Ctrl-C did nothing before Enter was pressed.
+// The original's defect: at the prompt Ctrl-C did nothing before Enter was pressed.
 #[test]
 fn ctrl_c_at_the_prompt_is_heard_at_once_and_the_second_leaves() {
     let server = server();
@@ -471,7 +471,7 @@ fn ctrl_c_at_the_prompt_is_heard_at_once_and_the_second_leaves() {
     assert_eq!(terminal.wait_for_end().code(), Some(130));
 }
 
-// The seed's defect: the running tool was never stopped, and the stream went on printing.
+// The original's defect: the running tool was never stopped, and the stream went on printing.
 #[test]
 fn ctrl_c_ends_a_command_that_will_not_listen_and_the_next_prompt_works() {
     let server = server();

@@ -261,7 +261,7 @@ fn silence(request: usize) -> Vec<(usize, Fault)> {
     vec![(request, Fault::Silent("gate".to_owned()))]
 }
 
-// The seed's defect: its interrupt left a call without a result, and the next request was refused.
+// The original's defect: its interrupt left a call without a result, and the next request was refused.
 #[tokio::test]
 async fn interrupted_at_any_of_31_points_the_next_request_is_valid() {
     let with = |mut faults: Vec<(usize, Fault)>, more: (usize, Fault)| {

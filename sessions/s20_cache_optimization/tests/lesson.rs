@@ -481,7 +481,7 @@ fn after_a_long_pause_only_what_is_kept_for_an_hour_is_read() {
 
 // ---- the books
 
-/// [V] The seed marked the system prompt and the last tool, some 400 tokens: fewer than any model keeps, so
+/// The original marked the system prompt and the last tool, some 400 tokens: fewer than any model keeps, so
 /// that nothing was ever cached, and its README showed hits that could not occur.
 #[test]
 fn the_conversation_is_marked_too_so_that_the_prefix_outgrows_every_minimum() {
@@ -515,7 +515,7 @@ fn below_the_models_minimum_it_warns_once() {
     .assert_eq(&warnings("claude-opus-5"));
 }
 
-/// The seed printed MISS for it.
+/// The original printed MISS for it.
 #[test]
 fn a_request_that_reads_and_writes_is_a_hit() {
     let line = |usage| Call::new(&usage, "claude-opus-4-8").line();
@@ -539,7 +539,7 @@ fn ledger(model: &str, usages: &[Usage]) -> Ledger {
     ledger
 }
 
-/// The seed left it out: a prefix that is written and never read costs more than none.
+/// The original left it out: a prefix that is written and never read costs more than none.
 #[test]
 fn what_writing_costs_more_is_taken_off_what_was_saved() {
     let once = ledger("claude-opus-4-8", &[usage(0, 0, 1_847)]);

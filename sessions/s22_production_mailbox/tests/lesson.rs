@@ -338,7 +338,7 @@ async fn a_worker_killed_in_mid_work_is_followed_by_the_next_and_the_mail_is_ans
 
 #[tokio::test]
 async fn workers_know_every_tool_of_the_harness() {
-    // [V] The seed's workers knew bash alone: a read or a write became an empty command that succeeded.
+    // The original's workers knew bash alone: a read or a write became an empty command that succeeded.
     let Some(place) = Place::new(GATES) else { return };
     place.folder.write("some.txt", "some text\n");
     let mut worker = place.worker("alpha").await;
@@ -351,7 +351,7 @@ async fn workers_know_every_tool_of_the_harness() {
 
 #[tokio::test]
 async fn a_model_error_in_a_worker_is_told_to_the_lead_and_the_worker_lives_on() {
-    // [V] In the seed it ended the worker without a word, and the lead waited.
+    // In the original it ended the worker without a word, and the lead waited.
     let Some(place) = Place::new(GATES) else { return };
     place.folder.write("some.txt", "some text\n");
     let _worker = place.worker("alpha").await;
@@ -370,7 +370,7 @@ async fn a_model_error_in_a_worker_is_told_to_the_lead_and_the_worker_lives_on()
 
 #[tokio::test]
 async fn a_late_answer_is_not_the_answer_to_the_next_question() {
-    // [V] The seed took whatever came next.
+    // The original took whatever came next.
     let Some(redis) = Redis::start() else { return };
     let play = "
 prompt: go
