@@ -210,3 +210,65 @@ fn a_hook_rewrites_first_then_the_file_is_kept_and_the_gate_judges_what_will_run
     let files = ["a.txt", "b.txt", ".env"].map(|name| program.folder.read(name));
     assert_eq!(files, ["one", "one", "one"], "nothing else, and :undo took it back: {printed}");
 }
+
+// ---------------------------------------------------------------- everything at once
+
+/// Twelve prompts. Each reads a long file, so that the window fills again and again, and does one more thing.
+fn long_play() -> String {
+    let more = [
+        r#"{tool: todo_write, input: {tasks: [read, write]}}"#,
+        r#"{tool: task_create, input: {description: write it down}}"#,
+        r#"{tool: bash_background, input: {command: "cat long.txt | wc -c"}}"#,
+        r#"{tool: mcp__demo__convert, input: {value: 1, from: km, to: m}}"#,
+        r#"{tool: spawn_subagent, input: {prompt: look around}}"#,
+        r#"{tool: load_skill, input: {name: code-review}}"#,
+        r#"{tool: write, input: {path: one.txt, content: one}}"#,
+        r#"{tool: write, input: {path: one.txt, content: two}}"#,
+        r#"{tool: revert, input: {path: one.txt}}"#,
+        r#"{tool: bash, input: {command: "exit 3"}}"#,
+        r#"{tool: no_such_tool, input: {}}"#,
+        r#"{tool: task_list, input: {}}"#,
+    ];
+    let mut play = String::from("prompt: [");
+    play += &(1..=more.len()).map(|n| format!("step {n}")).collect::<Vec<_>>().join(", ");
+    play += "]\nsetup:\n  git: true\n  files:\n    long.txt: |\n";
+    (0..150)
+        .for_each(|n| play += &format!("      line {n} of a file that is long enough to matter\n"));
+    play += "scenes:\n- system: You are a subagent\n  lines: [{text: I looked around.}]\n";
+    play += "- system: (?i)summar\n  lines: [{text: '## Goal\n\n      To read.'}]\n";
+    for (n, call) in more.iter().enumerate() {
+        let n = n + 1;
+        play += &format!(
+            "- said: ^step {n}$\n  lines:\n  - {{text: I read., calls: [{{tool: read, input: {{path: long.txt}}}}, \
+             {{tool: grep, input: {{pattern: 'line 7'}}}}]}}\n  - {{calls: [{call}]}}\n  - {{text: Done {n}.}}\n"
+        );
+    }
+    play
+}
+
+#[test]
+fn all_of_it_through_a_long_conversation() {
+    let play = long_play();
+    let program = Program::new(env!("CARGO_BIN_EXE_harness"), &play);
+    let (server, mut command) = program.served();
+    server.allow_rewrites(); // compaction
+    let leave = ["--accept-edits", "--allow", "exit 3", "--window", "8000"];
+    command.args(leave);
+    let prompts: String = (1..=12).map(|n| format!("step {n}\n")).collect();
+    let output = Program::pipe(
+        command,
+        &format!("{prompts}:checkpoints\n:tasks\n:mcp\n:stats\n:cache\nq\n"),
+    );
+    let printed = text(&output);
+    assert!(output.status.success(), "{printed}");
+    for n in 1..=12 {
+        assert!(printed.contains(&format!("Done {n}.")), "step {n} was answered: {printed}");
+    }
+    let requests = server.finish();
+    let folded = requests.iter().filter(|it| it.to_string().contains("To read.")).count();
+    assert!(folded > 0, "the window was full, and a summary took its place: {printed}");
+    assert_eq!(program.folder.read("one.txt"), "one", "the second write was taken back: {printed}");
+    for what in ["write it down", "subagent-1: answered", "ready; 2 tools", "exit code 3"] {
+        assert!(printed.contains(what), "{what}: {printed}");
+    }
+}
