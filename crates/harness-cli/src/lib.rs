@@ -200,7 +200,7 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    let config = Config::new(&args, person.is_some());
+    let config = Config::new(&args, &settings, person.is_some());
     agent.gate = rules::gate(&args, &config, person, &screen)?;
 
     let mut app: App = setup(agent, own, config).await?.into();

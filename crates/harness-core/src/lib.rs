@@ -82,6 +82,7 @@ pub mod jobs;
 pub use jobs::Jobs;
 pub mod journal;
 pub mod lease;
+pub mod live;
 pub mod mail;
 pub mod order;
 pub mod process;

@@ -38,7 +38,8 @@ pub struct Team {
     pub teammates: Vec<Teammate>,
     /// What its tools know of it.
     pub staff: Arc<Staff>,
-    relay: Relay,
+    /// Told of what teammates do; for members that somebody else runs.
+    pub relay: Relay,
 }
 
 /// What the tools know of the team.
@@ -82,10 +83,11 @@ impl Team {
         Ok(Self { patience: PATIENCE, staff, teammates, relay })
     }
 
-    /// One more member, who reads its mail in another process.
-    pub fn elsewhere(mut self, member: Member) -> Self {
+    /// One more member, whom somebody else runs, in this process or another. `state` is what it does, as far
+    /// as that is known.
+    pub fn elsewhere(mut self, member: Member, state: Arc<Mutex<State>>) -> Self {
         if let Some(staff) = Arc::get_mut(&mut self.staff) {
-            staff.members.push((member, Arc::new(Mutex::new(State::Elsewhere))));
+            staff.members.push((member, state));
         }
         self
     }

@@ -97,8 +97,8 @@ impl Teammate {
             let known = agent.tools.get(tool);
             known.map_err(|why| MailError::Refused(format!("the team's {name}: {why}")))?;
         }
-        if let Some(tools) = &member.tools {
-            agent.tools.retain(|tool| tools.iter().any(|it| it == tool));
+        if let Some(tools) = member.tools.clone() {
+            agent.tools.retain(move |tool| tools.iter().any(|it| it == tool));
         }
         agent.system.push(format!("{SYSTEM} Your name is {name}. {}", member.instructions.trim()));
         let record = || Record::resume(&lead.cwd, "team", &name);

@@ -36,7 +36,8 @@ pub(crate) fn sessions(tree: &Tree) -> Vec<Violation> {
 }
 
 pub(crate) fn crates(tree: &Tree) -> Vec<Violation> {
-    const SHARED: [&str; 4] = ["harness-core", "harness-cli", "harness-testkit", "xtask"];
+    const SHARED: [&str; 5] =
+        ["harness-core", "harness-cli", "harness-redis", "harness-testkit", "xtask"];
     let folders = SHARED.map(|name| format!("crates/{name}/src/"));
     let inside = |source: &&Source| folders.iter().any(|folder| source.path.starts_with(folder));
     tree.sources.iter().filter(inside).filter_map(|source| over(source, CRATE_FILE)).collect()
