@@ -141,7 +141,10 @@ fn the_doctor_in_an_empty_folder_says_what_is_missing_and_how_to_mend_it() {
     assert_eq!(code, Some(0), "it works without these: {said}");
     assert!(said.contains("ANTHROPIC_API_KEY=… into ~/.config/harness/.env"), "{said}");
     assert!(said.contains("`git init` makes one"), "{said}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it only looks");
+    assert!(said.contains("no Redis at ") && said.contains("1 of 1 servers ready"), "{said}");
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, [".harness"], "the servers' logs, and nothing else");
 }
 
 #[test]
@@ -201,6 +204,7 @@ fn a_hook_rewrites_first_then_the_file_is_kept_and_the_gate_judges_what_will_run
     let config = Folder::new();
     config.write("permissions.yaml", include_str!("../../../config/permissions.yaml"));
     config.write("hooks.yaml", REWRITES);
+    config.write("mcp_config.yaml", "servers: []\n");
     let (server, mut command) = program.served();
     command.arg("--config").arg(config.path()).arg("--accept-edits");
     let printed = text(&Program::pipe(command, "go\n:checkpoints\n:undo\nq\n"));
@@ -209,6 +213,44 @@ fn a_hook_rewrites_first_then_the_file_is_kept_and_the_gate_judges_what_will_run
     assert!(printed.contains("denied: ") && printed.contains(".env"), "{printed}");
     let files = ["a.txt", "b.txt", ".env"].map(|name| program.folder.read(name));
     assert_eq!(files, ["one", "one", "one"], "nothing else, and :undo took it back: {printed}");
+}
+
+// ---------------------------------------------------------------- where it is started
+
+#[test]
+fn in_an_empty_folder_and_in_a_repository_without_redis_it_says_what_it_has_and_works() {
+    for (setup, tasks) in [
+        ("{}", "no task can run here: "),
+        ("{git: true, files: {a.txt: one}}", "tasks begin at main"),
+    ] {
+        let lines = "[{calls: [{tool: glob, input: {pattern: '*'}}]}, {text: I looked.}]";
+        let play = format!("prompt: look\nsetup: {setup}\nscenes: [{{lines: {lines}}}]\n");
+        let program = Program::new(env!("CARGO_BIN_EXE_harness"), &play);
+        let (server, command) = program.served();
+        let printed = text(&Program::pipe(command, "look\nq\n"));
+        server.finish();
+        for what in [tasks, "no Redis at ", "MCP: 1 of 1 servers ready", "I looked."] {
+            assert!(printed.contains(what), "{what}: {printed}");
+        }
+    }
+}
+
+#[test]
+fn teammates_answer_the_lead_and_hear_of_the_same_rules() {
+    let play = "
+prompt: ask alpha
+setup: {files: {.env: TOKEN=made-up}}
+scenes:
+- agent: alpha
+  lines: [{calls: [{tool: read, input: {path: .env}}]}, {text: I was not let.}]
+- lines: [{calls: [{tool: send_to_teammate, input: {name: alpha, message: Read it.}}]}, {text: Asked.}]
+";
+    let program = Program::new(env!("CARGO_BIN_EXE_harness"), play);
+    let (server, command) = program.served();
+    let printed = text(&Program::pipe(command, "ask alpha\nq\n"));
+    server.finish();
+    assert!(printed.contains("I was not let.") && printed.contains("Asked."), "{printed}");
+    assert!(printed.contains("denied: ") && !printed.contains("made-up"), "{printed}");
 }
 
 // ---------------------------------------------------------------- everything at once
@@ -235,7 +277,8 @@ fn long_play() -> String {
     (0..150)
         .for_each(|n| play += &format!("      line {n} of a file that is long enough to matter\n"));
     play += "scenes:\n- system: You are a subagent\n  lines: [{text: I looked around.}]\n";
-    play += "- system: (?i)summar\n  lines: [{text: '## Goal\n\n      To read.'}]\n";
+    play += "- agent: compact\n  lines:\n  - text: |\n      ## Goal\n      To read.\n      ## Done\n      Read.\n      ## In progress\n      None\n\
+             \x20     ## Files\n      long.txt\n      ## Decisions\n      None\n      ## Next\n      Read on.\n";
     for (n, call) in more.iter().enumerate() {
         let n = n + 1;
         play += &format!(
@@ -257,7 +300,7 @@ fn all_of_it_through_a_long_conversation() {
     let prompts: String = (1..=12).map(|n| format!("step {n}\n")).collect();
     let output = Program::pipe(
         command,
-        &format!("{prompts}:checkpoints\n:tasks\n:mcp\n:stats\n:cache\nq\n"),
+        &format!("{prompts}:compact the file\n:checkpoints\n:tasks\n:mcp\n:stats\n:cache\nq\n"),
     );
     let printed = text(&output);
     assert!(output.status.success(), "{printed}");
