@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::args::Shared;
-use crate::settings;
+use crate::settings::{self, Settings};
 
 /// The folder of configuration that was named, the user's own, and what was given for this run alone.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     named: Option<PathBuf>,
     home: Option<PathBuf>,
+    settings: Settings,
     pub(crate) allow: Vec<String>,
     pub(crate) accept_edits: bool,
     attended: bool,
@@ -20,11 +21,17 @@ pub struct Config {
 impl Config {
     /// `--config`, else `$HARNESS_CONFIG`. The variable counts only where the user set it: a `.env` may be
     /// somebody else's, and what is configured here may run programs.
-    pub(crate) fn new(args: &Shared, attended: bool) -> Self {
+    pub(crate) fn new(args: &Shared, settings: &Settings, attended: bool) -> Self {
         let variable = || std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
         let named = args.config.clone().or_else(|| variable().map(PathBuf::from));
         let (allow, accept_edits) = (args.allow.clone(), args.accept_edits);
-        Self { named, home: settings::home(), allow, accept_edits, attended }
+        let (home, settings) = (settings::home(), settings.clone());
+        Self { named, home, settings, allow, accept_edits, attended }
+    }
+
+    /// A value such as `REDIS_URL`: from `.env`, else from the environment. An empty one is none.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.settings.get(name)
     }
 
     /// The file of this name: in the folder that was named, where it has to be, else in this repository's

@@ -22,12 +22,14 @@ mod display;
 mod human;
 mod input;
 mod lesson;
+mod mail;
 mod oneshot;
 mod playground;
 mod reader;
 mod repl;
 mod rules;
 mod screen;
+mod sequence;
 mod settings;
 mod start;
 mod tasks;
@@ -52,9 +54,11 @@ pub use display::{Display, title};
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
+pub use mail::MailCommand;
 pub use repl::until_asked_to_leave;
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
-pub use tasks::{Done, TaskFlags, Tasks};
+pub use sequence::{Arrow, mermaid, sequence};
+pub use tasks::{Bars, Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 
@@ -196,7 +200,7 @@ async fn run<X, A: Into<App>>(
     agent.system.push(SYSTEM.to_owned());
     agent.tools = tools::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
-    let config = Config::new(&args, person.is_some());
+    let config = Config::new(&args, &settings, person.is_some());
     agent.gate = rules::gate(&args, &config, person, &screen)?;
 
     let mut app: App = setup(agent, own, config).await?.into();

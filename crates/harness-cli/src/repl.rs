@@ -92,6 +92,7 @@ impl Repl {
         let code = self.lines().await;
         self.app.chat.agent.tell(&Event::SessionEnded);
         self.input.restore();
+        self.screen.leave_prompt();
         if code != 0 {
             // Whoever typed them should not have to type them again.
             let left = self.app.steering.as_ref().map(|it| it.left()).unwrap_or_default();

@@ -217,6 +217,17 @@ impl Screen {
         inner.at_line_start = true;
     }
 
+    /// The program leaves while its prompt stands open. Nobody edits there any more, and what is still to be
+    /// said would wait for an editor in vain: it is written below, at once.
+    pub(crate) fn leave_prompt(&self) {
+        let mut inner = self.lock();
+        if std::mem::take(&mut inner.prompt_open) && inner.printer.is_some() {
+            let held = std::mem::take(&mut inner.held);
+            inner.put(&format!("\x1b[?2004l\n{held}")); // and pasting is as it was before the editor
+            inner.at_line_start = true;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -71,16 +71,36 @@ impl Done {
     }
 }
 
+/// Which prompts are tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bars {
+    /// All of them, also one without a bar.
+    All,
+    /// Those that begin with a bar: `| one | two`. Elsewhere a bar is a bar.
+    Leading,
+}
+
+impl Bars {
+    /// The prompt's tasks, if it has any.
+    fn tasks(self, prompt: &str) -> Option<Vec<String>> {
+        match self {
+            Self::All => Some(split(prompt)),
+            Self::Leading => prompt.trim_start().strip_prefix('|').map(split),
+        }
+    }
+}
+
 impl App {
-    /// Takes each prompt for tasks, and begins with those of the flags.
-    pub fn tasks(self, flags: TaskFlags, tasks: impl Tasks + 'static) -> Self {
+    /// Takes prompts for tasks, and begins with those of the flags.
+    pub fn tasks(self, flags: TaskFlags, bars: Bars, tasks: impl Tasks + 'static) -> Self {
         let begins = !flags.tasks.is_empty();
-        let app = self.turns(TaskTurns { first: Mutex::new(flags.tasks), tasks });
+        let app = self.turns(TaskTurns { first: Mutex::new(flags.tasks), bars, tasks });
         if begins { app.begins() } else { app }
     }
 }
 
 struct TaskTurns<T> {
+    bars: Bars,
     /// Those of the flags, until the first turn.
     first: Mutex<Vec<String>>,
     tasks: T,
@@ -95,9 +115,10 @@ impl<T: Tasks> TurnLoop for TaskTurns<T> {
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<Stop, AgentError> {
+        let own = prompt.map_or(Some(Vec::new()), |prompt| self.bars.tasks(prompt));
+        let Some(own) = own else { return next.turn(prompt, chat, cancel).await };
         let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
-        let tasks: Vec<String> =
-            first.into_iter().chain(prompt.map(split).unwrap_or_default()).collect();
+        let tasks: Vec<String> = first.into_iter().chain(own).collect();
         match tasks.len() {
             0 if prompt.is_none() => return next.turn(prompt, chat, cancel).await, // news
             1..=MOST => {}
@@ -192,7 +213,7 @@ mod tests {
         let play = Play::from_yaml("prompt: go\nscenes: []").unwrap();
         let agent = Agent::new(Arc::new(Script::new(play)), std::env::temp_dir());
         let flags = TaskFlags { tasks: vec!["a | b".to_owned()] };
-        let mut app = App::from(agent).tasks(flags, Echo);
+        let mut app = App::from(agent).tasks(flags, Bars::All, Echo);
         assert!(app.begins);
         let cancel = CancellationToken::new();
         let mut turn = async |prompt| {

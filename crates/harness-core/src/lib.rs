@@ -4,7 +4,7 @@
 //!
 //! 1. [`message`] and [`conversation`]: the history as data, always valid.
 //! 2. [`model`]: what a model is; then the two that live here, [`script`] and [`anthropic`].
-//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones.
+//! 3. [`tool`]: what can be done; then [`tools`], the built-in ones, and [`servers`], which bring more.
 //! 4. [`event`] tells, [`hook`] decides, [`permission`] allows.
 //! 5. [`schedule`]: what a call goes through, and in which order calls run.
 //! 6. [`agent`]: the loop. It is shorter than this page. [`errand`] is a task that an agent does alone;
@@ -12,11 +12,12 @@
 //!
 //! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
 //! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
-//! [`lease`] (who works on what), [`journal`] (append-only logs), [`undo`] (what was changed, and the way
-//! back), [`mail`] (what agents write to each other), [`relay`] (who watches those in other tasks),
-//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
-//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what is
-//! known of each model), [`cache`] (a prompt cache, simulated).
+//! [`register`] (a list of what runs have begun), [`lease`] (who works on what), [`journal`] (append-only
+//! logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents write to each other),
+//! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
+//! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
+//! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated),
+//! [`mod@expand`] (variables in configuration).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -72,6 +73,7 @@ pub mod errand;
 pub mod gauge;
 pub use gauge::Gauge;
 
+pub mod expand;
 pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
@@ -80,15 +82,18 @@ pub mod jobs;
 pub use jobs::Jobs;
 pub mod journal;
 pub mod lease;
+pub mod live;
 pub mod mail;
 pub mod order;
 pub mod process;
 pub mod record;
+pub mod register;
 pub use record::Record;
 pub mod relay;
 pub use relay::Relay;
 pub mod secrets;
 pub use secrets::Secrets;
+pub mod servers;
 pub mod shelf;
 pub mod state;
 pub mod text;

@@ -67,6 +67,20 @@ impl Mail {
         Self { id, in_reply_to, ..Self::new(&self.to, &self.from, body) }
     }
 
+    /// A mail that asks for something, `task/1` say, and is of use only so long. Its first line says both.
+    pub fn request(what: &str, from: &str, to: &str, text: &str, patience: Duration) -> Self {
+        let until = jiff::Timestamp::now() + patience;
+        Self::new(from, to, format!("[{what} until {until:.0}]\n{text}"))
+    }
+
+    /// What it asks for, how long that is still of use, and the text; `None` where it is no request.
+    pub fn asks(&self) -> Option<(&str, Duration, &str)> {
+        let (head, text) = self.body.split_once('\n')?;
+        let (what, until) = head.strip_prefix('[')?.strip_suffix(']')?.split_once(" until ")?;
+        let left = until.parse::<jiff::Timestamp>().ok()?.duration_since(jiff::Timestamp::now());
+        Some((what, Duration::try_from(left).unwrap_or_default(), text))
+    }
+
     /// Every mailbox asks this of every mail before it takes it.
     ///
     /// # Errors
@@ -129,6 +143,7 @@ pub trait Mailbox: Send + Sync {
 
     /// What is there for this agent and not given out yet; waits so long for the first. What is given
     /// out is leased: it is given again only when this reader has gone without acknowledging it.
+    /// Dropped half-way it must lose nothing.
     async fn receive(&self, name: &str, wait: Duration) -> Result<Vec<Mail>, MailError>;
 
     /// The reader has these where a crash cannot take them: they are not given again. In the order in

@@ -10,6 +10,7 @@
 //! `/dev/tty`, where the kernel stops it as a background group; the time-out ends it then. A real
 //! product calls `setsid` in the child (which needs unsafe code here) and puts a sandbox around it.
 
+mod companion;
 mod family;
 mod pump;
 
@@ -31,6 +32,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::companion::{Companion, Lines, Log, MESSAGE, Streams, messages};
 use self::family::Group;
 pub use self::family::{Family, lives};
 use self::pump::Pump;

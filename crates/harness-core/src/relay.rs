@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::agent::{Agent, AgentError};
+use crate::agent::{Agent, AgentError, Mechanism};
 use crate::conversation::Conversation;
 use crate::event::{Event, Observer, Observers};
 use crate::hook::{Hook, Turn};
@@ -30,6 +30,12 @@ impl Relay {
         let mut observers = Observers::default();
         observers.add(Arc::new(self.clone()));
         observers
+    }
+}
+
+impl Mechanism for Relay {
+    fn install(self, agent: &mut Agent) {
+        agent.hooks.push(Arc::new(self));
     }
 }
 

@@ -60,6 +60,12 @@ impl Secrets {
         Self(Arc::new(Inner { hidden, values, shapes: OnceLock::new() }))
     }
 
+    /// The same, and these values besides.
+    #[must_use]
+    pub fn and(&self, values: impl IntoIterator<Item = String>) -> Self {
+        Self::new(self.0.hidden.clone(), self.0.values.iter().cloned().chain(values))
+    }
+
     /// Names of environment variables that no child gets.
     pub fn hidden(&self) -> &[String] {
         &self.0.hidden

@@ -281,11 +281,14 @@ impl Toolbox {
         self.sources.push(source);
     }
 
-    /// Keeps only the tools whose names pass, and no sources.
-    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+    /// Keeps only the tools whose names pass, those that are yet to come from a source among them.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool + Send + Sync + 'static) {
         self.tools.retain(|tool| keep(&tool.spec().name));
         self.specs.retain(|spec| keep(&spec.name));
-        self.sources.clear();
+        let keep: Arc<dyn Fn(&str) -> bool + Send + Sync> = Arc::new(keep);
+        for source in &mut self.sources {
+            *source = Arc::new(Narrowed { source: source.clone(), keep: keep.clone() });
+        }
     }
 
     /// Names that were given twice. harness-cli refuses to start with any.
@@ -326,6 +329,20 @@ impl Toolbox {
         let near = text::nearest(name, names.iter().copied());
         let shown = if near.is_empty() { names } else { near };
         ToolError::Tell(format!("there is no tool `{name}`; there is {}", shown.join(", ")))
+    }
+}
+
+/// A source of which only some tools are taken.
+struct Narrowed {
+    source: Arc<dyn ToolSource>,
+    keep: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl ToolSource for Narrowed {
+    fn tools(&self) -> Vec<Arc<dyn DynTool>> {
+        let mut tools = self.source.tools();
+        tools.retain(|tool| (self.keep)(&tool.spec().name));
+        tools
     }
 }
 

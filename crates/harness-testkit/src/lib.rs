@@ -23,6 +23,7 @@
 //! | [`transcript`] | a conversation as a readable play, for snapshots |
 //! | [`folder`] | temporary folders, real git repositories, clean environments |
 //! | [`pty`] | a program in a real terminal of a given size |
+//! | [`redis`] | a real Redis of a test's own, to be killed and started again |
 //! | [`raw`] | a tiny HTTP/1.1 client that shows every byte |
 #![allow(
     clippy::unwrap_used,
@@ -43,6 +44,7 @@ pub mod mailboxes;
 pub mod program;
 pub mod pty;
 pub mod raw;
+pub mod redis;
 mod routes;
 pub mod rules;
 pub mod server;
@@ -57,6 +59,7 @@ pub use harness_core::cache::{self, Clock, Simulated};
 pub use history::History;
 pub use program::Program;
 pub use pty::{Key, Terminal};
+pub use redis::{Pause, Redis};
 pub use rules::{Endpoint, Refusal, Rules};
 pub use server::{Recorded, StrictServer};
 pub use stage::Stage;

@@ -33,33 +33,6 @@ where
     no_mail_goes_to_two_readers(fresh().await).await;
 }
 
-/// How many messages a second go through it, four writers at a time: sent, received and acknowledged.
-pub async fn messages_a_second(mailbox: Arc<dyn Mailbox>, count: usize) -> f64 {
-    const WRITERS: usize = 4;
-    let begun = std::time::Instant::now();
-    let writers = (0..WRITERS).map(|writer| {
-        let mailbox = Arc::clone(&mailbox);
-        tokio::spawn(async move {
-            for at in 0..count / WRITERS {
-                send(&*mailbox, &format!("message {at} of {writer}: {}", "words ".repeat(20)))
-                    .await;
-            }
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    let mut done = 0;
-    while done < count / WRITERS * WRITERS {
-        let mails = mailbox.receive("ada", LONG).await.unwrap();
-        assert!(!mails.is_empty(), "{done} of {count} mails came");
-        done += mails.len();
-        mailbox.acknowledge("ada", &ids(&mails)).await.unwrap();
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    done as f64 / begun.elapsed().as_secs_f64()
-}
-
 async fn send(mailbox: &dyn Mailbox, body: &str) -> MailId {
     mailbox.send(Mail::new("bob", "ada", body)).await.unwrap()
 }

@@ -6,7 +6,7 @@ mod settings;
 use std::sync::Arc;
 
 use anyhow::Result;
-use harness_cli::{App, Config, Lesson, WorkspaceFile};
+use harness_cli::{App, Bars, Config, Lesson, TaskFlags, WorkspaceFile};
 use harness_core::{Agent, models};
 use s03_todo_write::Plan;
 use s04_subagent::Subagents;
@@ -21,6 +21,7 @@ use s16_event_bus::EventBus;
 use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
+use s20_cache_optimization::PromptCache;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -42,6 +43,9 @@ pub struct Flags {
 
     #[command(flatten)]
     parallel: Parallel,
+
+    #[command(flatten)]
+    tasks: TaskFlags,
 
     #[command(flatten)]
     compaction: s06_context_compact::Flags,
@@ -74,6 +78,10 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     if on("parallel") {
         app = app.with(flags.parallel);
     }
+    if on("cache") {
+        let cache = PromptCache::new(app.agent(), Default::default());
+        app = cache.clone().commands(app.with(cache));
+    }
 
     // 2. What a call can be, for the agent and for its clones.
     if on("skills") {
@@ -92,6 +100,10 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     if on("subagents") {
         let subagents = Subagents::load(app.agent())?;
         app = app.with(subagents);
+    }
+
+    if on("worktrees") {
+        app = s23_worktree_advanced::join(app, flags.tasks, Bars::Leading)?;
     }
 
     // 4. What belongs to this one conversation.

@@ -10,8 +10,8 @@ pub(crate) const HELP: &str = "\
 usage: cargo xtask bench [PART]...
 
 Builds in release, runs what measures and prints what it found beside the goal. A part is a program
-of harness-testkit (src/bin/bench*.rs) or a session's own (benches/*.rs, without the test harness):
-whatever is there is found. It prints lines name<TAB>value<TAB>unit.";
+of harness-testkit (src/bin/bench*.rs) or a session's own (benches/*.rs without the test harness, or
+examples/bench.rs): whatever is there is found. It prints lines name<TAB>value<TAB>unit.";
 
 /// Where the programs of the testkit are.
 const SHARED: &str = "crates/harness-testkit/src/bin";
@@ -41,8 +41,17 @@ enum Goal {
 struct Part {
     /// What it is called here: `bench-search`, `s17_session_management`.
     name: String,
-    /// The package of a session, and the bench in it; none for a program of the testkit.
-    session: Option<(String, String)>,
+    place: Place,
+}
+
+/// Where it lies.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Testkit,
+    /// A session's `benches/`: the name of the bench.
+    Bench(String),
+    /// A session's `examples/bench.rs`.
+    Example,
 }
 
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
@@ -55,7 +64,7 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     let wanted = |part: &&Part| args.is_empty() || args.contains(&part.name);
     let parts: Vec<&Part> = all.iter().filter(wanted).collect();
     let shared: Vec<&str> =
-        parts.iter().filter(|p| p.session.is_none()).map(|p| p.name.as_str()).collect();
+        parts.iter().filter(|p| p.place == Place::Testkit).map(|p| p.name.as_str()).collect();
     if !shared.is_empty() {
         let mut build = cargo(repo);
         build.args(["build", "--release"]);
@@ -88,29 +97,35 @@ fn parts(files: &[String]) -> Vec<Part> {
         if let Some(name) = file.strip_prefix(SHARED) {
             let name = name.trim_start_matches('/').trim_end_matches("/main");
             let own = name.starts_with("bench") && !name.contains('/');
-            return own.then(|| Part { name: name.to_owned(), session: None });
+            return own.then(|| Part { name: name.to_owned(), place: Place::Testkit });
         }
-        let (package, bench) = file.strip_prefix("sessions/")?.split_once("/benches/")?;
-        let session = Some((package.to_owned(), bench.to_owned()));
-        (!bench.contains('/')).then(|| Part { name: package.to_owned(), session })
+        let (package, rest) = file.strip_prefix("sessions/")?.split_once('/')?;
+        let place = match rest.split_once('/')? {
+            ("benches", bench) if !bench.contains('/') => Place::Bench(bench.to_owned()),
+            ("examples", "bench") => Place::Example,
+            _ => return None,
+        };
+        Some(Part { name: package.to_owned(), place })
     };
     files.iter().filter_map(part).collect()
 }
 
 impl Part {
     fn command(&self, repo: &Repo) -> Command {
-        match &self.session {
-            Some((package, bench)) => {
-                let mut bench_it = cargo(repo);
-                bench_it.args(["bench", "--quiet", "-p", package, "--bench", bench]);
-                bench_it
+        let mut cargo = cargo(repo);
+        let name = self.name.as_str();
+        match &self.place {
+            Place::Bench(bench) => cargo.args(["bench", "--quiet", "-p", name, "--bench", bench]),
+            Place::Example => {
+                cargo.args(["run", "--release", "--quiet", "-p", name, "--example", "bench"])
             }
-            None => {
+            Place::Testkit => {
                 let target = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
                 let target = target.unwrap_or_else(|| repo.root.join("target"));
-                command(repo, &target.join("release").join(&self.name).to_string_lossy())
+                return command(repo, &target.join("release").join(name).to_string_lossy());
             }
-        }
+        };
+        cargo
     }
 }
 
@@ -177,18 +192,17 @@ mod tests {
             "crates/harness-testkit/src/bin/strict-server.rs",
             "sessions/s17_session_management/benches/speed.rs",
             "sessions/s17_session_management/src/lib.rs",
+            "sessions/s22_production_mailbox/examples/bench.rs",
+            "sessions/s22_production_mailbox/examples/other.rs",
         ];
-        let found = parts(&files.map(str::to_owned));
-        let session = |name: &str| (name.to_owned(), "speed".to_owned());
+        let part = |name: &str, place| Part { name: name.to_owned(), place };
         assert_eq!(
-            found,
+            parts(&files.map(str::to_owned)),
             [
-                Part { name: "bench".into(), session: None },
-                Part { name: "bench-mail".into(), session: None },
-                Part {
-                    name: "s17_session_management".into(),
-                    session: Some(session("s17_session_management"))
-                },
+                part("bench", Place::Testkit),
+                part("bench-mail", Place::Testkit),
+                part("s17_session_management", Place::Bench("speed".to_owned())),
+                part("s22_production_mailbox", Place::Example),
             ]
         );
     }

@@ -37,8 +37,8 @@ pub struct Named {
 impl Named {
     /// Narrows a clone of the lead. It can take away, and never give.
     pub fn shape(&self, child: &mut Agent) {
-        if let Some(tools) = &self.tools {
-            child.tools.retain(|name| tools.iter().any(|tool| tool == name));
+        if let Some(tools) = self.tools.clone() {
+            child.tools.retain(move |name| tools.iter().any(|tool| tool == name));
         }
         child.max_steps = child.max_steps.min(self.max_turns.unwrap_or(usize::MAX));
         child.system.extend(Some(self.instructions.clone()).filter(|text| !text.is_empty()));

@@ -311,7 +311,7 @@ fn look(offset: &str) -> String {
 async fn output_is_read_a_piece_at_a_time_and_past_its_end_too() {
     let lines = format!(
         "- calls: [{}]\n- text: I wait.\n- calls: [{}, {}, {}, {}, {}, {}]\n- text: I see.",
-        start("printf 'a\\0b\\377\\033[31mc\\303\\251\\n'; seq 5000"),
+        start("read go < go; printf 'a\\0b\\377\\033[31mc\\303\\251\\n'; seq 5000"),
         look(""),
         look(""),
         look(""),
@@ -468,7 +468,7 @@ fn with_escapes(scene: &Scene) -> (Terminal, Vec<u32>) {
     let terminal = Terminal::start(scene.command(), 80, 30);
     terminal.wait_for("s08 >>");
     terminal.line("go");
-    terminal.wait_for("It runs.");
+    terminal.wait_for("It runs.\ns08 >>");
     (terminal, escaped(scene.folder()))
 }
 
@@ -489,9 +489,23 @@ fn nothing_outlives_the_program_however_it_leaves() {
         }
         terminal.wait_for_end();
         assert!(pids.iter().all(|pid| !lives(*pid)), "{way}: {pids:?}");
-        assert!(terminal.screen().contains(" was stopped"), "{}", terminal.screen());
+        assert!(terminal.screen().contains(" was stopped"), "{way}: {}", terminal.screen());
         let record = scene.program.folder.read(".harness/background/bg-1.json");
         assert!(record.contains("\"stopped\""), "{way}: {record}");
+    }
+}
+
+#[test]
+fn nothing_outlives_one_prompt_that_is_ended_by_a_signal() {
+    for signal in ["TERM", "INT"] {
+        let scene = Scene::new(&format!("- calls: [{}]\n- text: It runs.", start(ESCAPES)));
+        let mut command = scene.command();
+        command.args(["-p", "go"]).stdout(std::process::Stdio::null());
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let pids = escaped(scene.folder());
+        kill(signal, child.id());
+        child.wait().unwrap();
+        assert!(pids.iter().all(|pid| !lives(*pid)), "{signal}: {pids:?}");
     }
 }
 
@@ -579,8 +593,10 @@ fn what_plain_bash_leaves_in_the_background_ends_with_the_program_unless_it_left
 
 #[test]
 fn one_prompt_waits_for_what_it_began() {
-    let lines =
-        format!("- calls: [{}]\n- text: I wait.\n- text: It is done.", start("echo slow; exit 3"));
+    let lines = format!(
+        "- calls: [{}]\n- text: I wait.\n- text: It is done.",
+        start("sleep 2; echo slow; exit 3")
+    );
     let scene = Scene::new(&lines);
     let mut command = scene.command();
     command.args(["-p", "go"]);
@@ -588,6 +604,6 @@ fn one_prompt_waits_for_what_it_began() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "It is done.\n");
     assert!(
         String::from_utf8_lossy(&done.stderr)
-            .contains("bg-1 (echo slow; exit 3) exited with code 3")
+            .contains("bg-1 (sleep 2; echo slow; exit 3) exited with code 3")
     );
 }

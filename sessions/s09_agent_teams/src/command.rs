@@ -1,14 +1,12 @@
-//! `mail send` and `mail recv`: the same mail from the command line, beside a running team.
+//! The flags and subcommands of a team.
 
-use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use harness_cli::Config;
+use harness_cli::{Config, MailCommand};
 use harness_core::Agent;
-use harness_core::mail::{FileMailbox, Mail, Mailbox, News};
+use harness_core::mail::{FileMailbox, News};
 
 use crate::Member;
 
@@ -29,32 +27,6 @@ pub enum Command {
     /// Sends and reads mail, beside a running team
     #[command(subcommand)]
     Mail(MailCommand),
-}
-
-/// What can be done with mail.
-#[derive(Subcommand, Clone, Debug)]
-pub enum MailCommand {
-    /// Sends a mail, or several; prints the id of each once it is safe, a JSON object a line
-    Send {
-        /// Whose box it goes to
-        #[arg(long, value_name = "NAME")]
-        to: String,
-        /// Who writes; answers go to the box of that name
-        #[arg(long, value_name = "NAME")]
-        from: String,
-        /// What it says
-        #[arg(long, required_unless_present = "stdin", allow_hyphen_values = true)]
-        body: Option<String>,
-        /// Read bodies from standard input, a line each
-        #[arg(long, conflicts_with = "body")]
-        stdin: bool,
-    },
-    /// Prints the mail that is there, a JSON object a line, acknowledges it and ends
-    Recv {
-        /// Whose mail
-        #[arg(long, value_name = "NAME")]
-        agent: String,
-    },
 }
 
 impl Flags {
@@ -80,60 +52,9 @@ impl Flags {
                 members.push(member);
             }
         }
-        let names = members.iter().map(|it| &it.name).chain([&agent.name]);
-        let mailbox = FileMailbox::open(&agent.cwd, names.map(String::as_str), news.clone())?;
+        let own = self.command.as_ref().and_then(|Command::Mail(mail)| mail.writer());
+        let names = members.iter().map(|it| it.name.as_str()).chain([agent.name.as_str()]);
+        let mailbox = FileMailbox::open(&agent.cwd, names.chain(own), news.clone())?;
         Ok((members, mailbox))
     }
-}
-
-impl MailCommand {
-    /// Does it. Standard output is for JSON lines alone.
-    ///
-    /// # Errors
-    /// A name is unknown, or mail cannot be kept or read; what was printed before is done.
-    pub async fn run(&self, agent: &Agent, mailbox: &FileMailbox) -> Result<()> {
-        let (to, from, body) = match self {
-            Self::Recv { agent } => return receive(mailbox, agent).await,
-            Self::Send { to, from, body, .. } => (to, from, body),
-        };
-        mailbox.join(from)?;
-        let lines: Box<dyn Iterator<Item = io::Result<Vec<u8>>>> = match body {
-            Some(body) => Box::new(std::iter::once(Ok(body.clone().into_bytes()))),
-            None => Box::new(io::stdin().lock().split(b'\n')),
-        };
-        for line in lines {
-            let line = line.context("cannot read standard input")?;
-            let text = String::from_utf8_lossy(&line);
-            let text = text.strip_suffix('\r').unwrap_or(&text);
-            if body.is_some() || !text.trim().is_empty() {
-                let mail = Mail::new(from, to, agent.secrets.mask(text));
-                print(&[serde_json::json!({"id": mailbox.send(mail).await?, "to": to})])?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Each batch is acknowledged once it is written out: a reader that is killed gets it again.
-async fn receive(mailbox: &FileMailbox, name: &str) -> Result<()> {
-    loop {
-        let mails = mailbox.receive(name, Duration::ZERO).await?;
-        if mails.is_empty() {
-            return Ok(());
-        }
-        print(&mails)?;
-        let ids: Vec<_> = mails.into_iter().map(|mail| mail.id).collect();
-        mailbox.acknowledge(name, &ids).await?;
-    }
-}
-
-fn print<T: serde::Serialize>(records: &[T]) -> Result<()> {
-    let mut lines = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut lines, record)?;
-        lines.push(b'\n');
-    }
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
-    written.context("cannot write to standard output")
 }

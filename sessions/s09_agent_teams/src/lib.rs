@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use command::{Command, Flags, MailCommand};
+pub use command::{Command, Flags};
 pub use teammate::{Member, State, Teammate};
 
 /// What the terminal is told of this session.
@@ -34,18 +34,24 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub struct Team {
     /// How long `send_to_teammate` waits for an answer. One that comes later comes as mail.
     pub patience: Duration,
-    staff: Arc<Staff>,
-    teammates: Vec<Teammate>,
-    relay: Relay,
+    /// Those that are put to work in this process when the team is installed.
+    pub teammates: Vec<Teammate>,
+    /// What its tools know of it.
+    pub staff: Arc<Staff>,
+    /// Told of what teammates do; for members that somebody else runs.
+    pub relay: Relay,
 }
 
 /// What the tools know of the team.
 #[derive(Debug)]
-struct Staff {
-    post: Arc<Post>,
+pub struct Staff {
+    /// The lead's mail.
+    pub post: Arc<Post>,
+    /// Ends those who work.
+    pub stop: CancellationToken,
+    /// Those who work.
+    pub tasks: TaskTracker,
     members: Vec<(Member, Arc<Mutex<State>>)>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 impl Team {
@@ -77,18 +83,19 @@ impl Team {
         Ok(Self { patience: PATIENCE, staff, teammates, relay })
     }
 
-    /// One more member, who reads its mail in another process.
-    pub fn elsewhere(mut self, member: Member) -> Self {
+    /// One more member, whom somebody else runs, in this process or another. `state` is what it does, as far
+    /// as that is known.
+    pub fn elsewhere(mut self, member: Member, state: Arc<Mutex<State>>) -> Self {
         if let Some(staff) = Arc::get_mut(&mut self.staff) {
-            staff.members.push((member, Arc::new(Mutex::new(State::Elsewhere))));
+            staff.members.push((member, state));
         }
         self
     }
 
     /// Puts the team to work: mail wakes the idle lead, and what is unfinished at the end is kept.
     pub fn join(self, app: App) -> App {
-        let (staff, wake) = (self.staff.clone(), self.staff.post.wake.clone());
-        app.with(self).wake(wake).at_exit(move || async move { staff.leave().await })
+        let staff = self.staff.clone();
+        staff.serve(app.with(self))
     }
 }
 
@@ -131,11 +138,14 @@ impl Staff {
         Ok(mail)
     }
 
-    /// Ends the teammates. What they have not answered is kept, and they go on with it next time.
-    async fn leave(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
+    /// Wakes the idle lead of this app for mail, and ends its teammates with it. What they have not answered
+    /// is kept, and they go on with it next time.
+    pub fn serve(self: Arc<Self>, app: App) -> App {
+        app.wake(self.post.wake.clone()).at_exit(move || async move {
+            self.stop.cancel();
+            self.tasks.close();
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use harness_cli::{App, Screen};
+use harness_cli::App;
 use harness_core::mail::News;
 use s09_agent_teams::{Command, Flags, LESSON, Team};
 
@@ -12,9 +12,8 @@ fn main() -> ExitCode {
         let news = News::default();
         let (members, mailbox) = flags.team(&agent, &config, &news)?;
         if let Some(Command::Mail(mail)) = &flags.command {
-            let done = mail.run(&agent, &mailbox).await;
-            news.take().iter().for_each(|sentence| Screen::stderr().line(sentence));
-            return done.map(|()| App::done(agent, ExitCode::SUCCESS));
+            mail.run(&mailbox, &news, &agent.secrets).await?;
+            return Ok(App::done(agent, ExitCode::SUCCESS));
         }
         let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
         Ok(team.join(agent.into()))

@@ -67,9 +67,11 @@ impl fmt::Display for State {
 /// A teammate. Its conversation is on disk, so it goes on where it was when the program was killed.
 #[derive(Debug)]
 pub struct Teammate {
-    agent: Agent,
+    /// What it is: a clone of the lead.
+    pub agent: Agent,
+    /// Its mail.
+    pub post: Arc<Post>,
     lead: String,
-    post: Arc<Post>,
     conversation: Conversation,
     /// What it does, for whoever asks while it works.
     pub state: Arc<Mutex<State>>,
@@ -95,8 +97,8 @@ impl Teammate {
             let known = agent.tools.get(tool);
             known.map_err(|why| MailError::Refused(format!("the team's {name}: {why}")))?;
         }
-        if let Some(tools) = &member.tools {
-            agent.tools.retain(|tool| tools.iter().any(|it| it == tool));
+        if let Some(tools) = member.tools.clone() {
+            agent.tools.retain(move |tool| tools.iter().any(|it| it == tool));
         }
         agent.system.push(format!("{SYSTEM} Your name is {name}. {}", member.instructions.trim()));
         let record = || Record::resume(&lead.cwd, "team", &name);
@@ -122,9 +124,10 @@ impl Teammate {
 
     /// One turn: the oldest mail begins it, what comes meanwhile is read on the way, and all of it gets the
     /// answer. Only then is it acknowledged, so a crash before leads here again. `None`: cancelled.
-    async fn turn(&mut self, cancel: &CancellationToken) -> Option<()> {
+    pub async fn turn(&mut self, cancel: &CancellationToken) -> Option<()> {
         let mail = self.post.begin(&mut self.conversation)?;
-        let task = cut(&text::line(&mail.body), 60);
+        let task = mail.asks().map_or(mail.body.as_str(), |(_, _, text)| text);
+        let task = cut(&text::line(task), 60);
         self.set(State::Working(task.clone()));
         self.tell(Event::ChildStarted { child: self.agent.name.clone(), task });
         let ended = if answered(&self.conversation) {

@@ -238,12 +238,23 @@ fn mail_wakes_an_idle_lead() {
 fn a_team_killed_twenty_times_answers_each_mail_and_reads_none_twice() {
     let folder = Folder::new();
     folder.write("greet.sh", "#!/bin/sh\n# Greets.\necho \"Helo\"\n");
-    let mut ids = Vec::new();
+    let mut ids: Vec<String> = Vec::new();
     for number in 0..20 {
         let running = team(&folder);
         let body = format!("line 3 of greet.sh, number {number}");
         let sent = mail(&folder, &["send", "--to", "writer", "--from", "me", "--body", &body]);
-        ids.push(lines(&sent.stdout)[0]["id"].as_str().unwrap().to_owned());
+        let id = lines(&sent.stdout)[0]["id"].as_str().unwrap().to_owned();
+        // At once; when the mail is in the history; when a call is; when the answer is on its way.
+        let (place, sign) = match number % 4 {
+            0 => ("", String::new()),
+            1 => (".harness/team/writer.jsonl", format!("[mail {id} from me]")),
+            2 => (".harness/team/writer.jsonl", "\"name\":\"bash\"".to_owned()),
+            _ => (".mailboxes/me.jsonl", format!("{id}.re")),
+        };
+        while !sign.is_empty() && !file(&folder, place).contains(&sign) {
+            std::thread::yield_now();
+        }
+        ids.push(id);
         drop(running); // kill -9, wherever it is
     }
     let running = team(&folder);

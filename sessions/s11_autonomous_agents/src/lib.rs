@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Display, Lesson, Screen, columns, until_asked_to_leave};
+use harness_cli::{App, Config, Display, Lesson, Screen, columns, until_asked_to_leave};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, NoInput, Relay, Tool,
-    ToolContext, ToolError, Turn, state::changed, text, tools::blocking,
+    ToolContext, ToolError, Turn, state::changed, text, tools::blocking, workspace::WorkspaceError,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;
@@ -72,11 +72,9 @@ impl Posts {
     pub async fn watch(self) {
         loop {
             let change = changed(&self.claims.file, worker::READ);
-            {
-                let open = self.lock();
-                if self.look(&open) == (true, false) {
-                    self.wake.notify_one(); // under the lock, as in `news`
-                }
+            match self.lock() {
+                open if self.look(&open) == (true, false) => self.wake.notify_one(), // as in `news`
+                _ => {}
             }
             change.await;
         }
@@ -234,7 +232,7 @@ enum Command {
 ///
 /// # Errors
 /// The workspace or the board cannot be used.
-pub async fn run(mut agent: Agent, flags: Flags, attended: bool) -> anyhow::Result<App> {
+pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Result<App> {
     let claims = Claims::open(&agent, Duration::from_secs(flags.lease))?;
     if let Some(Command::Worker { idle }) = flags.command {
         agent.observers.add(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
@@ -243,10 +241,18 @@ pub async fn run(mut agent: Agent, flags: Flags, attended: bool) -> anyhow::Resu
         Screen::stdout().line(format!("tasks worked on: {count}"));
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
-    let (relay, cancel) = (Relay::new(&agent), CancellationToken::new());
+    Ok(join(agent.into(), claims, flags.workers, config.attended())?)
+}
+
+/// An app whose lead has so many workers beside it.
+///
+/// # Errors
+/// The workspace cannot be written.
+pub fn join(app: App, claims: Claims, count: u16, attended: bool) -> Result<App, WorkspaceError> {
+    let (relay, cancel) = (Relay::new(app.agent()), CancellationToken::new());
     let mut workers = JoinSet::new();
-    let watched = Agent { observers: relay.observers(), ..agent.clone() };
-    for n in 1..=flags.workers {
+    let watched = Agent { observers: relay.observers(), ..app.agent().clone() };
+    for n in 1..=count {
         let worker = Worker::new(&claims, &watched, &format!("worker-{n}"))?;
         let cancel = cancel.clone();
         workers.spawn(async move {
@@ -255,13 +261,13 @@ pub async fn run(mut agent: Agent, flags: Flags, attended: bool) -> anyhow::Resu
         });
     }
     // Ten minutes for a turn that nobody can wake again.
-    let patience = (!attended && flags.workers > 0).then_some(Duration::from_secs(600));
-    let posts = Posts::new(claims.clone(), &agent, patience);
+    let patience = (!attended && count > 0).then_some(Duration::from_secs(600));
+    let posts = Posts::new(claims.clone(), app.agent(), patience);
     tokio::spawn(posts.clone().watch());
-    agent.hooks.push(Arc::new(relay));
-    let wake = posts.wake.clone();
-    Ok(App::from(agent.with(posts))
-        .wake(wake)
+    Ok(app
+        .wake(posts.wake.clone())
+        .with(relay)
+        .with(posts)
         .quick("tasks", "draws the board", move |_, _| Ok(claims.board.load()?.draw(columns())))
         .at_exit(move || async move {
             cancel.cancel(); // what they have claimed is given back

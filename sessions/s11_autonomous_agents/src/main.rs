@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use s11_autonomous_agents::{Flags, LESSON, run};
+use s11_autonomous_agents::{LESSON, run};
 
 fn main() -> ExitCode {
-    harness_cli::main_with_config(LESSON, async |agent, flags: Flags, config| {
-        run(agent, flags, config.attended()).await
-    })
+    harness_cli::main_with_config(LESSON, run)
 }

@@ -378,7 +378,9 @@ scenes:
   lines:
   - calls: [{tool: bash, input: {command: 'echo . >> ran'}}]
   - text: It ran.
-- said: 'long'
+- said: '^hang.*\\s+This was tried before'
+  lines: [{text: It ran.}]
+- said: '^(long|hang)'
   lines:
   - calls: [{tool: bash, input: {command: 'echo $$ > long; exec sleep 1000'}}]
   - text: Never said.
@@ -546,6 +548,33 @@ fn a_worker_that_is_asked_to_stop_gives_its_task_back() {
     assert!(claims.leases.load().unwrap().is_empty());
     let child: u32 = folder.read("long").trim().parse().unwrap();
     assert!(!harness_core::process::lives(child));
+}
+
+#[test]
+fn a_process_that_hangs_loses_its_task_and_stops_when_it_finds_out() {
+    let (folder, home, server) = (Folder::new(), Folder::new(), server());
+    let claims = claims(&folder, DAY);
+    let id = simple(&claims, "hang");
+    let short = || {
+        let mut command = worker(&server, &folder, &home);
+        command.args(["--lease", "1"]).spawn().unwrap()
+    };
+    let signal = |signal: &str, process: &Child| {
+        let mut kill = scrubbed("kill", home.path());
+        assert!(kill.args(["-s", signal, &process.id().to_string()]).status().unwrap().success());
+    };
+    let mut hangs = short();
+    wait_until("it works", || folder.has("long"));
+    signal("STOP", &hangs);
+    let mut other = short();
+    assert!(other.wait().unwrap().success());
+    let done = task(&claims, &id);
+    assert_eq!((done.status, done.rest["attempts"].as_u64()), (Status::Done, Some(2)));
+    signal("CONT", &hangs);
+    assert!(hangs.wait().unwrap().success());
+    assert_eq!(task(&claims, &id).result.unwrap(), "It ran.");
+    let child: u32 = folder.read("long").trim().parse().unwrap();
+    assert!(!harness_core::process::lives(child), "its command has ended too");
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Done, Lesson, TaskFlags, Tasks};
+use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks};
 use harness_core::{Agent, AgentError, Event, errand};
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use worktree::Result as Made;
-pub use worktree::{Base, Worktree, WorktreeError};
+pub use worktree::{Base, Result as Made, Worktree, WorktreeError};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -32,35 +32,37 @@ pub trait Life: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// It could not be kept, so the task must not go on.
-    fn reached(&self, _: &Worktree, _task: &str, _: Step) -> Result<(), WorktreeError> {
+    fn reached(&self, _: &Worktree, _task: &str, _: State) -> Result<(), WorktreeError> {
         Ok(())
     }
 }
 
 impl Life for () {}
 
-/// The steps of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The names are chosen; nothing is made yet.
-    Planned,
-    /// The tree is there; the agent begins.
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum State {
+    /// Its names are chosen; there may be a tree, or half of one.
+    Created,
+    /// The tree is there; its agent works.
     Running,
-    /// The agent is done.
+    /// Its agent is done; what it left may not be committed.
     Finished,
-    /// What it left is committed.
+    /// Its work is on its branch.
     Committed,
-    /// Nothing was done: tree and branch are gone.
-    Removed,
+    /// Its work is in another branch too (s23).
+    Integrated,
+    /// There was no work: tree and branch are gone.
+    Abandoned,
 }
 
 /// The session's terminal: this agent, the tasks of the flags, and where tasks would begin.
 pub fn app(agent: Agent, flags: TaskFlags) -> App {
     let told = match Base::find(&agent.cwd) {
-        Ok(base) => format!("tasks begin at {base}; they do not see what is not committed"),
+        Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
         Err(error) => format!("no task can run here: {error}"),
     };
-    App::from(agent).tell([told]).tasks(flags, Isolated(Arc::new(())))
+    App::from(agent).tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
 }
 
 #[async_trait]
@@ -85,7 +87,7 @@ impl Isolated {
     fn trees(&self, cwd: PathBuf, tasks: Vec<String>) -> Made<Vec<(Worktree, String)>> {
         let (base, mut trees) = (Base::find(&cwd)?, Vec::<(Worktree, String)>::new());
         for task in tasks {
-            let tree = base.tree(|tree| self.0.reached(tree, &task, Step::Planned));
+            let tree = base.tree(|tree| self.0.reached(tree, &task, State::Created));
             let tree =
                 tree.inspect_err(|_| trees.iter().for_each(|(tree, _)| drop(tree.discard())))?;
             trees.push((tree, task));
@@ -106,7 +108,7 @@ impl Isolated {
         let mut agent = Agent { name: name.clone(), cwd, ..lead.clone() }; // the whole isolation
         agent.system.push(SYSTEM.to_owned());
         let note = format!("The workspace is {}, on {}.", tree.cwd.display(), tree.branch);
-        let ended = match self.0.reached(&tree, &task, Step::Running) {
+        let ended = match self.0.reached(&tree, &task, State::Running) {
             Ok(()) => agent.errand(&lead, note, &task, &cancel).await,
             Err(error) => Err(fatal(error)),
         };
@@ -129,10 +131,10 @@ impl Isolated {
     }
 
     fn end(&self, tree: &Worktree, task: &str) -> Made<Option<usize>> {
-        self.0.reached(tree, task, Step::Finished)?;
+        self.0.reached(tree, task, State::Finished)?;
         let left = tree.finish(task)?;
-        let step = if left.is_some() { Step::Committed } else { Step::Removed };
-        self.0.reached(tree, task, step).map(|()| left)
+        let state = if left.is_some() { State::Committed } else { State::Abandoned };
+        self.0.reached(tree, task, state).map(|()| left)
     }
 }
 

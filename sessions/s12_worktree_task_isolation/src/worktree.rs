@@ -1,15 +1,15 @@
 //! A task's own working tree: made, and ended without losing anything.
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState, Signature,
-    WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
+    BranchType, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
+    Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
 use harness_core::ids;
 use harness_core::workspace::{self, Workspace, WorkspaceError};
+use serde::{Deserialize, Serialize};
 
 /// Where the trees stand, in the workspace. Not below `.harness`: what is in there is never written
 /// without a question, and here agents work.
@@ -22,15 +22,13 @@ pub struct Base {
     pub root: PathBuf,
     /// Where the agent works below it; mostly empty.
     pub inside: PathBuf,
-    /// The commit.
+    /// The commit: that of HEAD, on a branch or not.
     pub commit: Oid,
-    /// The branch that it is the tip of; none when HEAD is detached.
-    pub branch: Option<String>,
 }
 
 /// A tree and a branch for one task. All of it is told by its fields, so it can be written down and
 /// taken up again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worktree {
     /// What git calls the tree, and what its agent is called: `task-1`.
     pub name: String,
@@ -41,7 +39,7 @@ pub struct Worktree {
     /// The folder in it that the agent works in.
     pub cwd: PathBuf,
     /// The commit it began at.
-    pub base: Oid,
+    pub base: String,
     /// The user's checkout.
     pub root: PathBuf,
     /// What the log of its branch begins with. Nobody else's branch does.
@@ -50,7 +48,6 @@ pub struct Worktree {
 
 /// Why a tree could not be made or ended. Whatever is in it stays.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum WorktreeError {
     /// It would be wrong, and this is why.
     #[error("{0}")]
@@ -63,7 +60,8 @@ pub enum WorktreeError {
     File(#[from] WorkspaceError),
 }
 
-pub(crate) type Result<T> = std::result::Result<T, WorktreeError>;
+/// What can go wrong with a tree.
+pub type Result<T> = std::result::Result<T, WorktreeError>;
 
 fn refused<T>(why: String) -> Result<T> {
     Err(WorktreeError::Refused(why))
@@ -94,8 +92,7 @@ impl Base {
         };
         let told = format!("the branch of {shown} has no commit yet; commit once");
         let head = known(repo.head(), ErrorCode::UnbornBranch, told)?;
-        let branch = head.is_branch().then(|| head.shorthand().map(str::to_owned)).transpose()?;
-        Ok(Self { root, inside, commit: head.peel_to_commit()?.id(), branch })
+        Ok(Self { root, inside, commit: head.peel_to_commit()?.id() })
     }
 
     /// Makes a tree under the first names that are free, and never takes over what exists. `planned` is told
@@ -128,7 +125,7 @@ impl Base {
             }
             planned(&tree)?;
             Workspace::open(self.root.join(&self.inside))?.own_dir(FOLDER)?;
-            let branch = repo.reference(&tree.reference(), tree.base, false, &tree.mark)?;
+            let branch = repo.reference(&tree.reference(), self.commit, false, &tree.mark)?;
             let mut options = WorktreeAddOptions::new();
             let options = options.reference(Some(&branch));
             if let Err(error) = repo.worktree(&tree.name, &tree.path, Some(options)) {
@@ -147,14 +144,15 @@ impl Base {
         let path = self.root.join(&self.inside).join(FOLDER).join(&name);
         let cwd = path.join(&self.inside).components().collect();
         let mark = format!("harness: {branch} begins ({})", ids::fresh(|_| false));
-        Worktree { name, branch, path, cwd, base: self.commit, root: self.root.clone(), mark }
-    }
-}
-
-impl fmt::Display for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let branch = self.branch.as_deref().unwrap_or("a detached HEAD");
-        write!(f, "{branch} ({})", &self.commit.to_string()[..7])
+        Worktree {
+            name,
+            branch,
+            path,
+            cwd,
+            base: self.commit.to_string(),
+            root: self.root.clone(),
+            mark,
+        }
     }
 }
 
@@ -173,7 +171,7 @@ impl Worktree {
         }
         let repo = Repository::open(&self.root)?;
         let tip = repo.find_reference(&self.reference())?.peel_to_commit()?;
-        Ok(Some(repo.graph_ahead_behind(tip.id(), self.base)?.0))
+        Ok(Some(repo.graph_ahead_behind(tip.id(), Oid::from_str(&self.base)?)?.0))
     }
 
     /// The tree's own repository. A folder whose `.git` is gone is not looked at: git would find the
@@ -192,11 +190,9 @@ impl Worktree {
     /// Commits what is there. No hook runs and nothing is signed: a hook that fails, or a key that asks for
     /// its password, would leave the work uncommitted.
     fn commit(&self, repo: &Repository, message: &str) -> Result<()> {
-        if repo.state() != RepositoryState::Clean {
-            return refused(format!(
-                "git is in the middle of something there ({:?})",
-                repo.state()
-            ));
+        let state = repo.state();
+        if state != RepositoryState::Clean {
+            return refused(format!("git is in the middle of something there ({state:?})"));
         }
         let mut index = repo.index()?;
         // A folder here is a repository inside this one, and its work is its own.
@@ -219,9 +215,11 @@ impl Worktree {
     /// Git says no, or the tree is locked.
     pub fn discard(&self) -> Result<bool> {
         let repo = Repository::open(&self.root)?;
-        let branch = repo.find_reference(&self.reference()).ok();
+        let branch = repo.find_branch(&self.branch, BranchType::Local).ok();
         // A commit that was made and undone is in the branch's log alone, and the log goes with the branch.
-        let unused = branch.as_ref().is_none_or(|branch| branch.target() == Some(self.base))
+        let unused = branch
+            .as_ref()
+            .is_none_or(|branch| branch.get().target() == Oid::from_str(&self.base).ok())
             && repo.reflog(&self.reference())?.len() <= 1;
         if !unused || self.path.exists() && !self.is_empty(&self.open()?)? {
             return Ok(false);
@@ -233,20 +231,23 @@ impl Worktree {
             let mut options = WorktreePruneOptions::new();
             tree.prune(Some(options.valid(true).working_tree(true)))?;
         }
-        // Fails if the branch has moved since it was read.
+        // Fails if the branch has moved since it was read, or is somebody's HEAD.
         branch.map_or(Ok(()), |mut branch| branch.delete())?;
         Ok(true)
     }
 
     /// Nothing is in the folder that is not in the commit it began at. The disk is compared with the commit
     /// itself, ignored files and all: the index can be told to overlook changes.
-    fn is_empty(&self, repo: &Repository) -> Result<bool> {
+    ///
+    /// # Errors
+    /// Git cannot read it.
+    pub fn is_empty(&self, repo: &Repository) -> Result<bool> {
         let at_home = repo.head()?.name()? == self.reference();
         let submodules = repo.path().join("modules").exists();
         let mut all = DiffOptions::new();
         all.include_untracked(true).recurse_untracked_dirs(true);
         all.include_ignored(true).recurse_ignored_dirs(true);
-        let began = repo.find_commit(self.base)?.tree()?;
+        let began = repo.revparse_single(&self.base)?.peel_to_tree()?;
         let same = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?.deltas().len() == 0;
         Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }

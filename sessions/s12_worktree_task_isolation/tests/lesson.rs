@@ -13,7 +13,7 @@ use harness_core::{
     ToolContext, ToolError,
 };
 use harness_testkit::{Folder, Program, Stage, transcript};
-use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, Step, Worktree, WorktreeError};
+use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, State, Worktree, WorktreeError};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
@@ -238,13 +238,14 @@ async fn a_branch_that_exists_is_never_taken_over() {
     let folder = &stage.folder;
     folder.git(&["branch", "task/1"]);
     folder.git(&["branch", "task/2"]);
-    folder.git(&["worktree", "add", "-q", "-b", "mine", "../task-3"]);
+    let mine = Folder::new();
+    let path = mine.path().join("task-3");
+    folder.git(&["worktree", "add", "-q", "-b", "mine", path.to_str().unwrap()]);
     folder.write(".worktrees/task-4/file", "somebody's");
     let outcome = one(&stage).await;
     assert_eq!(outcome.name, "task-5");
     assert_eq!(branches(folder), "main mine task/1 task/2 task/5");
     assert_eq!(folder.read(".worktrees/task-4/file"), "somebody's");
-    folder.git(&["worktree", "remove", "../task-3"]);
 }
 
 #[tokio::test]
@@ -292,8 +293,11 @@ async fn without_a_repository_nothing_runs_in_place() {
     empty.git(&["init", "-q", "-b", "trunk"]);
     let orphan = Folder::git_repo();
     orphan.git(&["switch", "-q", "--orphan", "fresh"]);
+    let newer = Folder::git_repo();
+    newer.git(&["config", "core.repositoryformatversion", "1"]);
+    newer.git(&["config", "extensions.refstorage", "reftable"]);
     let inside = stage.folder.path().join(".git/refs");
-    let cases: [(PathBuf, &str); 5] = [
+    let cases: [(PathBuf, &str); 6] = [
         (
             Folder::new().path().to_owned(),
             "is in no git repository; run `git init` there and commit once",
@@ -301,6 +305,7 @@ async fn without_a_repository_nothing_runs_in_place() {
         (bare.path().to_owned(), "has no working tree (bare?); start in a checkout"),
         (empty.path().to_owned(), "has no commit yet; commit once"),
         (orphan.path().to_owned(), "has no commit yet; commit once"),
+        (newer.path().to_owned(), "unsupported extension name extensions.refstorage"),
         (inside, "has no working tree"),
     ];
     for (cwd, why) in cases {
@@ -336,16 +341,13 @@ async fn a_task_can_begin_in_a_tree_of_another() {
 }
 
 #[tokio::test]
-async fn a_detached_head_a_merge_and_a_dirty_tree_are_handled_and_told() {
+async fn a_detached_head_a_merge_and_a_dirty_tree_are_no_hindrance() {
     let stage = stage(&[("one", &bash("cat README.md && echo x > x"))]);
     let folder = &stage.folder;
-    let base = || Base::find(folder.path()).unwrap().to_string();
     let head = folder.git(&["rev-parse", "HEAD"]);
-    assert_eq!(base(), format!("main ({})", &head[..7]));
     folder.write("README.md", "dirty\n");
     folder.write("new", "");
     folder.git(&["switch", "-q", "--detach"]);
-    assert_eq!(base(), format!("a detached HEAD ({})", &head[..7]));
     folder.write(".git/MERGE_HEAD", &head);
     let before = checkout(folder);
     assert!(is_good(&one(&stage).await));
@@ -545,8 +547,8 @@ impl Tool for Stops {
 struct TwoAreEnough(Mutex<usize>);
 
 impl Life for TwoAreEnough {
-    fn reached(&self, _: &Worktree, _: &str, step: Step) -> Result<(), WorktreeError> {
-        assert_eq!(step, Step::Planned);
+    fn reached(&self, _: &Worktree, _: &str, step: State) -> Result<(), WorktreeError> {
+        assert_eq!(step, State::Created);
         let mut trees = self.0.lock().unwrap();
         *trees += 1;
         if *trees > 2 { Err(WorktreeError::Refused("the disk is full".to_owned())) } else { Ok(()) }

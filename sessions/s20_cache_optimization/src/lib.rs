@@ -65,7 +65,13 @@ impl PromptCache {
         Self { lead: agent.name.clone(), flags, state: Arc::default() }
     }
 
-    /// Adds `:cache` to the prompt line, and a line behind each reply.
+    /// Adds a line behind each reply.
+    pub fn lines(&self, app: App) -> App {
+        let cache = self.clone();
+        app.shows(move |screen| Arc::new(Teller { screen, cache }))
+    }
+
+    /// Adds `:cache` to the prompt line.
     pub fn commands(self, app: App) -> App {
         let simulated = (app.agent().model_id == "script").then(|| {
             let model = models::DEFAULT;
@@ -73,12 +79,8 @@ impl PromptCache {
                 "a script has no cache: hits and misses are simulated, at the prices of {model}"
             )
         });
-        let cache = self.clone();
-        app.tell(simulated)
-            .quick("cache", "what was read from the cache, what was written, and what it saved", {
-                move |_, _| Ok(self.lock().ledger.table())
-            })
-            .shows(move |screen| Arc::new(Teller { screen, cache }))
+        let about = "what was read from the cache, what was written, and what it saved";
+        app.tell(simulated).quick("cache", about, move |_, _| Ok(self.lock().ledger.table()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

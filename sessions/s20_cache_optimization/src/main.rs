@@ -8,6 +8,6 @@ use s20_cache_optimization::{Flags, LESSON, PromptCache};
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, flags: Flags| {
         let cache = PromptCache::new(&agent, flags);
-        Ok(cache.clone().commands(App::from(agent.with(cache))))
+        Ok(cache.clone().commands(cache.lines(App::from(agent.with(cache.clone())))))
     })
 }

@@ -2,7 +2,7 @@
 //! done only once the conversation that holds it is on disk.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::agent::AgentError;
@@ -36,7 +36,8 @@ pub struct Post {
     pub news: News,
     /// Told when there is mail that the conversation does not hold.
     pub wake: Arc<Notify>,
-    done: Done,
+    when: Done,
+    aside: OnceLock<fn(&Mail) -> bool>,
     inbox: watch::Sender<Vec<Mail>>,
     record: Record,
 }
@@ -59,13 +60,14 @@ impl Post {
         name: &str,
         mailbox: Arc<dyn Mailbox>,
         news: News,
-        done: Done,
+        when: Done,
         record: impl FnOnce() -> Result<(Record, C), E>,
     ) -> Result<(Self, C), MailError> {
         let mails = mailbox.receive(name, Duration::ZERO).await?;
         let (record, kept) = record().map_err(|why| MailError::Store(why.to_string()))?;
-        let (wake, inbox) = (Arc::default(), watch::Sender::new(Vec::new()));
-        let post = Self { name: name.to_owned(), mailbox, news, wake, done, inbox, record };
+        let (wake, aside, inbox) =
+            (Arc::default(), OnceLock::new(), watch::Sender::new(Vec::new()));
+        let post = Self { name: name.to_owned(), mailbox, news, wake, when, aside, inbox, record };
         post.take(mails);
         Ok((post, kept))
     }
@@ -91,13 +93,14 @@ impl Post {
 
     /// Waits for mail, whatever the mailbox goes through. `false`: cancelled.
     pub async fn wait(&self, cancel: &CancellationToken) -> bool {
-        let next = async {
-            if let Err(why) = self.fetch(LOOK).await {
-                self.news.add(why.to_string());
-                tokio::time::sleep(REST).await;
-            }
-        };
-        cancel.run_until_cancelled(next).await.is_some()
+        cancel.run_until_cancelled(self.look()).await.is_some()
+    }
+
+    async fn look(&self) {
+        if let Err(why) = self.fetch(LOOK).await {
+            self.news.add(why.to_string());
+            tokio::time::sleep(REST).await;
+        }
     }
 
     /// Sends a mail, whatever the mailbox goes through. What nobody can take is told.
@@ -117,16 +120,27 @@ impl Post {
     /// Waits for the answer to this mail, and to no other. It stays in the inbox until a conversation
     /// that holds it is on disk.
     pub async fn answer_to(&self, id: &MailId) -> Mail {
-        let answers = |mail: &&Mail| mail.in_reply_to.as_ref() == Some(id);
+        self.first(|mail| mail.in_reply_to.as_ref() == Some(id)).await
+    }
+
+    /// Waits for a mail that is like this. It stays in the inbox.
+    pub async fn first(&self, wanted: impl Fn(&Mail) -> bool) -> Mail {
         let mut inbox = self.inbox.subscribe();
         loop {
-            if let Some(answer) = inbox.borrow_and_update().iter().find(answers) {
-                return answer.clone();
+            if let Some(found) = inbox.borrow_and_update().iter().find(|mail| wanted(mail)) {
+                return found.clone();
             }
-            if inbox.changed().await.is_err() {
-                std::future::pending::<()>().await; // not while this post is there
+            // Whoever waits here fetches by itself: a teammate has nobody who does.
+            tokio::select! {
+                _ = inbox.changed() => {}
+                () = self.look() => {}
             }
         }
+    }
+
+    /// Mail like this is not for the conversation: whoever asks for it reads it and calls [`Post::done`].
+    pub fn set_aside(&self, like_this: fn(&Mail) -> bool) {
+        let _ = self.aside.set(like_this);
     }
 
     /// What has come and is not acknowledged, oldest first.
@@ -138,8 +152,9 @@ impl Post {
     fn take_notice(&self, c: &Conversation) -> Vec<Mail> {
         let inbox = self.inbox.borrow(); // while it is locked nobody adds, and nobody wakes
         let _ = self.wake.notified().now_or_never();
-        let mut held = held(c);
-        inbox.iter().filter(|mail| held.insert(mail.id.clone())).cloned().collect()
+        let (mut held, aside) = (held(c), self.aside.get());
+        let mine = inbox.iter().filter(|mail| !aside.is_some_and(|aside| aside(mail)));
+        mine.filter(|mail| held.insert(mail.id.clone())).cloned().collect()
     }
 
     /// Acknowledges what the conversation holds: it is on disk by now.
@@ -147,7 +162,12 @@ impl Post {
         let held = if self.inbox.borrow().is_empty() { return } else { held(c) };
         let mut ids: Vec<MailId> = self.inbox().into_iter().map(|mail| mail.id).collect();
         ids.retain(|id| held.contains(id));
-        self.acknowledged(&ids, self.mailbox.acknowledge(&self.name, &ids).await);
+        self.done(&ids).await;
+    }
+
+    /// Acknowledges these: they need no conversation, or are safe in one.
+    pub async fn done(&self, ids: &[MailId]) {
+        self.acknowledged(ids, self.mailbox.acknowledge(&self.name, ids).await);
     }
 
     /// Says the oldest mail, unless the conversation holds it already: then a crash came between that and its
@@ -216,7 +236,7 @@ impl Hook for Post {
     async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
         if t.agent.name == self.name {
             self.record.keep(c, t).await?;
-            if self.done == Done::Kept {
+            if self.when == Done::Kept {
                 self.settle(c).await;
             }
         }
@@ -224,7 +244,7 @@ impl Hook for Post {
     }
 
     async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
-        let mine = t.agent.name == self.name && self.done == Done::Kept;
+        let mine = t.agent.name == self.name && self.when == Done::Kept;
         mine.then(|| self.take_notice(c).first().map(shown)).flatten()
     }
 }

@@ -141,6 +141,7 @@ fn parent(id: u32) -> Option<(u32, bool)> {
 }
 
 /// A child's process group, and its family where it has one. They die with this value.
+#[derive(Debug)]
 pub(super) struct Group {
     id: Option<Pid>,
     family: Option<Family>,
@@ -197,6 +198,21 @@ impl Group {
             self.kill();
             let _ = child.wait().await;
         }
+    }
+
+    /// The same for a child whose streams others read.
+    pub(super) async fn dismiss(&self, child: &mut Child) {
+        if !self.lives() {
+            return;
+        }
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while self.lives() && Instant::now() < deadline {
+            let _ = timeout_at(Instant::now() + SOON, child.wait()).await;
+            sleep(SOON).await;
+        }
+        self.kill();
+        let _ = child.wait().await;
     }
 
     fn kill(&self) {

@@ -36,7 +36,8 @@ pub(crate) fn sessions(tree: &Tree) -> Vec<Violation> {
 }
 
 pub(crate) fn crates(tree: &Tree) -> Vec<Violation> {
-    const SHARED: [&str; 4] = ["harness-core", "harness-cli", "harness-testkit", "xtask"];
+    const SHARED: [&str; 5] =
+        ["harness-core", "harness-cli", "harness-redis", "harness-testkit", "xtask"];
     let folders = SHARED.map(|name| format!("crates/{name}/src/"));
     let inside = |source: &&Source| folders.iter().any(|folder| source.path.starts_with(folder));
     tree.sources.iter().filter(inside).filter_map(|source| over(source, CRATE_FILE)).collect()
@@ -45,7 +46,7 @@ pub(crate) fn crates(tree: &Tree) -> Vec<Violation> {
 /// A learner's own session (s24 and above) may be a copy of a large one.
 fn whole(package: &Package) -> usize {
     match package.number() {
-        Some(1..=8 | 10 | 12..=15 | 18..=20) => SESSION,
+        Some(1..=8 | 12..=15 | 18..=20) => SESSION,
         _ => LARGE_SESSION,
     }
 }

@@ -7,8 +7,13 @@ use crate::repo::Package;
 
 /// The only sessions that stand on an earlier one, and which.
 const ARROWS: [(u32, u32); 4] = [(10, 9), (11, 7), (22, 9), (23, 12)];
-/// Packages that no learner of another session should have to build.
-const HEAVY: [(&str, &[u32]); 3] = [("rmcp", &[21]), ("redis", &[22]), ("git2", &[12, 23])];
+/// Packages that no learner of another session should have to build, and who has them.
+const HEAVY: [(&str, &[&str]); 4] = [
+    ("rmcp", &["s21"]),
+    ("redis", &["harness-redis"]),
+    ("harness-redis", &["s22", "harness"]),
+    ("git2", &["s12", "s23"]),
+];
 /// The last session of the course; higher numbers are a learner's own.
 const LAST: u32 = 23;
 
@@ -33,8 +38,8 @@ pub(crate) fn arrows(tree: &Tree) -> Vec<Violation> {
         }
         let allowed: &[&str] = match package.name.as_str() {
             "harness-core" => &[],
-            "harness-cli" | "harness-testkit" => &["harness-core"],
-            _ => &["harness-core", "harness-cli"],
+            "harness-cli" | "harness-testkit" | "harness-redis" => &["harness-core"],
+            _ => &["harness-core", "harness-cli", "harness-redis"],
         };
         let ours = to == "harness" || to.starts_with("harness-");
         if !ours || dependency.dev || allowed.contains(&to) {
@@ -61,8 +66,9 @@ fn arrow_to_session(package: &Package, to: &str, earlier: u32) -> Option<String>
 pub(crate) fn heavy(tree: &Tree) -> Vec<Violation> {
     each(tree, |package, dependency| {
         let (name, homes) = HEAVY.iter().find(|(name, _)| *name == dependency.package)?;
-        let home = package.number().is_some_and(|own| own > LAST || homes.contains(&own));
-        let homes: Vec<String> = homes.iter().map(|number| format!("s{number}")).collect();
+        let folder = package.dir.rsplit('/').next().unwrap_or_default();
+        let of = |home: &&str| folder.split('_').next() == Some(home);
+        let home = package.number().is_some_and(|own| own > LAST) || homes.iter().any(of);
         (!home).then(|| format!("{name} lives in {} only", homes.join(" and ")))
     })
 }
@@ -148,6 +154,9 @@ mod tests {
             found("crates/harness-core", "git = { package = \"git2\", version = \"1\" }").len(),
             1
         );
+        assert!(found("crates/harness", "harness-redis.workspace = true").is_empty());
+        assert_eq!(found("sessions/s09_teams", "harness-redis.workspace = true").len(), 1);
+        assert_eq!(found("sessions/s22_mail", "redis.workspace = true").len(), 1);
         assert_eq!(
             shown(&found("sessions/s01_loop", "git2 = \"1\"")),
             ["sessions/s01_loop/Cargo.toml:4: git2 lives in s12 and s23 only"]

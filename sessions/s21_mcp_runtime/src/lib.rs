@@ -1,0 +1,124 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod connection;
+pub mod demo;
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use harness_cli::{App, Config, Given, Lesson, WorkspaceFile};
+use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
+use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, ToolSource, Turn};
+
+use connection::Mcp;
+
+/// What the terminal is told of this session.
+pub const LESSON: Lesson = Lesson {
+    name: env!("CARGO_PKG_NAME"),
+    motto: "A server is a stranger with tools: welcome, and behind the same gate.",
+    play: include_str!("../demo.yaml"),
+};
+
+/// The servers where there is no other configuration.
+pub const BUILT_IN: &str = include_str!("../../../config/mcp_config.yaml");
+/// A workspace's own servers.
+pub const OWN: &str = ".mcp.json";
+/// So long after the start the prompt waits for servers, and so long the first request.
+const PROMPT: Duration = Duration::from_secs(1);
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// The mechanism: servers, and their tools among the agent's.
+#[derive(Clone, Debug)]
+pub struct McpServers {
+    servers: Servers,
+    place: Arc<Place>,
+}
+
+impl McpServers {
+    /// None yet; this is where they will work.
+    pub fn new(place: Place) -> Self {
+        Self { servers: Servers::default(), place: Arc::new(place) }
+    }
+
+    /// Starts the servers of an `mcp_config.yaml`, at once and all together. Waits for none.
+    ///
+    /// # Errors
+    /// The file as a whole is not understood.
+    pub fn yaml(&self, text: &str, file: &str) -> Result<()> {
+        self.start(from_yaml(text, file, |name| self.place.variable(name))?);
+        Ok(())
+    }
+
+    /// The same for a `.mcp.json`.
+    ///
+    /// # Errors
+    /// The file as a whole is not understood.
+    pub fn json(&self, text: &str, file: &str) -> Result<()> {
+        self.start(from_json(text, file, |name| self.place.variable(name))?);
+        Ok(())
+    }
+
+    /// Starts these.
+    pub fn start(&self, found: Vec<Found>) {
+        let (place, changed) = (&self.place, Arc::default);
+        self.servers.start(found, |config| {
+            let log = Arc::new(place.log(&config));
+            Mcp { config, place: place.clone(), log, changed: changed() }
+        });
+    }
+
+    /// The servers themselves: who is there, what they have, and their end.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The app with the servers of `mcp_config.yaml` and, once they are trusted, the workspace's.
+    ///
+    /// # Errors
+    /// A file of servers is not understood.
+    pub async fn open(app: App, config: &Config) -> Result<App> {
+        let (agent, this) = (app.agent(), env::current_exe()?);
+        let own = WorkspaceFile::new(agent, OWN, config);
+        let variable = |name: &str| env::var(name).ok();
+        let mcp = Self::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
+        let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
+        mcp.yaml(&yaml, &file)?;
+        match own.read()? {
+            Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
+            Some(Given::Untrusted(why)) => mcp.servers.tell(why),
+            None => {}
+        }
+        mcp.servers.settle(PROMPT).await;
+        let mut told = mcp.servers.news();
+        told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));
+        let (shown, last, trusting) = (mcp.servers.clone(), mcp.servers.clone(), mcp.clone());
+        Ok(app
+            .with(mcp)
+            .tell(told)
+            .trusts(own, move |text| trusting.json(text, OWN))
+            .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
+            .at_exit(async move || last.close().await))
+    }
+}
+
+impl Mechanism for McpServers {
+    fn install(self, agent: &mut Agent) {
+        agent.tools.add_source(Arc::new(self.servers.clone()) as Arc<dyn ToolSource>);
+        agent.hooks.push(Arc::new(self));
+    }
+}
+
+#[async_trait]
+impl Hook for McpServers {
+    /// Servers that were slow at the start may still be in the first request; what happened to any of them
+    /// since is told to the user.
+    async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        self.servers.settle(REQUEST).await;
+        self.servers.news().into_iter().for_each(|news| t.agent.tell(&Event::Notice(news)));
+        Ok(())
+    }
+}
