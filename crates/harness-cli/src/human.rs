@@ -166,8 +166,12 @@ mod tests {
         };
         assert_eq!(called("shout {\"words\": \"hi\"}").as_deref(), Some("shout"));
         assert_eq!(called("bash {}").as_deref(), Some("bash"));
-        for words in ["It is { that opens a block", "shout {loud}", "in-between {}", "{}", "shout"] {
-            assert!(matches!(parse(words, &tools), Ok(Said::Text(text)) if text == words), "{words}");
+        for words in ["It is { that opens a block", "shout {loud}", "in-between {}", "{}", "shout"]
+        {
+            assert!(
+                matches!(parse(words, &tools), Ok(Said::Text(text)) if text == words),
+                "{words}"
+            );
         }
         assert!(parse("bash {loud}", &tools).is_err());
     }
