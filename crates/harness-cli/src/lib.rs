@@ -251,14 +251,14 @@ async fn run<X, A: Into<App>>(
             .into());
         }
         if !quiet {
-            told.iter().for_each(|line| screen.styled_line(DIM, line));
+            told.iter().for_each(|line| screen.styled_lines(DIM, line));
             app.told.iter().for_each(|line| tell(&screen, line));
         }
         return oneshot::run(app, prompt, args.output_format, screen, signals).await;
     }
     let Some(input) = input else { bail!("there is no input to read prompts from") };
     screen.styled_line(BOLD, &format!("{} · {}", lesson.short(), lesson.motto));
-    told.iter().for_each(|line| screen.styled_line(DIM, line));
+    told.iter().for_each(|line| screen.styled_lines(DIM, line));
     app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
         // Not cut to the width: this is the line a newcomer needs.
