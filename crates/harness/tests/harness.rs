@@ -236,6 +236,17 @@ fn in_an_empty_folder_and_in_a_repository_without_redis_it_says_what_it_has_and_
 }
 
 #[test]
+fn without_a_key_the_play_makes_nothing_in_a_folder_that_is_somebodys() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    folder.write("mine.txt", "mine");
+    let mut command = scrubbed(env!("CARGO_BIN_EXE_harness"), home.path());
+    command.arg("--workspace").arg(folder.path());
+    let printed = text(&Program::pipe(command, "q\n"));
+    assert!(printed.contains("not empty, so the play's own files are not made in it"), "{printed}");
+    assert!(!folder.has("greet.sh") && !folder.has(".git"), "{printed}");
+}
+
+#[test]
 fn teammates_answer_the_lead_and_hear_of_the_same_rules() {
     let play = "
 prompt: ask alpha
