@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use expect_test::expect;
 use harness::{LESSON, MECHANISMS, OWN};
-use harness_testkit::{Folder, Program, StrictServer, scrubbed};
+use harness_testkit::{Folder, Key, Program, StrictServer, Terminal, scrubbed};
 
 /// The key that the server takes.
 const KEY: &str = "test-key-0123456789abcdef";
@@ -48,6 +48,29 @@ fn the_play_with_leave_mends_the_script_and_can_be_taken_back() {
     assert!(printed.contains("subagent-1: answered"), "{printed}");
     assert!(program.folder.read("greet.sh").contains("Hello $1!"), ":undo: {printed}");
     assert!(program.folder.path().join(".sessions").is_dir());
+}
+
+#[test]
+fn the_play_in_a_terminal_where_the_user_is_asked() {
+    for columns in [80, 40] {
+        let program = program();
+        let mut terminal = Terminal::start(program.command(), columns, 50);
+        terminal.wait_for("harness >>");
+        terminal.key(Key::Enter);
+        for question in 1..=2 {
+            // What is typed before the question stands there is no answer to it.
+            terminal.wait_until("a question that waits", |screen| {
+                screen.matches("say why not:").count() == question
+                    && screen.trim_end().ends_with("say why not:")
+            });
+            terminal.line("y");
+        }
+        terminal.wait_for("  passed");
+        terminal.wait_for("If you said yes,");
+        terminal.line("q");
+        assert!(terminal.wait_for_end().success());
+        assert!(program.folder.read("greet.sh").contains("Hello, $1!"));
+    }
 }
 
 #[test]
