@@ -119,14 +119,18 @@ enum Said {
     Call(String, Map<String, Value>),
 }
 
-/// `tool {…}` is a call when there is such a tool; everything else is text.
+/// `tool {…}` is a call; everything else is text. A tool that is not there can be called too, as a model
+/// does it, if what follows is an input.
 fn parse(line: &str, tools: &[String]) -> Result<Said, String> {
     let (name, arguments) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-    if !tools.iter().any(|tool| tool == name) || !arguments.trim_start().starts_with('{') {
+    let known = tools.iter().any(|tool| tool == name);
+    let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !named && !known || !arguments.trim_start().starts_with('{') {
         return Ok(Said::Text(line.to_owned()));
     }
     match serde_json::from_str(arguments) {
         Ok(Value::Object(arguments)) => Ok(Said::Call(name.to_owned(), arguments)),
+        _ if !known => Ok(Said::Text(line.to_owned())),
         Ok(_) => Err(format!("the input of {name} must be a JSON object")),
         Err(e) => Err(format!("the input of {name} is not JSON ({e}); type the line again")),
     }
@@ -147,4 +151,28 @@ fn finished(content: Vec<Block>) -> Reply {
     let text = (!lines.is_empty()).then(|| Block::text(lines.join("\n")));
     let content = text.into_iter().chain(calls).collect();
     Reply { message: Message { role: Role::Assistant, content }, stop, usage: Usage::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_does_not_exist_can_be_called_and_words_stay_words() {
+        let tools = ["bash".to_owned()];
+        let called = |line: &str| match parse(line, &tools) {
+            Ok(Said::Call(name, _)) => Some(name),
+            _ => None,
+        };
+        assert_eq!(called("shout {\"words\": \"hi\"}").as_deref(), Some("shout"));
+        assert_eq!(called("bash {}").as_deref(), Some("bash"));
+        for words in ["It is { that opens a block", "shout {loud}", "in-between {}", "{}", "shout"]
+        {
+            assert!(
+                matches!(parse(words, &tools), Ok(Said::Text(text)) if text == words),
+                "{words}"
+            );
+        }
+        assert!(parse("bash {loud}", &tools).is_err());
+    }
 }

@@ -191,7 +191,7 @@ async fn run<X, A: Into<App>>(
     };
     let speaker = start::speaker(&lesson, &args, &settings, input.as_ref(), &screen)?;
     let play = speaker.play.as_ref().filter(|_| !args.subcommand);
-    let (cwd, fresh) = start::workspace(&lesson, &args, play).await?;
+    let (cwd, place) = start::workspace(&lesson, &args, play).await?;
 
     let mut agent = Agent::new(speaker.model, cwd.clone());
     agent.model_id = speaker.model_id;
@@ -235,7 +235,6 @@ async fn run<X, A: Into<App>>(
     }
     let prompts = speaker.play.map(|play| play.prompt).unwrap_or_default();
     let mut told = speaker.told;
-    let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(app.chat.agent.gate.policy.told().to_owned());
     app.chat.note_surroundings();
@@ -251,14 +250,14 @@ async fn run<X, A: Into<App>>(
             .into());
         }
         if !quiet {
-            told.iter().for_each(|line| screen.styled_line(DIM, line));
+            told.iter().for_each(|line| screen.styled_lines(DIM, line));
             app.told.iter().for_each(|line| tell(&screen, line));
         }
         return oneshot::run(app, prompt, args.output_format, screen, signals).await;
     }
     let Some(input) = input else { bail!("there is no input to read prompts from") };
     screen.styled_line(BOLD, &format!("{} · {}", lesson.short(), lesson.motto));
-    told.iter().for_each(|line| screen.styled_line(DIM, line));
+    told.iter().for_each(|line| screen.styled_lines(DIM, line));
     app.told.iter().for_each(|line| tell(&screen, line));
     if let Some(prompt) = prompts.first() {
         // Not cut to the width: this is the line a newcomer needs.

@@ -1,6 +1,6 @@
 //! `-p`: one prompt, one answer, an exit code. Standard output is for the answer alone.
 
-use std::io::{IsTerminal, Read, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -50,7 +50,7 @@ pub(crate) async fn run(
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
         let (model, cwd) = (&app.chat.agent.model_id, &app.chat.agent.cwd);
-        report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
+        let _ = report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
     }
     app.chat.agent.tell(&Event::Prompt(prompt.clone()));
     let cancel = CancellationToken::new();
@@ -83,19 +83,28 @@ pub(crate) async fn run(
         Err(e @ AgentError::TooManySteps(_)) => (3, "error_max_turns", e.to_string()),
         Err(e) => (1, "error_during_execution", e.to_string()),
     };
+    let mut code = code;
+    let mut written = Ok(());
     match format {
         // Where both streams go to one screen, what the model said stands there already.
         OutputFormat::Text if code == 0 && report.heard(&said) && on_one_screen() => {}
         OutputFormat::Text if code == 0 => {
             let answer = text::strip(&said).into_owned();
             let mut stdout = stdout().lock();
-            let _ = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
+            written = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
         }
         OutputFormat::Text => screen.error(match code {
             4 => format!("the model declined {}", text::strip(&said)),
             _ => text::strip(&said).into_owned(),
         }),
-        _ => report.print(&report.result(code, subtype, &said, start)),
+        _ => written = report.print(&report.result(code, subtype, &said, start)),
+    }
+    // A reader that went away (`| head`) has what it wanted; a full disk has lost the answer.
+    if let Err(e) = written
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        screen.error(format!("the answer cannot be written to standard output: {e}"));
+        code = code.max(1);
     }
     leave(&mut app, &mut signals).await;
     Ok(ExitCode::from(leaves.unwrap_or(code)))
@@ -128,10 +137,10 @@ impl Report {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner).heard == said
     }
 
-    fn print(&self, value: &Value) {
+    fn print(&self, value: &Value) -> io::Result<()> {
         let line = value.to_string();
         let mut stdout = stdout().lock();
-        let _ = writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush());
+        writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush())
     }
 
     fn result(&self, code: u8, subtype: &str, said: &str, start: Instant) -> Value {
@@ -166,14 +175,14 @@ impl Observer for Report {
                 if self.stream {
                     let line = json!({"type": "assistant", "agent": agent, "message": reply.message,
                         "stop_reason": reply.stop.as_wire(), "usage": reply.usage});
-                    self.print(&line);
+                    let _ = self.print(&line);
                 }
             }
             Event::ToolFinished { result, took, .. } if self.stream => {
                 let content = vec![harness_core::Block::ToolResult(result.clone())];
                 let message = Message { role: Role::User, content };
                 let ms = took.as_millis() as u64;
-                self.print(
+                let _ = self.print(
                     &json!({"type": "user", "agent": agent, "message": message, "duration_ms": ms}),
                 );
             }
@@ -183,7 +192,7 @@ impl Observer for Report {
                 self.sums.lock().unwrap_or_else(PoisonError::into_inner).denials.push(denial);
             }
             Event::Notice(text) if self.stream => {
-                self.print(&json!({"type": "system", "subtype": "notice", "text": text}));
+                let _ = self.print(&json!({"type": "system", "subtype": "notice", "text": text}));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use harness_core::Secrets;
 use harness_core::process::{End, Limits, Prepared};
 use harness_core::script::Setup;
@@ -17,12 +17,20 @@ pub(crate) fn fresh(name: &str) -> Result<PathBuf> {
     Ok(folder.keep().canonicalize()?)
 }
 
+/// Whether everything is there that the play needs.
+pub(crate) fn is_prepared(folder: &Path, setup: &Setup) -> bool {
+    let files = setup.files.keys().all(|path| folder.join(path).exists());
+    files && (!setup.git || folder.join(".git").exists())
+}
+
 /// Makes what the play needs. A file that is there already is left alone: it may be somebody's.
 pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
     let workspace = Workspace::open(folder)?;
     for (path, content) in &setup.files {
         if workspace.metadata(path).is_err() {
-            workspace.write_atomic(path, content.as_bytes())?;
+            workspace
+                .write_atomic(path, content.as_bytes())
+                .map_err(|e| anyhow!("{e}; name a folder that can be written to"))?;
         }
     }
     if setup.git && !folder.join(".git").exists() {

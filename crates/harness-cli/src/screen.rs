@@ -125,6 +125,14 @@ impl Screen {
         inner.write(&format!("{styled}\n"));
     }
 
+    /// A styled line of its own that is not cut: it may hold a path that somebody wants to copy.
+    pub fn styled_lines(&self, style: Style, text: &str) {
+        let mut inner = self.lock();
+        inner.fresh_line();
+        let styled = inner.paint(style, &text::strip(text));
+        inner.write(&format!("{styled}\n"));
+    }
+
     /// What went wrong, in a line.
     pub fn error(&self, text: impl Display) {
         let mut inner = self.lock();

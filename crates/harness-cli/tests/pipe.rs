@@ -184,3 +184,19 @@ fn no_escape_sequence_reaches_a_pipe() {
     command.args(["-p", "go"]);
     assert!(!piped(command, "").stderr.contains(&0x1b));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    for format in ["text", "json"] {
+        let folder = Folder::new();
+        let mut command = every_seam(&folder);
+        command.args(["-p", "go", "--output-format", format]);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+        let done = command.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{format}");
+        let told = text(&done.stderr);
+        assert!(told.contains("error: the answer cannot be written to standard output"), "{told}");
+    }
+}

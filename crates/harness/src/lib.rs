@@ -20,6 +20,7 @@ use s15_permissions::Permissions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
 use s20_cache_optimization::PromptCache;
+use s22_production_mailbox::TeamFlags;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -41,6 +42,9 @@ pub struct Flags {
 
     #[command(flatten)]
     parallel: Parallel,
+
+    #[command(flatten)]
+    team: TeamFlags,
 
     #[command(flatten)]
     tasks: TaskFlags,
@@ -102,6 +106,9 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.with(subagents);
     }
 
+    if on("teams") {
+        app = s22_production_mailbox::join(app, &flags.team, config).await?;
+    }
     if on("worktrees") {
         app = s23_worktree_advanced::join(app, flags.tasks, Bars::Leading)?;
     }

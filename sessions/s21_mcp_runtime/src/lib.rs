@@ -82,6 +82,23 @@ impl McpServers {
     pub fn servers(&self) -> &Servers {
         &self.servers
     }
+
+    /// Starts the servers of `mcp_config.yaml` and, once they are trusted, the workspace's. Waits for none.
+    ///
+    /// # Errors
+    /// A file of servers is not understood.
+    pub fn begin(agent: &Agent, config: &Config) -> Result<Self> {
+        let (this, variable) = (env::current_exe()?, |name: &str| env::var(name).ok());
+        let mcp = Self::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
+        let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
+        mcp.yaml(&yaml, &file)?;
+        match WorkspaceFile::new(agent, OWN, config).read()? {
+            Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
+            Some(Given::Untrusted(why)) => mcp.servers.tell(why),
+            None => {}
+        }
+        Ok(mcp)
+    }
 }
 
 #[async_trait]
@@ -95,23 +112,13 @@ impl Hook for McpServers {
     }
 }
 
-/// Joins the agent and the terminal, with the servers of `mcp_config.yaml` and, once they are
-/// trusted, the workspace's.
+/// Joins the agent and the terminal, with the servers of [`McpServers::begin`].
 ///
 /// # Errors
-/// A file of servers is not understood.
+/// Those of [`McpServers::begin`].
 pub async fn join(app: App, config: &Config) -> Result<App> {
-    let (agent, this) = (app.agent(), env::current_exe()?);
-    let own = WorkspaceFile::new(agent, OWN, config);
-    let variable = |name: &str| env::var(name).ok();
-    let mcp = McpServers::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
-    let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
-    mcp.yaml(&yaml, &file)?;
-    match own.read()? {
-        Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
-        Some(Given::Untrusted(why)) => mcp.servers.tell(why),
-        None => {}
-    }
+    let mcp = McpServers::begin(app.agent(), config)?;
+    let own = WorkspaceFile::new(app.agent(), OWN, config);
     mcp.servers.settle(PROMPT).await;
     let mut told = mcp.servers.news();
     told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));

@@ -223,7 +223,12 @@ impl Rule {
         }
         let regex = |pattern: &str| {
             let whole = whole_words(pattern);
-            Regex::new(&whole).map_err(|e| format!("the pattern `{pattern}` is no regex: {e}"))
+            Regex::new(&whole).map_err(|e| {
+                // The error draws the pattern over several lines; its last one says what is wrong.
+                let drawn = e.to_string();
+                let why = drawn.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                format!("the pattern `{pattern}` is no regex: {why}")
+            })
         };
         let raw = entry
             .pattern
