@@ -191,7 +191,7 @@ async fn run<X, A: Into<App>>(
     };
     let speaker = start::speaker(&lesson, &args, &settings, input.as_ref(), &screen)?;
     let play = speaker.play.as_ref().filter(|_| !args.subcommand);
-    let (cwd, fresh) = start::workspace(&lesson, &args, play).await?;
+    let (cwd, place) = start::workspace(&lesson, &args, play).await?;
 
     let mut agent = Agent::new(speaker.model, cwd.clone());
     agent.model_id = speaker.model_id;
@@ -235,7 +235,6 @@ async fn run<X, A: Into<App>>(
     }
     let prompts = speaker.play.map(|play| play.prompt).unwrap_or_default();
     let mut told = speaker.told;
-    let place = if fresh { " (a playground; it is kept)" } else { "" };
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(app.chat.agent.gate.policy.told().to_owned());
     app.chat.note_surroundings();

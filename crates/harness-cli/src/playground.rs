@@ -17,6 +17,12 @@ pub(crate) fn fresh(name: &str) -> Result<PathBuf> {
     Ok(folder.keep().canonicalize()?)
 }
 
+/// Whether everything is there that the play needs.
+pub(crate) fn is_prepared(folder: &Path, setup: &Setup) -> bool {
+    let files = setup.files.keys().all(|path| folder.join(path).exists());
+    files && (!setup.git || folder.join(".git").exists())
+}
+
 /// Makes what the play needs. A file that is there already is left alone: it may be somebody's.
 pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
     let workspace = Workspace::open(folder)?;

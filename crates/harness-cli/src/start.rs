@@ -88,23 +88,27 @@ fn headers(lines: &str) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-/// Where the agent works, and whether that is a playground of ours.
+/// Where the agent works, and what the user is told of it. What a play needs is made in an empty folder only:
+/// any other is somebody's.
 pub(crate) async fn workspace(
     lesson: &Lesson,
     args: &Shared,
     play: Option<&Play>,
-) -> Result<(PathBuf, bool)> {
-    let (folder, fresh) = match (&args.workspace, play) {
-        (Some(folder), _) => (existing(folder)?, false),
-        (None, Some(_)) => (playground::fresh(lesson.name)?, true),
-        (None, None) => (existing(Path::new("."))?, false),
+) -> Result<(PathBuf, &'static str)> {
+    let (folder, mut told) = match (&args.workspace, play) {
+        (Some(folder), _) => (existing(folder)?, ""),
+        (None, Some(_)) => (playground::fresh(lesson.name)?, " (a playground; it is kept)"),
+        (None, None) => (existing(Path::new("."))?, ""),
     };
     if let Some(play) = play {
-        playground::prepare(&folder, &play.setup)
-            .await
-            .with_context(|| format!("cannot prepare {}", folder.display()))?;
+        let prepared = || format!("cannot prepare {}", folder.display());
+        if std::fs::read_dir(&folder).with_context(prepared)?.next().is_none() {
+            playground::prepare(&folder, &play.setup).await.with_context(prepared)?;
+        } else if !playground::is_prepared(&folder, &play.setup) {
+            told = " (not empty, so the play's own files are not made in it)";
+        }
     }
-    Ok((folder, fresh))
+    Ok((folder, told))
 }
 
 fn existing(folder: &Path) -> Result<PathBuf> {

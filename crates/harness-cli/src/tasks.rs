@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use harness_core::errand::outcome;
 use harness_core::{Agent, AgentError, Event, Stop};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ const MOST: usize = 16;
 #[derive(Args, Clone, Debug, Default)]
 pub struct TaskFlags {
     /// A task to begin with, taken as it is; give it again for more, they run at the same time
-    #[arg(long = "task", value_name = "TEXT")]
+    #[arg(long = "task", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub tasks: Vec<String>,
 }
 

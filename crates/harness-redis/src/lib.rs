@@ -14,5 +14,5 @@ mod server;
 mod shared;
 
 pub use mailbox::{BEAT, DeadLetter, RedisMailbox};
-pub use server::{NoRedis, shown};
+pub use server::{NoRedis, look, shown};
 pub use shared::space;

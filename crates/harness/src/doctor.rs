@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use harness_cli::Config;
 use harness_core::process::{End, Limits, Prepared};
 use harness_core::{Agent, Conversation, text};
+use harness_redis::NoRedis;
+use s21_mcp_runtime::McpServers;
+use s22_production_mailbox::DEFAULT_URL;
 use tokio_util::sync::CancellationToken;
 
 use crate::Settings;
@@ -58,6 +61,8 @@ pub async fn doctor(agent: &Agent, config: &Config) -> Vec<Finding> {
     let mut findings = vec![settings(agent, config), permissions(config), model(agent).await];
     findings.push(shell(agent).await);
     findings.push(git(agent).await);
+    findings.push(redis(config).await);
+    findings.push(mcp(agent, config).await);
     findings
 }
 
@@ -134,6 +139,35 @@ async fn git(agent: &Agent) -> Finding {
             new(State::Without, format!("{version}; {mend}"))
         }
     }
+}
+
+async fn redis(config: &Config) -> Finding {
+    let new = |state, found: String| Finding::new("redis", state, found);
+    let url = config.setting("REDIS_URL");
+    match harness_redis::look(url.as_deref().unwrap_or(DEFAULT_URL)).await {
+        Ok(shown) => new(State::Well, format!("{shown}; a team can be in several processes")),
+        Err(NoRedis::Away(why)) => {
+            let mend = match url {
+                Some(_) => "start it there, or mend REDIS_URL",
+                None => "`docker run -p 6379:6379 redis` starts one",
+            };
+            new(State::Without, format!("{why}; a team's mail stays in one process; {mend}"))
+        }
+        Err(why) => new(State::Broken, format!("{why}; mend REDIS_URL, or take it away")),
+    }
+}
+
+async fn mcp(agent: &Agent, config: &Config) -> Finding {
+    let new = |state, found: String| Finding::new("mcp", state, found);
+    let servers = match McpServers::begin(agent, config) {
+        Ok(mcp) => mcp.servers().clone(),
+        Err(error) => return new(State::Broken, format!("{error:#}")),
+    };
+    servers.settle(LIMIT).await;
+    let state = if servers.all_ready() { State::Well } else { State::Broken };
+    let found = [vec![servers.summary()], servers.news()].concat();
+    servers.close().await;
+    new(state, found.join("; "))
 }
 
 /// The first line that a program prints.

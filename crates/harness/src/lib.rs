@@ -22,6 +22,8 @@ use s17_session_management::sessions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
 use s20_cache_optimization::PromptCache;
+use s21_mcp_runtime::McpServers;
+use s22_production_mailbox::TeamFlags;
 
 pub use doctor::{Finding, State, doctor};
 pub use settings::{MECHANISMS, OWN, Settings};
@@ -43,6 +45,9 @@ pub struct Flags {
 
     #[command(flatten)]
     parallel: Parallel,
+
+    #[command(flatten)]
+    team: TeamFlags,
 
     #[command(flatten)]
     tasks: TaskFlags,
@@ -96,12 +101,19 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = board.clone().commands(app.with(board));
     }
 
+    if on("mcp") {
+        app = McpServers::open(app, config).await?;
+    }
+
     // 3. What clones the agent.
     if on("subagents") {
         let subagents = Subagents::load(app.agent())?;
         app = app.with(subagents);
     }
 
+    if on("teams") {
+        app = s22_production_mailbox::join(app, &flags.team, config).await?;
+    }
     if on("worktrees") {
         app = s23_worktree_advanced::join(app, flags.tasks, Bars::Leading)?;
     }

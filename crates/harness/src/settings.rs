@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub const OWN: &str = ".harness/settings.yaml";
 
 /// What can be switched off, in the order in which it is installed, and what it is for.
-pub const MECHANISMS: [(&str, &str); 15] = [
+pub const MECHANISMS: [(&str, &str); 17] = [
     ("permissions", "every call is judged by rules, and what no rule allows is asked about"),
     ("hooks", "functions and programs that look on, and may refuse or rewrite"),
     ("checkpoints", "what a call changes can be taken back"),
@@ -20,7 +20,9 @@ pub const MECHANISMS: [(&str, &str); 15] = [
     ("cache", "what was sent before is marked, and paid for once"),
     ("skills", "instructions that are loaded when a task needs them"),
     ("tasks", "a board of tasks that wait for each other"),
+    ("mcp", "tools of other programs, MCP servers"),
     ("subagents", "a clone with a fresh history does one task"),
+    ("teams", "teammates that work at the same time, and mail between them"),
     ("worktrees", "`| one | two` at the prompt: tasks side by side, each on a branch of its own"),
     ("plan", "a list of what is to be done"),
     ("sessions", "the conversation is kept, and can be gone on with"),

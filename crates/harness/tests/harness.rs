@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use expect_test::expect;
 use harness::{LESSON, MECHANISMS, OWN};
-use harness_testkit::{Folder, Program, StrictServer, scrubbed};
+use harness_testkit::{Folder, Key, Program, StrictServer, Terminal, scrubbed};
 
 /// The key that the server takes.
 const KEY: &str = "test-key-0123456789abcdef";
@@ -48,6 +48,29 @@ fn the_play_with_leave_mends_the_script_and_can_be_taken_back() {
     assert!(printed.contains("subagent-1: answered"), "{printed}");
     assert!(program.folder.read("greet.sh").contains("Hello $1!"), ":undo: {printed}");
     assert!(program.folder.path().join(".sessions").is_dir());
+}
+
+#[test]
+fn the_play_in_a_terminal_where_the_user_is_asked() {
+    for columns in [80, 40] {
+        let program = program();
+        let mut terminal = Terminal::start(program.command(), columns, 50);
+        terminal.wait_for("harness >>");
+        terminal.key(Key::Enter);
+        for question in 1..=2 {
+            // What is typed before the question stands there is no answer to it.
+            terminal.wait_until("a question that waits", |screen| {
+                screen.matches("say why not:").count() == question
+                    && screen.trim_end().ends_with("say why not:")
+            });
+            terminal.line("y");
+        }
+        terminal.wait_for("  passed");
+        terminal.wait_for("If you said yes,");
+        terminal.line("q");
+        assert!(terminal.wait_for_end().success());
+        assert!(program.folder.read("greet.sh").contains("Hello, $1!"));
+    }
 }
 
 #[test]
@@ -141,7 +164,10 @@ fn the_doctor_in_an_empty_folder_says_what_is_missing_and_how_to_mend_it() {
     assert_eq!(code, Some(0), "it works without these: {said}");
     assert!(said.contains("ANTHROPIC_API_KEY=… into ~/.config/harness/.env"), "{said}");
     assert!(said.contains("`git init` makes one"), "{said}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it only looks");
+    assert!(said.contains("no Redis at ") && said.contains("1 of 1 servers ready"), "{said}");
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, [".harness"], "the servers' logs, and nothing else");
 }
 
 #[test]
@@ -201,6 +227,7 @@ fn a_hook_rewrites_first_then_the_file_is_kept_and_the_gate_judges_what_will_run
     let config = Folder::new();
     config.write("permissions.yaml", include_str!("../../../config/permissions.yaml"));
     config.write("hooks.yaml", REWRITES);
+    config.write("mcp_config.yaml", "servers: []\n");
     let (server, mut command) = program.served();
     command.arg("--config").arg(config.path()).arg("--accept-edits");
     let printed = text(&Program::pipe(command, "go\n:checkpoints\n:undo\nq\n"));
@@ -209,4 +236,116 @@ fn a_hook_rewrites_first_then_the_file_is_kept_and_the_gate_judges_what_will_run
     assert!(printed.contains("denied: ") && printed.contains(".env"), "{printed}");
     let files = ["a.txt", "b.txt", ".env"].map(|name| program.folder.read(name));
     assert_eq!(files, ["one", "one", "one"], "nothing else, and :undo took it back: {printed}");
+}
+
+// ---------------------------------------------------------------- where it is started
+
+#[test]
+fn in_an_empty_folder_and_in_a_repository_without_redis_it_says_what_it_has_and_works() {
+    for (setup, tasks) in [
+        ("{}", "no task can run here: "),
+        ("{git: true, files: {a.txt: one}}", "tasks begin at main"),
+    ] {
+        let lines = "[{calls: [{tool: glob, input: {pattern: '*'}}]}, {text: I looked.}]";
+        let play = format!("prompt: look\nsetup: {setup}\nscenes: [{{lines: {lines}}}]\n");
+        let program = Program::new(env!("CARGO_BIN_EXE_harness"), &play);
+        let (server, command) = program.served();
+        let printed = text(&Program::pipe(command, "look\nq\n"));
+        server.finish();
+        for what in [tasks, "no Redis at ", "MCP: 1 of 1 servers ready", "I looked."] {
+            assert!(printed.contains(what), "{what}: {printed}");
+        }
+    }
+}
+
+#[test]
+fn without_a_key_the_play_makes_nothing_in_a_folder_that_is_somebodys() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    folder.write("mine.txt", "mine");
+    let mut command = scrubbed(env!("CARGO_BIN_EXE_harness"), home.path());
+    command.arg("--workspace").arg(folder.path());
+    let printed = text(&Program::pipe(command, "q\n"));
+    assert!(printed.contains("not empty, so the play's own files are not made in it"), "{printed}");
+    assert!(!folder.has("greet.sh") && !folder.has(".git"), "{printed}");
+}
+
+#[test]
+fn teammates_answer_the_lead_and_hear_of_the_same_rules() {
+    let play = "
+prompt: ask alpha
+setup: {files: {.env: TOKEN=made-up}}
+scenes:
+- agent: alpha
+  lines: [{calls: [{tool: read, input: {path: .env}}]}, {text: I was not let.}]
+- lines: [{calls: [{tool: send_to_teammate, input: {name: alpha, message: Read it.}}]}, {text: Asked.}]
+";
+    let program = Program::new(env!("CARGO_BIN_EXE_harness"), play);
+    let (server, command) = program.served();
+    let printed = text(&Program::pipe(command, "ask alpha\nq\n"));
+    server.finish();
+    assert!(printed.contains("I was not let.") && printed.contains("Asked."), "{printed}");
+    assert!(printed.contains("denied: ") && !printed.contains("made-up"), "{printed}");
+}
+
+// ---------------------------------------------------------------- everything at once
+
+/// Twelve prompts. Each reads a long file, so that the window fills again and again, and does one more thing.
+fn long_play() -> String {
+    let more = [
+        r#"{tool: todo_write, input: {tasks: [read, write]}}"#,
+        r#"{tool: task_create, input: {description: write it down}}"#,
+        r#"{tool: bash_background, input: {command: "cat long.txt | wc -c"}}"#,
+        r#"{tool: mcp__demo__convert, input: {value: 1, from: km, to: m}}"#,
+        r#"{tool: spawn_subagent, input: {prompt: look around}}"#,
+        r#"{tool: load_skill, input: {name: code-review}}"#,
+        r#"{tool: write, input: {path: one.txt, content: one}}"#,
+        r#"{tool: write, input: {path: one.txt, content: two}}"#,
+        r#"{tool: revert, input: {path: one.txt}}"#,
+        r#"{tool: bash, input: {command: "exit 3"}}"#,
+        r#"{tool: no_such_tool, input: {}}"#,
+        r#"{tool: task_list, input: {}}"#,
+    ];
+    let mut play = String::from("prompt: [");
+    play += &(1..=more.len()).map(|n| format!("step {n}")).collect::<Vec<_>>().join(", ");
+    play += "]\nsetup:\n  git: true\n  files:\n    long.txt: |\n";
+    (0..150)
+        .for_each(|n| play += &format!("      line {n} of a file that is long enough to matter\n"));
+    play += "scenes:\n- system: You are a subagent\n  lines: [{text: I looked around.}]\n";
+    play += "- agent: compact\n  lines:\n  - text: |\n      ## Goal\n      To read.\n      ## Done\n      Read.\n      ## In progress\n      None\n\
+             \x20     ## Files\n      long.txt\n      ## Decisions\n      None\n      ## Next\n      Read on.\n";
+    for (n, call) in more.iter().enumerate() {
+        let n = n + 1;
+        play += &format!(
+            "- said: ^step {n}$\n  lines:\n  - {{text: I read., calls: [{{tool: read, input: {{path: long.txt}}}}, \
+             {{tool: grep, input: {{pattern: 'line 7'}}}}]}}\n  - {{calls: [{call}]}}\n  - {{text: Done {n}.}}\n"
+        );
+    }
+    play
+}
+
+#[test]
+fn all_of_it_through_a_long_conversation() {
+    let play = long_play();
+    let program = Program::new(env!("CARGO_BIN_EXE_harness"), &play);
+    let (server, mut command) = program.served();
+    server.allow_rewrites(); // compaction
+    let leave = ["--accept-edits", "--allow", "exit 3", "--window", "8000"];
+    command.args(leave);
+    let prompts: String = (1..=12).map(|n| format!("step {n}\n")).collect();
+    let output = Program::pipe(
+        command,
+        &format!("{prompts}:compact the file\n:checkpoints\n:tasks\n:mcp\n:stats\n:cache\nq\n"),
+    );
+    let printed = text(&output);
+    assert!(output.status.success(), "{printed}");
+    for n in 1..=12 {
+        assert!(printed.contains(&format!("Done {n}.")), "step {n} was answered: {printed}");
+    }
+    let requests = server.finish();
+    let folded = requests.iter().filter(|it| it.to_string().contains("To read.")).count();
+    assert!(folded > 0, "the window was full, and a summary took its place: {printed}");
+    assert_eq!(program.folder.read("one.txt"), "one", "the second write was taken back: {printed}");
+    for what in ["write it down", "subagent-1: answered", "ready; 2 tools", "exit code 3"] {
+        assert!(printed.contains(what), "{what}: {printed}");
+    }
 }

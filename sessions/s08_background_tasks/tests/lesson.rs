@@ -595,7 +595,7 @@ fn what_plain_bash_leaves_in_the_background_ends_with_the_program_unless_it_left
 fn one_prompt_waits_for_what_it_began() {
     let lines = format!(
         "- calls: [{}]\n- text: I wait.\n- text: It is done.",
-        start("sleep 2; echo slow; exit 3")
+        start("sleep 5; echo slow; exit 3")
     );
     let scene = Scene::new(&lines);
     let mut command = scene.command();
@@ -604,6 +604,6 @@ fn one_prompt_waits_for_what_it_began() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "It is done.\n");
     assert!(
         String::from_utf8_lossy(&done.stderr)
-            .contains("bg-1 (sleep 2; echo slow; exit 3) exited with code 3")
+            .contains("bg-1 (sleep 5; echo slow; exit 3) exited with code 3")
     );
 }

@@ -76,22 +76,30 @@ impl McpServers {
         &self.servers
     }
 
-    /// The app with the servers of `mcp_config.yaml` and, once they are trusted, the workspace's.
+    /// Starts the servers of `mcp_config.yaml` and, once they are trusted, the workspace's. Waits for none.
     ///
     /// # Errors
     /// A file of servers is not understood.
-    pub async fn open(app: App, config: &Config) -> Result<App> {
-        let (agent, this) = (app.agent(), env::current_exe()?);
-        let own = WorkspaceFile::new(agent, OWN, config);
-        let variable = |name: &str| env::var(name).ok();
+    pub fn begin(agent: &Agent, config: &Config) -> Result<Self> {
+        let (this, variable) = (env::current_exe()?, |name: &str| env::var(name).ok());
         let mcp = Self::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
         let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
         mcp.yaml(&yaml, &file)?;
-        match own.read()? {
+        match WorkspaceFile::new(agent, OWN, config).read()? {
             Some(Given::Trusted(text)) => mcp.json(&text, OWN)?,
             Some(Given::Untrusted(why)) => mcp.servers.tell(why),
             None => {}
         }
+        Ok(mcp)
+    }
+
+    /// Joins the servers to the terminal.
+    ///
+    /// # Errors
+    /// Those of [`McpServers::begin`].
+    pub async fn open(app: App, config: &Config) -> Result<App> {
+        let mcp = Self::begin(app.agent(), config)?;
+        let own = WorkspaceFile::new(app.agent(), OWN, config);
         mcp.servers.settle(PROMPT).await;
         let mut told = mcp.servers.news();
         told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));

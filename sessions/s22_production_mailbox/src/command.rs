@@ -23,15 +23,22 @@ use crate::{DEFAULT_URL, DeadLetter, Office, RedisMailbox, Seat, space};
 /// The flags of this session.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
+    #[command(flatten)]
+    team: TeamFlags,
+    /// The subcommand that was given.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Which team, and whose.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TeamFlags {
     /// The team, in the form of team.yaml [default: alpha and beta]
     #[arg(long, value_name = "FILE", global = true)]
     pub team: Option<PathBuf>,
     /// Whose mail this is, for a worker whose workspace is elsewhere; the lead says its own at the start
     #[arg(long, value_name = "NAME", global = true)]
     pub space: Option<String>,
-    /// The subcommand that was given.
-    #[command(subcommand)]
-    pub command: Option<Command>,
 }
 
 /// The subcommands of this session.
@@ -52,9 +59,9 @@ pub enum Command {
 /// The flags, the team's file or the Redis cannot be used.
 pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
     let Some(command) = flags.command.clone() else {
-        return join(agent.into(), &flags, &config).await;
+        return join(agent.into(), &flags.team, &config).await;
     };
-    let (members, space) = (flags.members()?, flags.space(&agent)?);
+    let (members, space) = (flags.team.members()?, flags.team.space(&agent)?);
     let names = names(&members, &agent)?;
     let (news, url) = (News::default(), config.setting("REDIS_URL"));
     let url = url.as_deref().unwrap_or(DEFAULT_URL);
@@ -78,7 +85,7 @@ pub async fn open(agent: Agent, flags: Flags, config: Config) -> Result<App> {
 ///
 /// # Errors
 /// Those of [`open`].
-pub async fn join(app: App, flags: &Flags, config: &Config) -> Result<App> {
+pub async fn join(app: App, flags: &TeamFlags, config: &Config) -> Result<App> {
     let (members, space) = (flags.members()?, flags.space(app.agent())?);
     let names = names(&members, app.agent())?;
     let (news, url) = (News::default(), config.setting("REDIS_URL"));
@@ -91,7 +98,7 @@ pub async fn join(app: App, flags: &Flags, config: &Config) -> Result<App> {
     }))
 }
 
-impl Flags {
+impl TeamFlags {
     fn members(&self) -> Result<Vec<Member>> {
         let Some(file) = &self.team else {
             return Member::list(include_str!("../team.yaml"), "team.yaml");

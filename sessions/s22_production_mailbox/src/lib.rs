@@ -16,7 +16,7 @@ use s09_agent_teams::{Member, State, Team};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use command::{Command, Flags, join, open};
+pub use command::{Command, Flags, TeamFlags, join, open};
 pub use harness_redis::{DeadLetter, NoRedis, RedisMailbox, shown, space};
 pub use seat::Seat;
 

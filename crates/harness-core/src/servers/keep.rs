@@ -93,6 +93,11 @@ impl Servers {
         self.0.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
     }
 
+    /// Whether none has failed and none is still on its way.
+    pub fn all_ready(&self) -> bool {
+        self.lock().iter().all(|server| server.state().is_ok())
+    }
+
     /// How many there are and what they cost, in a line.
     pub fn summary(&self) -> String {
         let servers = self.lock().clone();
