@@ -58,6 +58,18 @@ pub struct Conversation {
     messages: Vec<Message>,
     ids: HashSet<String>,
     identity: Identity,
+    /// How often what stood in it was changed, and not only added to.
+    changes: u64,
+}
+
+/// How far a history had come: for [`Conversation::since`]. The default is the beginning of any.
+#[derive(Clone, Debug, Default)]
+pub struct Extent {
+    identity: Identity,
+    changes: u64,
+    messages: usize,
+    /// Of the last message.
+    blocks: usize,
 }
 
 /// Which conversation it is: the same through all that happens to it, another one for a clone. An agent's
@@ -82,7 +94,7 @@ impl fmt::Debug for Identity {
 impl Clone for Conversation {
     fn clone(&self) -> Self {
         let (messages, ids) = (self.messages.clone(), self.ids.clone());
-        Self { messages, ids, identity: Identity::default() }
+        Self { messages, ids, identity: Identity::default(), changes: 0 }
     }
 }
 
@@ -151,17 +163,26 @@ impl Conversation {
         &self.messages
     }
 
-    /// What was added since the messages were these; the first message may be what the last of these grew
-    /// by. `None` when they were changed, and not only added to.
-    pub fn since(&self, earlier: &[Message]) -> Option<Vec<Message>> {
-        let Some((last, before)) = earlier.split_last() else { return Some(self.messages.clone()) };
-        let (same, rest) = self.messages.split_at_checked(before.len())?;
-        let (first, rest) = rest.split_first()?;
-        if same != before || first.role != last.role || !first.content.starts_with(&last.content) {
+    /// How far it has come, however long it is: nothing is copied.
+    pub fn extent(&self) -> Extent {
+        Extent {
+            identity: self.identity(),
+            changes: self.changes,
+            messages: self.messages.len(),
+            blocks: self.messages.last().map_or(0, |last| last.content.len()),
+        }
+    }
+
+    /// What was added since then; the first message may be what the last one grew by. `None` when
+    /// something was changed, and not only added to, or when it was another conversation.
+    pub fn since(&self, then: &Extent) -> Option<Vec<Message>> {
+        let Some(before) = then.messages.checked_sub(1) else { return Some(self.messages.clone()) };
+        if then.identity != self.identity || then.changes != self.changes {
             return None;
         }
-        let content = first.content[last.content.len()..].to_vec();
-        let grown = (!content.is_empty()).then_some(Message { role: first.role, content });
+        let (last, rest) = self.messages.get(before..)?.split_first()?;
+        let content = last.content.get(then.blocks..)?.to_vec();
+        let grown = (!content.is_empty()).then_some(Message { role: last.role, content });
         Some(grown.into_iter().chain(rest.iter().cloned()).collect())
     }
 
@@ -193,6 +214,7 @@ impl Conversation {
     /// left to a summary: where the cut takes it, it follows the note word for word. Thinking that came
     /// after the cut is dropped, since the server binds it to the very text that is now gone.
     pub fn fold(&mut self, cut: Cut, summary: impl Into<String>) {
+        self.changes += 1;
         let kept = self.messages.split_off(cut.at.min(self.messages.len()));
         let said = |m: &Message| m.role == Role::User && !m.text().is_empty();
         let mut words = match kept.iter().any(said) {
@@ -213,6 +235,7 @@ impl Conversation {
     pub fn shorten(&mut self, call_id: &str, stub: impl Into<String>) {
         let holds = |m: &Message| m.results().any(|result| result.tool_use_id == call_id);
         let Some(at) = self.messages.iter().position(holds) else { return };
+        self.changes += 1;
         for block in &mut self.messages[at].content {
             match block {
                 Block::ToolResult(result) if result.tool_use_id == call_id => {
@@ -248,6 +271,7 @@ impl Conversation {
             }
         }
         if let Some(first) = first {
+            self.changes += 1;
             let later = self.messages.split_off(first + 1);
             self.append_thoughtless(later);
         }

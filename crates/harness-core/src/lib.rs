@@ -40,7 +40,7 @@
 pub mod message;
 pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub mod conversation;
-pub use conversation::{Conversation, Cut, INTERRUPTED, Identity, Repair};
+pub use conversation::{Conversation, Cut, Extent, INTERRUPTED, Identity, Repair};
 
 pub mod model;
 pub use model::{

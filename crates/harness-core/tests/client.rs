@@ -1,6 +1,7 @@
 //! The client against a server that sends exactly the bytes it is told to, over a real socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -758,6 +759,38 @@ async fn the_next_request_finds_the_connection_open() {
         assert_eq!(reply(&client).await.0.text(), "Hi");
     }
     serving.await.unwrap();
+}
+
+/// Not one for every request. A second one is possible: a request that comes before the connection is
+/// back takes whichever is there first, it or a new one. Then there are two to choose from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_session_needs_a_handful_of_connections() {
+    const TURNS: usize = 300;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.set_nodelay(true).unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                while request(&mut socket).await.is_some() {
+                    let body = said("Hi");
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+                    let chunked = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+                    socket.write_all(chunked.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let client = Client::new(Config::new(url, Key::None)).unwrap();
+    for _ in 0..TURNS {
+        assert_eq!(reply(&client).await.0.text(), "Hi");
+    }
+    let opened = opened.load(Ordering::Relaxed);
+    assert!(opened < TURNS / 30, "{opened} connections for {TURNS} requests");
 }
 
 // ---------------------------------------------------------------- counting

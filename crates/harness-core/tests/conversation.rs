@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use harness_core::{
-    Block, Content, Conversation, Message, Repair, Request, Role, Text, ToolCall, ToolResult,
+    Block, Content, Conversation, Extent, Message, Repair, Request, Role, Text, ToolCall,
+    ToolResult,
 };
 use harness_testkit::judge;
 use proptest::prelude::*;
@@ -334,21 +335,41 @@ fn cache_marks_are_merged_in_and_leave_the_history_clean() {
 #[test]
 fn what_was_added_is_told_apart_from_what_was_changed() {
     let mut c = Conversation::new();
-    assert_eq!(c.since(&[]), Some(vec![]));
+    let beginning = Extent::default();
+    assert_eq!(c.since(&beginning), Some(vec![]));
     c.note("a note");
-    let noted = c.messages().to_vec();
+    let noted = c.extent();
     c.say("one");
     c.reply(&reply(vec![Block::text("two")]));
     let grown = c.since(&noted).unwrap();
     assert_eq!(grown.len(), 2);
     assert_eq!((grown[0].content.as_slice(), grown[0].prompts()), (&[Block::text("one")][..], 1));
     assert_eq!((grown[1].role, grown[1].prompts()), (Role::Assistant, 0));
-    assert_eq!(c.since(c.messages()), Some(vec![]));
-    let whole = c.messages().to_vec();
+    assert_eq!(c.since(&c.extent()), Some(vec![]));
+    assert_eq!(c.since(&beginning).as_deref(), Some(c.messages()));
+    let whole = c.extent();
+    assert_eq!(c.clone().since(&whole), None, "a fork goes its own way");
     c.say("three");
     let cut = c.cut(1).unwrap();
     c.fold(cut, "what happened");
     assert_eq!(c.since(&whole), None);
+}
+
+#[test]
+fn a_text_that_was_shortened_is_no_addition() {
+    let mut c = Conversation::new();
+    c.say("a long text");
+    c.reply(&reply(vec![call("toolu_1")]));
+    c.answer(vec![ToolResult::failed("toolu_1", "a long result")]);
+    let before = c.extent();
+    c.shorten("toolu_0", "gone");
+    c.shorten_words(100, |_| Ok::<_, ()>("short".to_owned())).unwrap();
+    assert_eq!(c.since(&before), Some(vec![]), "nothing was that long, and nothing changed");
+    c.shorten("toolu_1", "gone");
+    assert_eq!(c.since(&before), None);
+    let before = c.extent();
+    c.shorten_words(5, |_| Ok::<_, ()>("short".to_owned())).unwrap();
+    assert_eq!(c.since(&before), None);
 }
 
 #[test]

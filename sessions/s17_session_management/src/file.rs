@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use harness_cli::cut;
 use harness_core::journal::{self, BadLine, Journal, LINE_LIMIT};
 use harness_core::workspace::{Held, hold};
-use harness_core::{Conversation, Message, Role, Secrets, text};
+use harness_core::{Conversation, Extent, Message, Role, Secrets, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -84,8 +84,8 @@ pub(crate) struct Open {
     pub(crate) turns: u64,
     last: u64,
     journal: Journal<Value>,
-    /// The history that the file leads to; `None` when a write failed and nobody knows.
-    written: Option<Vec<Message>>,
+    /// How much of the history the file holds; `None` when a write failed and nobody knows.
+    written: Option<Extent>,
     _lock: Held,
 }
 
@@ -93,7 +93,7 @@ impl Open {
     /// Takes the session's lock, for as long as the session is open. The file need not be there yet.
     pub(crate) fn take(path: PathBuf, id: String) -> Result<Self> {
         let (_lock, journal) = (hold(path.with_extension("lock"))?, Journal::new(path));
-        Ok(Self { id, turns: 0, last: 0, journal, written: Some(Vec::new()), _lock })
+        Ok(Self { id, turns: 0, last: 0, journal, written: Some(Extent::default()), _lock })
     }
 
     /// Appends what the history grew by, or all of it if it is not a continuation of what was written.
@@ -103,7 +103,7 @@ impl Open {
             None => vec![Record::Replaced { messages: c.messages().to_vec() }],
         };
         self.append(records, secrets)?;
-        self.written = Some(c.messages().to_vec());
+        self.written = Some(c.extent());
         Ok(())
     }
 
@@ -131,9 +131,9 @@ impl Open {
         let mut past = Past::read(self.journal.path(), None)?;
         past.recover();
         (self.last, self.turns) = (past.last, past.turns);
-        let messages = past.conversation.messages().to_vec();
-        self.written = Some(messages.clone());
+        self.written = Some(past.conversation.extent());
         if past.mended {
+            let messages = past.conversation.messages().to_vec();
             self.append(vec![Record::Replaced { messages }], secrets)?;
         }
         Ok(past)

@@ -146,8 +146,8 @@ impl Source {
         let (mut globs, mut glob_of) = (Vec::new(), Vec::new());
         for (at, (tier, line, entry)) in entries.into_iter().enumerate() {
             let error = |what: String| error(line, 1, what);
-            let (rule, raw) = Rule::compile(tier, line, name, &entry).map_err(error)?;
-            if let Some(pattern) = raw {
+            rules.push(Rule::compile(tier, line, name, &entry).map_err(error)?);
+            if let Some(pattern) = entry.pattern {
                 let (patterns, of) = &mut patterns[usize::from(tier != Tier::Deny)];
                 patterns.push(pattern);
                 of.push(at);
@@ -163,15 +163,26 @@ impl Source {
             let good = entry.matches.into_iter().map(|text| (text, true));
             examples
                 .push(good.chain(entry.not_match.into_iter().map(|text| (text, false))).collect());
-            rules.push(rule);
         }
         let [denied, other] = patterns;
-        let set = |(patterns, of): (Vec<String>, Vec<usize>)| {
-            RegexSet::new(patterns).map(|set| (set, of)).map_err(|e| error(1, 1, e.to_string()))
+        // All are compiled at once, and one by one only to find which it was that could not be.
+        let first = |of: &[usize], why: &dyn Fn(usize) -> Option<String>, all: String| {
+            let found = (0..of.len()).find_map(|at| Some((of[at], why(at)?)));
+            let found = found.and_then(|(at, why)| Some((rules.get(at)?.place.line, why)));
+            found.map_or_else(|| error(1, 1, all), |(line, why)| error(line, 1, why))
+        };
+        let set = |(patterns, of): (Vec<String>, Vec<usize>)| match RegexSet::new(
+            patterns.iter().map(|pattern| whole_words(pattern)),
+        ) {
+            Ok(set) => Ok((set, of)),
+            Err(e) => Err(first(&of, &|at| regex(&patterns[at]).err(), e.to_string())),
         };
         let commands = [set(denied)?, set(other)?];
-        let (paths, of) = paths::globs(globs.iter().map(String::as_str))
-            .map_err(|e| error(1, 1, e.to_string()))?;
+        let (paths, of) = paths::globs(globs.iter().map(String::as_str)).map_err(|e| {
+            let why = |at: usize| paths::globs([globs[at].as_str()]).err();
+            let why = |at: usize| why(at).map(|e| format!("the path is no glob: {e}"));
+            first(&glob_of, &why, e.to_string())
+        })?;
         let path_of = of.into_iter().filter_map(|at| glob_of.get(at).copied()).collect();
         let source = Self { rules, examples, commands, paths, path_of };
         Ok((source, file.default == Some(Rest::Deny)))
@@ -195,12 +206,7 @@ impl Source {
 }
 
 impl Rule {
-    fn compile(
-        tier: Tier,
-        line: usize,
-        file: &str,
-        entry: &Entry,
-    ) -> Result<(Self, Option<String>), String> {
+    fn compile(tier: Tier, line: usize, file: &str, entry: &Entry) -> Result<Self, String> {
         if entry.reason.trim().is_empty() {
             return Err("the rule has no reason; say why it is there".to_owned());
         }
@@ -221,20 +227,6 @@ impl Rule {
         if (entry.access.is_some() || !entry.except.is_empty()) && entry.path.is_none() {
             return Err("access and except go with a path".to_owned());
         }
-        let regex = |pattern: &str| {
-            let whole = whole_words(pattern);
-            Regex::new(&whole).map_err(|e| {
-                // The error draws the pattern over several lines; its last one says what is wrong.
-                let drawn = e.to_string();
-                let why = drawn.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                format!("the pattern `{pattern}` is no regex: {why}")
-            })
-        };
-        let raw = entry
-            .pattern
-            .as_deref()
-            .map(|pattern| regex(pattern).map(|_| whole_words(pattern)))
-            .transpose()?;
         let globs: Vec<&str> = match &entry.path {
             Some(OneOrMore::One(one)) => vec![one],
             Some(OneOrMore::More(more)) => more.iter().map(String::as_str).collect(),
@@ -243,7 +235,6 @@ impl Rule {
         if entry.path.is_some() && globs.iter().all(|glob| glob.is_empty()) {
             return Err("the path is empty".to_owned());
         }
-        paths::globs(globs).map_err(|e| format!("the path is no glob: {e}"))?;
         let except = paths::globs(entry.except.iter().map(String::as_str));
         let tool = entry.tool.as_deref().map(globset::Glob::new).transpose();
         let rule = Self {
@@ -267,7 +258,7 @@ impl Rule {
                 _ => Vec::new(),
             },
         };
-        Ok((rule, raw))
+        Ok(rule)
     }
 
     /// Does the rule speak of this tool?
@@ -283,6 +274,15 @@ impl Rule {
             && self.pipe.is_none()
             && !self.fork_bomb
     }
+}
+
+fn regex(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&whole_words(pattern)).map_err(|e| {
+        // The error draws the pattern over several lines; its last one says what is wrong.
+        let drawn = e.to_string();
+        let why = drawn.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("the pattern `{pattern}` is no regex: {why}")
+    })
 }
 
 /// A pattern begins with the program and ends where a word ends.
