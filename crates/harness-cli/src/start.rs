@@ -88,8 +88,8 @@ fn headers(lines: &str) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-/// Where the agent works, and what the user is told of it. What a play needs is made in an empty folder only:
-/// any other is somebody's.
+/// Where the agent works, and what the user is told of it. What a play needs is made in an empty folder only
+/// (a worker that was there first leaves `.harness`): any other is somebody's.
 pub(crate) async fn workspace(
     lesson: &Lesson,
     args: &Shared,
@@ -102,7 +102,8 @@ pub(crate) async fn workspace(
     };
     if let Some(play) = play {
         let prepared = || format!("cannot prepare {}", folder.display());
-        if std::fs::read_dir(&folder).with_context(prepared)?.next().is_none() {
+        let mut inside = std::fs::read_dir(&folder).with_context(prepared)?;
+        if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".harness")) {
             playground::prepare(&folder, &play.setup).await.with_context(prepared)?;
         } else if !playground::is_prepared(&folder, &play.setup) {
             told = " (not empty, so the play's own files are not made in it)";
