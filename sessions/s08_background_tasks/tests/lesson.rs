@@ -576,7 +576,7 @@ fn what_plain_bash_leaves_in_the_background_ends_with_the_program_unless_it_left
     let done = Program::pipe(command, "");
     assert!(done.status.success());
     let [left, free] = ["left", "free"].map(|name| number_in(&scene.folder().join(name)));
-    assert!(!lives(left));
+    wait_until("what was left is gone", || !lives(left));
     assert!(lives(free));
     kill("KILL", free);
 }
