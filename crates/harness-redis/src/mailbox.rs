@@ -24,7 +24,7 @@ pub const BEAT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The mailboxes of one workspace in one Redis. What it reads is leased to it; when it is dropped, or
-/// silent for [`LEASE`], others may read.
+/// silent for ten seconds, others may read.
 #[derive(Debug)]
 pub struct RedisMailbox {
     pub(crate) shared: Arc<Shared>,
