@@ -1,6 +1,6 @@
 //! `-p`: one prompt, one answer, an exit code. Standard output is for the answer alone.
 
-use std::io::{self, ErrorKind, IsTerminal, Read, Write, stderr, stdout};
+use std::io::{IsTerminal, Read, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
+use crate::say::{self, Unsaid};
 use crate::screen::Screen;
 
 /// The prompt of `-p`: the text itself, or all of standard input.
@@ -90,8 +91,7 @@ pub(crate) async fn run(
         OutputFormat::Text if code == 0 && report.heard(&said) && on_one_screen() => {}
         OutputFormat::Text if code == 0 => {
             let answer = text::strip(&said).into_owned();
-            let mut stdout = stdout().lock();
-            written = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
+            written = say::say(answer.trim_end());
         }
         OutputFormat::Text => screen.error(match code {
             4 => format!("the model declined {}", text::strip(&said)),
@@ -100,10 +100,10 @@ pub(crate) async fn run(
         _ => written = report.print(&report.result(code, subtype, &said, start)),
     }
     // A reader that went away (`| head`) has what it wanted; a full disk has lost the answer.
-    if let Err(e) = written
-        && e.kind() != ErrorKind::BrokenPipe
+    if let Err(unsaid) = written
+        && !unsaid.nobody_reads()
     {
-        screen.error(format!("the answer cannot be written to standard output: {e}"));
+        screen.error(format!("the answer is lost: {unsaid}"));
         code = code.max(1);
     }
     leave(&mut app, &mut signals).await;
@@ -137,10 +137,8 @@ impl Report {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner).heard == said
     }
 
-    fn print(&self, value: &Value) -> io::Result<()> {
-        let line = value.to_string();
-        let mut stdout = stdout().lock();
-        writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush())
+    fn print(&self, value: &Value) -> Result<(), Unsaid> {
+        say::say(self.secrets.mask(&value.to_string()))
     }
 
     fn result(&self, code: u8, subtype: &str, said: &str, start: Instant) -> Value {

@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::process::Stdio;
+
 use common::{every_seam, piped};
 use expect_test::expect;
-use harness_testkit::{Folder, StrictServer};
+use harness_testkit::{Folder, Program, StrictServer};
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -186,17 +188,31 @@ fn no_escape_sequence_reaches_a_pipe() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn an_answer_that_cannot_be_written_is_no_success() {
-    for format in ["text", "json"] {
+fn what_cannot_be_said_is_no_success() {
+    let flags = ["", "--help", "--nonsense", "-p ahead", "-p ahead --output-format json"];
+    for (flags, code) in flags.into_iter().zip([1, 1, 2, 1, 1]) {
         let folder = Folder::new();
         let mut command = every_seam(&folder);
-        command.args(["-p", "go", "--output-format", format]);
-        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
-        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
-        let done = command.spawn().unwrap().wait_with_output().unwrap();
-        assert_eq!(done.status.code(), Some(1), "{format}");
+        command.args(flags.split_whitespace());
+        let Some(done) = Program::on_a_full_disk(command) else { return };
         let told = text(&done.stderr);
-        assert!(told.contains("error: the answer cannot be written to standard output"), "{told}");
+        assert_eq!(done.status.code(), Some(code), "{flags}: {told}");
+        let why = "cannot write to standard output: No space left on device";
+        assert_eq!(told.contains(why), code == 1, "{flags}: {told}");
+        assert_eq!(told.matches("error: ").count(), 1, "{flags}: {told}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_fault() {
+    for flags in ["", "--help", "-p ahead", "-p ahead --output-format json"] {
+        let folder = Folder::new();
+        let mut command = every_seam(&folder);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(flags.split_whitespace()).stdin(Stdio::null()).stdout(writer);
+        let done = command.stderr(Stdio::piped()).output().unwrap();
+        let told = text(&done.stderr);
+        assert!(done.status.success() && !told.contains("error"), "{flags}: {told}");
     }
 }
