@@ -78,9 +78,12 @@ pub(crate) async fn run(
     screen.rest();
     app.chat.agent.tell(&Event::SessionEnded);
     let (code, subtype, said) = match ended {
-        Ok(Stop::Answered(answer)) => (0, "success", answer),
+        // A turn that waited behind its answer for what runs in the background is not over by itself.
+        Ok(Stop::Answered(answer)) if !cancel.is_cancelled() => (0, "success", answer),
         Ok(Stop::Refused(why)) => (4, "refused", why),
-        Ok(Stop::Interrupted) => (INTERRUPTED, "interrupted", "interrupted".to_owned()),
+        Ok(Stop::Answered(_) | Stop::Interrupted) => {
+            (INTERRUPTED, "interrupted", "interrupted".to_owned())
+        }
         Err(e @ AgentError::TooManySteps(_)) => (3, "error_max_turns", e.to_string()),
         Err(e) => (1, "error_during_execution", e.to_string()),
     };
