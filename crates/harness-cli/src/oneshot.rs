@@ -50,7 +50,7 @@ pub(crate) async fn run(
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
-        let (model, cwd) = (&app.chat.agent.model_id, &app.chat.agent.cwd);
+        let (model, cwd) = (&app.chat.agent.model_id, app.chat.agent.cwd.to_string_lossy());
         let _ = report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
     }
     app.chat.agent.tell(&Event::Prompt(prompt.clone()));

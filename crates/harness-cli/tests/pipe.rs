@@ -5,7 +5,7 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{every_seam, piped};
+use common::{every_seam, every_seam_in, piped};
 use expect_test::expect;
 use harness_testkit::{Folder, Program, StrictServer};
 use serde_json::Value;
@@ -91,6 +91,19 @@ fn stream_json_is_an_object_a_line() {
         })
         .collect();
     assert_eq!(kinds, ["system", "assistant", "user", "assistant", "result"]);
+}
+
+#[test]
+fn a_folder_whose_name_is_no_utf_8_is_told_as_well_as_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = Folder::new();
+    let folder = home.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = every_seam_in(&folder);
+    command.args(["-p", "ahead", "--output-format", "stream-json"]);
+    let output = piped(command, "");
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("caf\u{fffd}"), "{output:?}");
 }
 
 #[test]
