@@ -6,13 +6,15 @@ mod answer;
 mod connection;
 pub mod demo;
 
-use std::env;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, io};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use harness_cli::{App, Config, Given, Lesson, WorkspaceFile};
+use clap::Subcommand;
+use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
 use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
 use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, ToolSource, Turn};
 
@@ -131,4 +133,23 @@ pub async fn join(app: App, config: &Config) -> Result<App> {
         .trusts(own, move |text| trusting.json(text, OWN))
         .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
         .at_exit(async move || last.close().await))
+}
+
+/// The subcommands of this session.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Is the demo server: speaks MCP on standard input and output
+    ServeDemo,
+}
+
+/// The program: an agent with servers, or the demo server.
+///
+/// # Errors
+/// A file of servers is not understood, or the demo server has lost its streams.
+pub async fn run(agent: Agent, own: Commands<Command>, config: Config) -> Result<App> {
+    if let Some(Command::ServeDemo) = own.command {
+        demo::serve(io::stdin().lock(), io::stdout().lock())?;
+        return Ok(App::done(agent, ExitCode::SUCCESS));
+    }
+    join(agent.into(), &config).await
 }
