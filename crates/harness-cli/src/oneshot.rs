@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
-use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
+use crate::repl::{Asked, INTERRUPTED, LAST, Signals, declined, leave};
 use crate::screen::Screen;
 
 /// The prompt of `-p`: the text itself, or all of standard input.
@@ -94,7 +94,7 @@ pub(crate) async fn run(
             written = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
         }
         OutputFormat::Text => screen.error(match code {
-            4 => format!("the model declined {}", text::strip(&said)),
+            4 => declined(&said),
             _ => text::strip(&said).into_owned(),
         }),
         _ => written = report.print(&report.result(code, subtype, &said, start)),
