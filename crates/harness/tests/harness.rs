@@ -244,6 +244,20 @@ fn the_doctor_asks_the_model_for_a_word_and_passes_on_what_a_server_refuses() {
 }
 
 #[test]
+fn what_keeps_the_harness_from_starting_is_broken_for_the_doctor_too() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    folder.write("conf/permissions.yaml", include_str!("../../../config/permissions.yaml"));
+    folder.write("conf/mcp_config.yaml", "servers: []");
+    folder.write("conf/hooks.yaml", "hooks: [");
+    folder.write(".agent_memory.md/inside", "");
+    let (code, said) = doctor(&folder, &home, |command| _ = command.args(["--config", "conf"]));
+    let broken: Vec<_> = said.lines().filter(|line| line.starts_with("!!")).collect();
+    assert!(code == Some(1) && broken.len() == 2, "{said}");
+    assert!(broken[0].starts_with("!! hooks        conf/hooks.yaml:"), "{said}");
+    assert!(broken[1].starts_with("!! memory       ") && broken[1].contains(".agent_memory.md"));
+}
+
+#[test]
 fn a_folders_env_file_does_not_choose_the_server() {
     let (folder, home) = (Folder::new(), Folder::new());
     folder.write(".env", "ANTHROPIC_BASE_URL=http://127.0.0.1:1\nANTHROPIC_API_KEY=stolen\n");
