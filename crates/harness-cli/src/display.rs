@@ -1,8 +1,6 @@
 //! The display that every session has: words as they arrive, a line a tool, a few lines of its result.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use harness_core::{Delta, Event, Observer, ToolCall, ToolResult, text};
+use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult, text};
 use serde_json::Value;
 
 use crate::screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
@@ -44,27 +42,19 @@ impl Display {
             }
             _ => return,
         };
-        let words = self.stripper().push(words);
+        let words = self.stripper.lock().push(words);
         match thinking {
             true => self.screen.styled(DIM, &words),
             false => self.screen.print(&words),
         }
     }
 
-    fn stripper(&self) -> MutexGuard<'_, text::Stripper> {
-        self.stripper.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What was begun ends here: the line, the spinner, and a control sequence that was never closed,
     /// which would hide the beginning of the next reply.
     fn end(&self) {
-        *self.stripper() = text::Stripper::default();
+        *self.stripper.lock() = text::Stripper::default();
         self.screen.end_line();
         self.screen.rest();
-    }
-
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finished(&self, call: &ToolCall, result: &ToolResult) {
@@ -95,7 +85,7 @@ impl Observer for Display {
             Event::Delta(delta) if lead => self.words(delta),
             Event::Replied(_) if lead => self.end(),
             Event::Replied(reply) => {
-                self.running().last.clear();
+                self.running.lock().last.clear();
                 for line in text::strip(&reply.text()).lines() {
                     self.screen.line(format!("{by}{line}"));
                 }
@@ -108,11 +98,11 @@ impl Observer for Display {
             }
             Event::ToolStarted(call) => {
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                self.screen.spin(self.running().start(agent, call));
+                self.screen.spin(self.running.lock().start(agent, call));
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
-                let (first, going) = self.running().end(agent, call);
+                let (first, going) = self.running.lock().end(agent, call);
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
                 } else if !first {
@@ -135,7 +125,7 @@ impl Observer for Display {
             }
             Event::Notice(notice) => self.screen.line(format!("{by}{}", text::strip(notice))),
             Event::TurnEnded(_) | Event::TurnFailed(_) if lead => {
-                *self.running() = Running::default();
+                *self.running.lock() = Running::default();
                 self.end();
             }
             _ => {}

@@ -2,12 +2,12 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Read, Write, stderr, stdout};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use harness_core::{
-    AgentError, Decision, Event, Message, Observer, Role, Secrets, Stop, Usage, models, text,
+    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, Stop, Usage, models, text,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -134,7 +134,7 @@ fn on_one_screen() -> bool {
 impl Report {
     /// Whether this is what the model said last.
     fn heard(&self, said: &str) -> bool {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).heard == said
+        self.sums.lock().heard == said
     }
 
     fn print(&self, value: &Value) -> io::Result<()> {
@@ -144,7 +144,7 @@ impl Report {
     }
 
     fn result(&self, code: u8, subtype: &str, said: &str, start: Instant) -> Value {
-        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = self.sums.lock();
         let cost = models::known(&self.model_id).map(|_| sums.cost);
         json!({
             "type": "result",
@@ -166,7 +166,7 @@ impl Observer for Report {
         match event {
             Event::Replied(reply) => {
                 {
-                    let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut sums = self.sums.lock();
                     sums.replies += 1;
                     sums.usage += reply.usage;
                     sums.heard = reply.text();
@@ -189,7 +189,7 @@ impl Observer for Report {
             Event::Decided { call, decision: Decision::Denied(why) } => {
                 let denial = json!({"tool_name": call.name, "tool_use_id": call.id,
                     "tool_input": call.input, "reason": why});
-                self.sums.lock().unwrap_or_else(PoisonError::into_inner).denials.push(denial);
+                self.sums.lock().denials.push(denial);
             }
             Event::Notice(text) if self.stream => {
                 let _ = self.print(&json!({"type": "system", "subtype": "notice", "text": text}));

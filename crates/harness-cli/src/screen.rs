@@ -2,12 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use harness_core::text;
+use harness_core::{Mutex, text};
 use rustyline::ExternalPrinter;
 
 /// Faint: what is there for those who want to look.
@@ -74,7 +74,7 @@ impl Screen {
 
     /// What was written so far to a screen made by [`Screen::memory`]; nothing for the others.
     pub fn written(&self) -> String {
-        match &self.lock().out {
+        match &self.0.lock().out {
             Out::Memory(written) => written.clone(),
             _ => String::new(),
         }
@@ -95,26 +95,26 @@ impl Screen {
 
     /// Text as it comes; it must be stripped of control sequences already.
     pub fn print(&self, text: &str) {
-        self.lock().write(text);
+        self.0.lock().write(text);
     }
 
     /// Styled text as it comes.
     pub fn styled(&self, style: Style, text: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let styled = inner.paint(style, text);
         inner.write(&styled);
     }
 
     /// A line of its own.
     pub fn line(&self, text: impl Display) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         inner.write(&format!("{text}\n"));
     }
 
     /// A styled line of its own, cut to the terminal's width.
     pub fn styled_line(&self, style: Style, text: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         let text = text::strip(text);
         let shown = match inner.terminal {
@@ -127,7 +127,7 @@ impl Screen {
 
     /// A styled line of its own that is not cut: it may hold a path that somebody wants to copy.
     pub fn styled_lines(&self, style: Style, text: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         let styled = inner.paint(style, &text::strip(text));
         inner.write(&format!("{styled}\n"));
@@ -135,7 +135,7 @@ impl Screen {
 
     /// What went wrong, in a line.
     pub fn error(&self, text: impl Display) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         let styled = inner.paint(RED, &format!("error: {text}"));
         inner.write(&format!("{styled}\n"));
@@ -143,12 +143,12 @@ impl Screen {
 
     /// Ends the line, if one is begun.
     pub fn end_line(&self) {
-        self.lock().fresh_line();
+        self.0.lock().fresh_line();
     }
 
     /// Shows that something is going on. Only on a terminal without an open prompt.
     pub fn spin(&self, label: impl Into<String>) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         // A server names the tool that is being written; it must not drive the terminal.
         let label = text::strip(&label.into()).replace('\n', " ");
         match &mut inner.spinner {
@@ -162,14 +162,14 @@ impl Screen {
 
     /// It no longer goes on.
     pub fn rest(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.erase();
         inner.spinner = None;
     }
 
     /// The next frame of the spinner. Called ten times a second while a turn runs.
     pub fn tick(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if !inner.terminal || inner.prompt_open || !inner.at_line_start {
             return;
         }
@@ -192,7 +192,7 @@ impl Screen {
 
     /// The user has ended a line while no prompt was open: the terminal itself has shown it.
     pub(crate) fn entered(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if inner.terminal && !inner.prompt_open {
             inner.at_line_start = true;
             inner.erase(); // a spinner that was painted on the new line already; the old one stays
@@ -200,11 +200,11 @@ impl Screen {
     }
 
     pub(crate) fn set_printer(&self, printer: Box<dyn ExternalPrinter + Send>) {
-        self.lock().printer = Some(printer);
+        self.0.lock().printer = Some(printer);
     }
 
     pub(crate) fn prompt_open(&self, open: bool) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if open {
             inner.fresh_line();
             inner.erase();
@@ -220,16 +220,12 @@ impl Screen {
     /// The program leaves while its prompt stands open. Nobody edits there any more, and what is still to be
     /// said would wait for an editor in vain: it is written below, at once.
     pub(crate) fn leave_prompt(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if std::mem::take(&mut inner.prompt_open) && inner.printer.is_some() {
             let held = std::mem::take(&mut inner.held);
             inner.put(&format!("\x1b[?2004l\n{held}")); // and pasting is as it was before the editor
             inner.at_line_start = true;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,7 +17,7 @@
 //! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
 //! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
 //! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated),
-//! [`mod@expand`] (variables in configuration).
+//! [`mod@expand`] (variables in configuration), [`mod@mutex`] (a lock without poison).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -84,6 +84,8 @@ pub mod journal;
 pub mod lease;
 pub mod live;
 pub mod mail;
+pub mod mutex;
+pub use mutex::Mutex;
 pub mod order;
 pub mod process;
 pub mod record;

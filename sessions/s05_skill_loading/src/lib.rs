@@ -5,13 +5,13 @@ mod skill;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::front_matter::read_text;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Tool,
+    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Mutex, Tool,
     ToolContext, ToolError, Turn, text,
 };
 use schemars::JsonSchema;
@@ -139,10 +139,6 @@ impl Skills {
             ToolError::Tell(format!("there is no skill {name:?}; try {hint}"))
         })
     }
-
-    fn loaded(&self) -> MutexGuard<'_, HashMap<String, Vec<String>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Folders, and links that lead nowhere: a skill that was lost is told, not passed over.
@@ -210,7 +206,7 @@ impl Tool for LoadSkill {
         };
         let place = folder.strip_prefix(&cx.cwd).unwrap_or(folder).join(load.file);
         let text = format!("{HEAD}{}, {}]\n\n{text}", load.name, place.display());
-        let before = self.0.loaded().remove(&cx.call_id).unwrap_or_default();
+        let before = self.0.loaded.lock().remove(&cx.call_id).unwrap_or_default();
         Ok(match before.contains(&text) {
             true => "this is loaded already: it stands above, and has not changed since".into(),
             false => text.into(),
@@ -228,7 +224,7 @@ impl Hook for Skills {
         let texts = results.map(|result| result.content.text());
         let loaded = texts.filter(|text| text.starts_with(HEAD)).map(|text| text.into_owned());
         let loaded: Vec<String> = loaded.collect();
-        *self.loaded() = loads.map(|call| (call.id, loaded.clone())).collect();
+        *self.loaded.lock() = loads.map(|call| (call.id, loaded.clone())).collect();
         Ok(())
     }
 }

@@ -4,14 +4,14 @@ mod commands;
 mod file;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{Lesson, cut};
 use harness_core::journal::JournalError;
 use harness_core::workspace::{Entry, Workspace, WorkspaceError, files};
 use harness_core::{
-    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids, text,
+    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Mutex, Secrets, Turn, ids, text,
 };
 
 pub use commands::{Flags, join};
@@ -75,7 +75,7 @@ impl SessionStore {
 
     /// The session that is open.
     pub fn current(&self) -> Option<String> {
-        self.lock().open.as_ref().map(|open| open.id.clone())
+        self.state.lock().open.as_ref().map(|open| open.id.clone())
     }
 
     /// Goes on with a session. From here on this store keeps the conversation that is returned, and no
@@ -119,7 +119,7 @@ impl SessionStore {
     /// There is none yet, or it cannot be written.
     pub fn title(&self, title: &str) -> Result<()> {
         let title = Record::Title { title: cut(&text::line(title), TITLE) };
-        match &mut self.lock().open {
+        match &mut self.state.lock().open {
             None => refused("there is no session yet; it begins with the first prompt".to_owned()),
             Some(open) => open.append(vec![title], &self.secrets),
         }
@@ -130,7 +130,7 @@ impl SessionStore {
     /// # Errors
     /// It cannot be written.
     pub fn save(&self, c: &Conversation) -> Result<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ours.as_ref().is_some_and(|ours| *ours != c.identity()) {
             *state = State::default();
         }
@@ -190,12 +190,8 @@ impl SessionStore {
         if *begun != self.cwd && begun.is_absolute() {
             past.told.push(format!("it was begun in {}; it goes on here", begun.display()));
         }
-        *self.lock() = State { ours: Some(past.conversation.identity()), open: Some(open) };
+        *self.state.lock() = State { ours: Some(past.conversation.identity()), open: Some(open) };
         Ok(past)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,7 +199,7 @@ impl SessionStore {
 impl Hook for SessionStore {
     /// Blocks until it is on disk, a few milliseconds: that is the promise.
     async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // The first conversation of the agent this was made for is ours, and no other: a subagent, a
         // worker or a summarizer may be a clone, with this hook and a history of its own.
         let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);

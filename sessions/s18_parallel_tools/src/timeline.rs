@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness_cli::{DIM, Screen, columns, cut, title};
-use harness_core::{Event, Observer, text};
+use harness_core::{Event, Mutex, Observer, text};
 
 /// So many calls get a bar; a turn may have hundreds.
 const ROWS: usize = 16;
@@ -35,7 +34,7 @@ impl Observer for Timeline {
         if agent != self.lead {
             return;
         }
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = self.page.lock();
         match event {
             Event::Prompt(_) => *page = Page::default(),
             Event::ToolStarted(call) => page.start(&call.id, title(call), Instant::now()),
