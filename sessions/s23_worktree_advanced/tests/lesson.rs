@@ -166,13 +166,14 @@ async fn a_dirty_working_tree_is_told_and_where_a_task_changes_the_same() {
     let stage = stage(&["echo more >> README.md"]);
     stage.folder.write("README.md", "mine\n");
     stage.folder.write("new", "");
+    stage.folder.write(".agent_events.log", "the harness's own");
     let (_, done) = run(&stage, &["echo more >> README.md"]).await;
     assert_eq!(
         advice(&done[0]),
         "git merge task/1\ntask/1 changes what you have not committed: README.md"
     );
     let told = said(&stage.folder, "q\n");
-    assert!(told.contains("): README.md, ") && told.contains("tasks do not see that"), "{told}");
+    assert!(told.contains("(2): README.md, new; tasks do not see that"), "{told}");
     assert_eq!(stage.folder.read("README.md"), "mine\n");
 }
 
