@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s04 · Subagents](../s04_subagent/index.html)
 
 mod list;
 

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s06 · Context compaction](../s06_context_compact/index.html)
 
 mod catalogue;
 mod skill;

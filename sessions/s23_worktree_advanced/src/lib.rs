@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [harness](../harness/index.html), the program that has them all
 
 mod conflicts;
 mod integrate;
