@@ -3,7 +3,8 @@
 use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult, text};
 use serde_json::Value;
 
-use crate::screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+use crate::screen::{BOLD, CYAN, DIM, RED, Screen, width};
+use crate::wide::cut;
 
 /// How many lines of a result are shown; the model always gets all of it.
 const LINES: usize = 8;
