@@ -160,6 +160,24 @@ fn with_an_address_and_a_key_the_same_program_talks_to_a_server() {
 }
 
 #[test]
+fn a_token_in_the_file_is_not_displaced_by_a_key_in_the_environment() {
+    let folder = Folder::new();
+    let play = "prompt: go\nscenes:\n- lines:\n  - {text: From the server.}\n";
+    let server = StrictServer::start(harness_testkit::Answers::from_yaml(play));
+    server.require_key("sk-local-0123456789");
+    let address = server.base_url();
+    let filed = format!("ANTHROPIC_BASE_URL={address}\nANTHROPIC_AUTH_TOKEN=sk-local-0123456789\n");
+    folder.write("b.env", &filed);
+    let mut command = every_seam(&folder);
+    command.args(["-p", "go"]).env("HARNESS_ENV", "b.env");
+    command.env("ANTHROPIC_API_KEY", "sk-for-another-server");
+    let output = piped(command, "");
+    assert_eq!(text(&output.stdout), "From the server.\n", "{}", text(&output.stderr));
+    let sent = format!("{:?}", server.recorded());
+    assert!(!sent.contains("sk-for-another-server"), "{sent}");
+}
+
+#[test]
 fn a_wrong_key_says_what_to_do() {
     let folder = Folder::new();
     let server = StrictServer::start(harness_testkit::Answers::from_yaml(
