@@ -36,6 +36,7 @@ mod start;
 mod tasks;
 mod tree;
 mod trusted;
+mod wide;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,11 +60,12 @@ pub use lesson::Lesson;
 pub use mail::MailCommand;
 pub use repl::until_asked_to_leave;
 pub use say::{Unsaid, say};
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use tasks::{Bars, Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
+pub use wide::{cut, fill, wide};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::{DotEnv, Settings};

@@ -108,6 +108,7 @@ pub(crate) async fn workspace(
     };
     if let Some(play) = play {
         let prepared = || format!("cannot prepare {}", folder.display());
+        let _alone = playground::alone(&folder);
         let mut inside = std::fs::read_dir(&folder).with_context(prepared)?;
         if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".harness")) {
             playground::prepare(&folder, &play.setup).await.with_context(prepared)?;
