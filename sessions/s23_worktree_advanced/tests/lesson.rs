@@ -194,6 +194,16 @@ async fn a_stale_tree_is_pruned_and_its_unmerged_work_is_not() {
 }
 
 #[tokio::test]
+async fn what_the_harness_keeps_in_a_tree_does_not_keep_the_tree() {
+    let (stage, ledger, _) = after(&[], &["echo a > a"]).await;
+    stage.folder.git(&["merge", "-q", "task/1"]);
+    stage.folder.write(".worktrees/task-1/.harness/checkpoints/index.json", "[]");
+    let told = prune(&ledger, "now").unwrap();
+    assert!(told.starts_with("task-1 is removed"), "{told}");
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main", 1));
+}
+
+#[tokio::test]
 async fn a_branch_name_that_is_taken_is_passed_over_and_a_later_run_takes_new_ones() {
     let stage = stage(&["echo a > a"]);
     stage.folder.git(&["branch", "task/1"]);
