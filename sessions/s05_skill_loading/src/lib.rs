@@ -88,7 +88,7 @@ impl Skills {
         for dir in dirs {
             let entries = std::fs::read_dir(&dir).map_err(|error| {
                 let what = format!("this folder of skills cannot be listed: {error}");
-                skills.faults.push(Fault { file: dir, line: 1, what });
+                skills.faults.push(Fault { file: dir, line: None, what });
             });
             let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
             let folders: BTreeSet<PathBuf> = paths.filter(|path| is_skill(path)).collect();
