@@ -54,15 +54,9 @@ impl RedisMailbox {
         let mut hello = cmd("SADD");
         hello.arg(key(space, "names", "")).arg(names.into_iter().collect::<Vec<_>>());
         let server = Server::connect(url, hello, news.clone()).await?;
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host =
-            host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or("this host".to_owned());
-        let me = format!(
-            "process {} on {} ({})",
-            std::process::id(),
-            host.trim(),
-            ids::fresh(|_| false)
-        );
+        let uname = rustix::system::uname();
+        let (process, host) = (std::process::id(), uname.nodename().to_string_lossy());
+        let me = format!("process {process} on {host} ({})", ids::fresh(|_| false));
         let (out, outgoing) = mpsc::channel(256);
         let shared = Arc::new(Shared {
             server,
