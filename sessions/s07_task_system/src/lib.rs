@@ -64,6 +64,15 @@ impl TaskBoard {
         self.0.change(change)
     }
 
+    /// The board as a model reads it.
+    ///
+    /// # Errors
+    /// Those of [`TaskBoard::load`], as sentences.
+    pub async fn drawn(&self) -> Result<Content, ToolError> {
+        let board = self.clone();
+        blocking(move || Ok(board.load()?.draw(200).into())).await
+    }
+
     /// Joins the agent and the terminal, which gets `:tasks`.
     pub fn join(self, app: App) -> App {
         app.with(self.clone()).command("tasks", "draws the graph of tasks", move |_, _| {
@@ -103,8 +112,7 @@ impl Tool for TaskList {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.draw(200).into())).await
+        self.0.drawn().await
     }
 }
 

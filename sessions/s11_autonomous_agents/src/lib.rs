@@ -175,8 +175,7 @@ impl Tool for TaskStatus {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.draw(200).into())).await
+        self.0.drawn().await
     }
 }
 
