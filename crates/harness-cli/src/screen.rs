@@ -10,6 +10,8 @@ use anstyle::{AnsiColor, Style};
 use harness_core::{Mutex, text};
 use rustyline::ExternalPrinter;
 
+use crate::say::{self, Unsaid};
+
 /// Faint: what is there for those who want to look.
 pub const DIM: Style = Style::new().dimmed();
 /// Names and headings.
@@ -35,6 +37,8 @@ struct Inner {
     held: String,
     at_line_start: bool,
     spinner: Option<Spinner>,
+    /// Why something is missing in what was written.
+    lost: Option<Unsaid>,
 }
 
 /// Where a screen's text ends up.
@@ -90,6 +94,7 @@ impl Screen {
             held: String::new(),
             at_line_start: true,
             spinner: None,
+            lost: None,
         })))
     }
 
@@ -227,6 +232,15 @@ impl Screen {
             inner.at_line_start = true;
         }
     }
+
+    /// Whether all that went to standard output was taken, to be asked at the end. A reader that has gone
+    /// away is no fault.
+    ///
+    /// # Errors
+    /// Why it was not, once.
+    pub fn check(&self) -> Result<(), Unsaid> {
+        self.0.lock().lost.take().map_or(Ok(()), Err)
+    }
 }
 
 impl std::fmt::Debug for Screen {
@@ -254,19 +268,16 @@ impl Inner {
         self.at_line_start = text.ends_with('\n');
     }
 
-    /// A reader that has gone away (`| head -1`) is not our failure: the error is let go.
+    /// The work goes on without its reader: what is wrong is kept for [`Screen::check`].
     fn put(&mut self, text: &str) {
-        let _ = match &mut self.out {
-            Out::Stderr => io::stderr().write_all(text.as_bytes()),
+        match &mut self.out {
+            Out::Stderr => _ = io::stderr().write_all(text.as_bytes()),
             Out::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+                let lost = say::write(text.as_bytes()).err().map(Unsaid);
+                self.lost = self.lost.take().or(lost.filter(|lost| !lost.nobody_reads()));
             }
-            Out::Memory(written) => {
-                written.push_str(text);
-                Ok(())
-            }
-        };
+            Out::Memory(written) => written.push_str(text),
+        }
     }
 
     fn fresh_line(&mut self) {
