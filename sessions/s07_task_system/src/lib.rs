@@ -64,20 +64,21 @@ impl TaskBoard {
         self.0.change(change)
     }
 
-    /// The board as a model reads it.
+    /// What a tool answers that reads or changes the board; on a thread that may wait for the disk.
     ///
     /// # Errors
-    /// Those of [`TaskBoard::load`], as sentences.
-    pub async fn drawn(&self) -> Result<Content, ToolError> {
-        let board = self.clone();
-        blocking(move || Ok(board.load()?.draw(200).into())).await
+    /// Those of [`TaskBoard::load`] and [`TaskBoard::change`], as sentences.
+    pub async fn answer<F>(self, answer: F) -> Result<Content, ToolError>
+    where
+        F: FnOnce(&Self) -> Result<String, StateError> + Send + 'static,
+    {
+        blocking(move || Ok(answer(&self)?.into())).await
     }
 
     /// Joins the agent and the terminal, which gets `:tasks`.
     pub fn join(self, app: App) -> App {
-        app.with(self.clone()).command("tasks", "draws the graph of tasks", move |_, _| {
-            let graph = self.load();
-            Box::pin(async { Ok(graph?.draw(columns())) })
+        app.with(self.clone()).quick("tasks", "draws the graph of tasks", move |_, _| {
+            Ok(self.load()?.draw(columns()))
         })
     }
 }
@@ -94,9 +95,8 @@ impl Tool for TaskCreate {
     }
 
     async fn call(&self, new: NewTask, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
         let create = move |graph: &mut Graph| Ok(format!("created {}", graph.create(&new)?));
-        blocking(move || Ok(board.change(create)?.into())).await
+        self.0.clone().answer(|board| board.change(create)).await
     }
 }
 
@@ -112,7 +112,7 @@ impl Tool for TaskList {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        self.0.drawn().await
+        self.0.clone().answer(|board| Ok(board.load()?.draw(200))).await
     }
 }
 
@@ -127,11 +127,10 @@ impl Tool for TaskUpdate {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, new: Update, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        let update =
-            move |graph: &mut Graph| Ok(format!("{} is {}", graph.update(&new)?.id, new.status));
-        blocking(move || Ok(board.change(update)?.into())).await
+    async fn call(&self, to: Update, _: &ToolContext) -> Result<Content, ToolError> {
+        let set =
+            move |graph: &mut Graph| Ok(format!("{} is {}", graph.update(&to)?.id, to.status));
+        self.0.clone().answer(|board| board.change(set)).await
     }
 }
 
@@ -147,7 +146,6 @@ impl Tool for TaskNext {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.next().into())).await
+        self.0.clone().answer(|board| Ok(board.load()?.next())).await
     }
 }
