@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
-use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
+use crate::repl::{Asked, INTERRUPTED, LAST, Signals, declined, leave};
 use crate::say::{self, Unsaid};
 use crate::screen::Screen;
 
@@ -97,7 +97,7 @@ pub(crate) async fn run(
             written = say::say(answer.trim_end());
         }
         OutputFormat::Text => screen.error(match code {
-            4 => format!("the model declined {}", text::strip(&said)),
+            4 => declined(&said),
             _ => text::strip(&said).into_owned(),
         }),
         _ => written = report.print(&report.result(code, subtype, &said, start)),

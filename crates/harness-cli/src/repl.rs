@@ -71,6 +71,14 @@ pub fn until_asked_to_leave() -> std::io::Result<CancellationToken> {
     Ok(cancel)
 }
 
+/// What the user is told of a refusal. Most come without a word from the model.
+pub(crate) fn declined(why: &str) -> String {
+    match text::line(why) {
+        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
+        why => format!("the model declined: {why}"),
+    }
+}
+
 /// The prompt line of one session.
 pub(crate) struct Repl {
     pub(crate) app: App,
@@ -243,9 +251,7 @@ impl Repl {
         }
         match ended {
             Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => {
-                self.screen.error(format!("the model declined {}", text::strip(&why)))
-            }
+            Ok(Stop::Refused(why)) => self.screen.error(declined(&why)),
             Ok(Stop::Interrupted) => {
                 self.screen.styled_line(DIM, "interrupted; the conversation goes on")
             }

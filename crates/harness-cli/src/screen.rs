@@ -11,6 +11,7 @@ use harness_core::{Mutex, text};
 use rustyline::ExternalPrinter;
 
 use crate::say::{self, Unsaid};
+use crate::wide::{cut, wide};
 
 /// Faint: what is there for those who want to look.
 pub const DIM: Style = Style::new().dimmed();
@@ -183,7 +184,7 @@ impl Screen {
         let (frame, label) = (FRAMES[spinner.frame % FRAMES.len()], spinner.label.clone());
         let seconds = spinner.since.elapsed().as_secs();
         let line = cut(&format!("{frame} {label} {seconds:>2} s "), width());
-        let columns = line.chars().count();
+        let columns = wide(&line);
         let stays = spinner.drawn == columns;
         let line = inner.paint(DIM, &line);
         if stays {
@@ -309,15 +310,6 @@ pub fn width() -> usize {
 /// How wide what is printed may be: the terminal's width; a pipe has no end.
 pub fn columns() -> usize {
     if io::stdout().is_terminal() { width() } else { usize::MAX }
-}
-
-/// The beginning of a text, on one line of at most `columns` characters.
-pub fn cut(text: &str, columns: usize) -> String {
-    let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();
-    match text.chars().count() > columns {
-        true => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
-        false => text,
-    }
 }
 
 /// How long ago it was, in a few characters: `12 s`, `3 min`, `5 h`, `9 d`.

@@ -13,7 +13,7 @@ use crate::input::Input;
 use crate::lesson::Lesson;
 use crate::playground;
 use crate::screen::Screen;
-use crate::settings::Settings;
+use crate::settings::{DotEnv, Settings};
 
 /// Who speaks.
 pub(crate) struct Speaker {
@@ -46,8 +46,12 @@ pub(crate) fn speaker(
         let play = Play::from_yaml(lesson.play)
             .with_context(|| format!("the play of {} (demo.yaml) cannot be read", lesson.name))?;
         let why = if args.demo { "--demo" } else { "no key is set" };
-        let told =
+        let mut told =
             vec![format!("{why}: a script speaks here, not a model; the tools it calls are real")];
+        if let (DotEnv::User, false) = (settings.whose, args.demo) {
+            let file = "~/.config/harness/.env";
+            told.push(format!("for a model, put ANTHROPIC_API_KEY=… into {file} and start again"));
+        }
         let model = Arc::new(Script::new(play.clone()));
         return Ok(Speaker { model, model_id: "script".to_owned(), play: Some(play), told });
     }
@@ -104,6 +108,7 @@ pub(crate) async fn workspace(
     };
     if let Some(play) = play {
         let prepared = || format!("cannot prepare {}", folder.display());
+        let _alone = playground::alone(&folder);
         let mut inside = std::fs::read_dir(&folder).with_context(prepared)?;
         if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".harness")) {
             playground::prepare(&folder, &play.setup).await.with_context(prepared)?;

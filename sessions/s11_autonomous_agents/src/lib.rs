@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s12 · Worktrees](../s12_worktree_task_isolation/index.html)
 
 mod claims;
 mod worker;
