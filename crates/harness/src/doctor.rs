@@ -176,7 +176,7 @@ async fn redis(config: &Config) -> Finding {
 
 async fn mcp(agent: &Agent, config: &Config) -> Finding {
     let new = |state, found: String| Finding::new("mcp", state, found);
-    let servers = match McpServers::begin(agent, config) {
+    let servers = match McpServers::open(agent, config) {
         Ok(mcp) => mcp.servers().clone(),
         Err(error) => return new(State::Broken, format!("{error:#}")),
     };

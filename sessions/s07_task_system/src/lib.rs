@@ -69,6 +69,17 @@ impl TaskBoard {
         self.0.change(change)
     }
 
+    /// What a tool answers that reads or changes the board; on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// Those of [`TaskBoard::load`] and [`TaskBoard::change`], as sentences.
+    pub async fn answer<F>(self, answer: F) -> Result<Content, ToolError>
+    where
+        F: FnOnce(&Self) -> Result<String, StateError> + Send + 'static,
+    {
+        blocking(move || Ok(answer(&self)?.into())).await
+    }
+
     /// Joins the agent and the terminal, which gets `:tasks`.
     pub fn join(self, app: App) -> App {
         let about = "draws the graph of tasks";
@@ -88,9 +99,8 @@ impl Tool for TaskCreate {
     }
 
     async fn call(&self, new: NewTask, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
         let create = move |graph: &mut Graph| Ok(format!("created {}", graph.create(&new)?));
-        blocking(move || Ok(board.change(create)?.into())).await
+        self.0.clone().answer(|board| board.change(create)).await
     }
 }
 
@@ -106,8 +116,7 @@ impl Tool for TaskList {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.draw(200).into())).await
+        self.0.clone().answer(|board| Ok(board.load()?.draw(200))).await
     }
 }
 
@@ -122,11 +131,10 @@ impl Tool for TaskUpdate {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, new: Update, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        let update =
-            move |graph: &mut Graph| Ok(format!("{} is {}", graph.update(&new)?.id, new.status));
-        blocking(move || Ok(board.change(update)?.into())).await
+    async fn call(&self, to: Update, _: &ToolContext) -> Result<Content, ToolError> {
+        let set =
+            move |graph: &mut Graph| Ok(format!("{} is {}", graph.update(&to)?.id, to.status));
+        self.0.clone().answer(|board| board.change(set)).await
     }
 }
 
@@ -142,8 +150,7 @@ impl Tool for TaskNext {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.next().into())).await
+        self.0.clone().answer(|board| Ok(board.load()?.next())).await
     }
 }
 

@@ -91,7 +91,7 @@ impl McpServers {
     ///
     /// # Errors
     /// A file of servers is not understood.
-    pub fn begin(agent: &Agent, config: &Config) -> Result<Self> {
+    pub fn open(agent: &Agent, config: &Config) -> Result<Self> {
         let (this, variable) = (env::current_exe()?, |name: &str| env::var(name).ok());
         let mcp = Self::new(Place::new(&agent.cwd, agent.secrets.clone(), this, variable));
         let (yaml, file) = config.read("mcp_config.yaml", BUILT_IN)?;
@@ -116,12 +116,12 @@ impl Hook for McpServers {
     }
 }
 
-/// Joins the agent and the terminal, with the servers of [`McpServers::begin`].
+/// Joins the agent and the terminal, with the servers of [`McpServers::open`].
 ///
 /// # Errors
-/// Those of [`McpServers::begin`].
+/// Those of [`McpServers::open`].
 pub async fn join(app: App, config: &Config) -> Result<App> {
-    let mcp = McpServers::begin(app.agent(), config)?;
+    let mcp = McpServers::open(app.agent(), config)?;
     let own = WorkspaceFile::new(app.agent(), OWN, config);
     mcp.servers.settle(PROMPT).await;
     let mut told = mcp.servers.news();
