@@ -277,9 +277,10 @@ impl Workspace {
         if !self.dir.symlink_metadata(name).map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
+        // Not waited for until it is on disk, as state is: what a power cut leaves of it is made again.
         let ignore = name.join(".gitignore");
-        if self.dir.symlink_metadata(&ignore).is_err() {
-            self.write_atomic(&ignore, b"*\n")?;
+        if self.dir.symlink_metadata(&ignore).map_or(true, |it| it.is_file() && it.len() == 0) {
+            self.dir.write(&ignore, "*\n").map_err(failed)?;
         }
         Ok(self.absolute(name))
     }
