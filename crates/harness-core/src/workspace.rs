@@ -220,10 +220,9 @@ impl Workspace {
     pub fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
         let path = path.as_ref();
         let failed = |source| self.wrap("open", path, source);
-        let file = self.dir.open_with(path, &reading()).map_err(failed)?;
-        regular(path, file.metadata().map_err(failed)?.file_type())?;
-        let file = file.into_std();
+        let file = self.dir.open_with(path, &reading()).map_err(failed)?.into_std();
         let metadata = file.metadata().map_err(failed)?;
+        regular(path, Metadata::from_just_metadata(metadata.clone()).file_type())?;
         Ok((file, metadata))
     }
 
