@@ -373,7 +373,7 @@ fn parse<T: DeserializeOwned>(line: &[u8], length: u64) -> Result<T, String> {
 
 impl<T> Clone for Journal<T> {
     fn clone(&self) -> Self {
-        Self::new(self.path.clone())
+        Self { path: self.path.clone(), ..*self }
     }
 }
 

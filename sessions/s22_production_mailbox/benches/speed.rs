@@ -9,7 +9,7 @@ use harness_testkit::{Folder, Redis, Row};
 use s22_production_mailbox::RedisMailbox;
 
 const NAMES: [&str; 2] = ["ada", "bob"];
-const MAILS: usize = 4000;
+const MAILS: usize = 2000;
 const WAIT: Duration = Duration::from_secs(30);
 
 type Shared = Arc<dyn Mailbox>;
