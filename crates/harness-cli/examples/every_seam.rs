@@ -2,13 +2,14 @@
 //! it in a pseudo-terminal; it also shows, in one file, what a session may install.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Heard, Lesson, Steering};
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Observer, Policy,
-    Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError, ToolResult, Turn, Verdict,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, Observer,
+    Policy, Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError, ToolResult, Turn,
+    Verdict,
 };
 use tokio::sync::Notify;
 
@@ -70,7 +71,7 @@ struct Stub {
 
 impl Stub {
     fn saw(&self, what: &'static str) {
-        let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut log = self.log.lock();
         if !log.contains(&what) {
             log.push(what);
         }
@@ -91,7 +92,7 @@ impl Mechanism for Stub {
 impl Hook for Stub {
     async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
         self.saw("before_model");
-        for news in self.news.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+        for news in self.news.lock().drain(..) {
             c.say(news); // a session would note it; a script only answers what is said
         }
         Ok(())
@@ -156,11 +157,7 @@ struct Steer(Stub);
 impl Steering for Steer {
     fn typed(&self, line: String) -> Heard {
         let Some(steer) = line.strip_prefix('!') else { return Heard::Waits(line) };
-        self.0
-            .news
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(steer.to_owned());
+        self.0.news.lock().push(steer.to_owned());
         Heard::Taken(format!("heard: {steer}"))
     }
 }
@@ -172,7 +169,7 @@ fn main() -> ExitCode {
         let (wake, steer) = (woken.clone(), stub.clone());
         Ok(App::from(agent.with(stub))
             .command("seen", "what the stubs have seen", move |_, _| {
-                let seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).join(" ");
+                let seen = seen.lock().join(" ");
                 Box::pin(async move { Ok(seen) })
             })
             .command(
@@ -185,9 +182,7 @@ fn main() -> ExitCode {
                         while !file.exists() {
                             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                         }
-                        news.lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner)
-                            .push("steered".to_owned());
+                        news.lock().push("steered".to_owned());
                         wake.notify_one();
                     });
                     Box::pin(async { Ok("I will.".to_owned()) })

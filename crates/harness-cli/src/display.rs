@@ -1,11 +1,10 @@
 //! The display that every session has: words as they arrive, a line a tool, a few lines of its result.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use harness_core::{Delta, Event, Observer, ToolCall, ToolResult, text};
+use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult, text};
 use serde_json::Value;
 
-use crate::screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+use crate::screen::{BOLD, CYAN, DIM, RED, Screen, width};
+use crate::wide::cut;
 
 /// How many lines of a result are shown; the model always gets all of it.
 const LINES: usize = 8;
@@ -44,27 +43,19 @@ impl Display {
             }
             _ => return,
         };
-        let words = self.stripper().push(words);
+        let words = self.stripper.lock().push(words);
         match thinking {
             true => self.screen.styled(DIM, &words),
             false => self.screen.print(&words),
         }
     }
 
-    fn stripper(&self) -> MutexGuard<'_, text::Stripper> {
-        self.stripper.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What was begun ends here: the line, the spinner, and a control sequence that was never closed,
     /// which would hide the beginning of the next reply.
     fn end(&self) {
-        *self.stripper() = text::Stripper::default();
+        *self.stripper.lock() = text::Stripper::default();
         self.screen.end_line();
         self.screen.rest();
-    }
-
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finished(&self, call: &ToolCall, result: &ToolResult) {
@@ -95,7 +86,7 @@ impl Observer for Display {
             Event::Delta(delta) if lead => self.words(delta),
             Event::Replied(_) if lead => self.end(),
             Event::Replied(reply) => {
-                self.running().last.clear();
+                self.running.lock().last.clear();
                 for line in text::strip(&reply.text()).lines() {
                     self.screen.line(format!("{by}{line}"));
                 }
@@ -108,11 +99,11 @@ impl Observer for Display {
             }
             Event::ToolStarted(call) => {
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                self.screen.spin(self.running().start(agent, call));
+                self.screen.spin(self.running.lock().start(agent, call));
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
-                let (first, going) = self.running().end(agent, call);
+                let (first, going) = self.running.lock().end(agent, call);
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
                 } else if !first {
@@ -135,7 +126,7 @@ impl Observer for Display {
             }
             Event::Notice(notice) => self.screen.line(format!("{by}{}", text::strip(notice))),
             Event::TurnEnded(_) | Event::TurnFailed(_) if lead => {
-                *self.running() = Running::default();
+                *self.running.lock() = Running::default();
                 self.end();
             }
             _ => {}
@@ -185,7 +176,7 @@ pub fn title(call: &ToolCall) -> String {
             pairs.collect::<Vec<_>>().join(" ")
         }
     };
-    cut(&text::visible(&format!("{} {input}", call.name)), width().max(20) * 2)
+    cut(text::visible(&format!("{} {input}", call.name)).trim_end(), width().max(20) * 2)
 }
 
 #[cfg(test)]
@@ -209,6 +200,14 @@ mod tests {
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(Stop::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn a_title_has_no_blank_behind_it() {
+        for (input, wanted) in [(json!({}), "list"), (json!({"path": "a \n"}), "list a")] {
+            let call = json!({"id": "1", "name": "list", "input": input});
+            assert_eq!(title(&serde_json::from_value(call).unwrap()), wanted);
+        }
     }
 
     #[test]

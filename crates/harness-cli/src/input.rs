@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
+use harness_core::Mutex;
 use rustix::termios::{self, OptionalActions, Termios};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
@@ -107,7 +108,7 @@ impl Input {
 
     /// A turn begins: lines that are typed during it come through [`Input::next`].
     pub fn watch(&self) {
-        if self.is_terminal() && !self.lock().at_prompt {
+        if self.is_terminal() && !self.shared.lock().at_prompt {
             self.want(Want::Watch);
         }
     }
@@ -119,18 +120,18 @@ impl Input {
 
     /// Keeps a line that was typed during a turn for a later prompt.
     pub fn keep_ahead(&self, line: String) {
-        self.lock().ahead.push_back(line);
+        self.shared.lock().ahead.push_back(line);
     }
 
     /// The same for lines that come before those that are kept already.
     pub fn keep_first(&self, lines: Vec<String>) {
-        let mut shared = self.lock();
+        let mut shared = self.shared.lock();
         lines.into_iter().rev().for_each(|line| shared.ahead.push_front(line));
     }
 
     /// The first line that was kept.
     pub fn take_ahead(&self) -> Option<String> {
-        self.lock().ahead.pop_front()
+        self.shared.lock().ahead.pop_front()
     }
 
     /// Asks the person at the terminal. `None` is no answer: the input ended, nobody is there, or
@@ -141,7 +142,7 @@ impl Input {
         }
         let (answer, answered) = oneshot::channel();
         let at_prompt = {
-            let mut shared = self.lock();
+            let mut shared = self.shared.lock();
             match (ahead, shared.ahead.pop_front()) {
                 (_, None) => {}
                 (Ahead::Counts, line) => return line,
@@ -175,15 +176,11 @@ impl Input {
 
     fn want(&self, want: Want) {
         if matches!(want, Want::Prompt(_)) {
-            self.lock().at_prompt = true;
+            self.shared.lock().at_prompt = true;
             self.screen.prompt_open(true);
         }
         let _ = self.wants.send(want);
         let _ = (&*self.wake).write_all(b".");
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,20 +1,21 @@
 //! `-p`: one prompt, one answer, an exit code. Standard output is for the answer alone.
 
-use std::io::{self, ErrorKind, IsTerminal, Read, Write, stderr, stdout};
+use std::io::{IsTerminal, Read, stderr, stdout};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use harness_core::{
-    AgentError, Decision, Event, Message, Observer, Role, Secrets, Stop, Usage, models, text,
+    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, Stop, Usage, models, text,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
-use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
+use crate::repl::{Asked, INTERRUPTED, LAST, Signals, declined, leave};
+use crate::say::{self, Unsaid};
 use crate::screen::Screen;
 
 /// The prompt of `-p`: the text itself, or all of standard input.
@@ -49,7 +50,7 @@ pub(crate) async fn run(
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
-        let (model, cwd) = (&app.chat.agent.model_id, &app.chat.agent.cwd);
+        let (model, cwd) = (&app.chat.agent.model_id, app.chat.agent.cwd.to_string_lossy());
         let _ = report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
     }
     app.chat.agent.tell(&Event::Prompt(prompt.clone()));
@@ -77,9 +78,12 @@ pub(crate) async fn run(
     screen.rest();
     app.chat.agent.tell(&Event::SessionEnded);
     let (code, subtype, said) = match ended {
-        Ok(Stop::Answered(answer)) => (0, "success", answer),
+        // A turn that waited behind its answer for what runs in the background is not over by itself.
+        Ok(Stop::Answered(answer)) if !cancel.is_cancelled() => (0, "success", answer),
         Ok(Stop::Refused(why)) => (4, "refused", why),
-        Ok(Stop::Interrupted) => (INTERRUPTED, "interrupted", "interrupted".to_owned()),
+        Ok(Stop::Answered(_) | Stop::Interrupted) => {
+            (INTERRUPTED, "interrupted", "interrupted".to_owned())
+        }
         Err(e @ AgentError::TooManySteps(_)) => (3, "error_max_turns", e.to_string()),
         Err(e) => (1, "error_during_execution", e.to_string()),
     };
@@ -90,20 +94,19 @@ pub(crate) async fn run(
         OutputFormat::Text if code == 0 && report.heard(&said) && on_one_screen() => {}
         OutputFormat::Text if code == 0 => {
             let answer = text::strip(&said).into_owned();
-            let mut stdout = stdout().lock();
-            written = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
+            written = say::say(answer.trim_end());
         }
         OutputFormat::Text => screen.error(match code {
-            4 => format!("the model declined {}", text::strip(&said)),
+            4 => declined(&said),
             _ => text::strip(&said).into_owned(),
         }),
         _ => written = report.print(&report.result(code, subtype, &said, start)),
     }
     // A reader that went away (`| head`) has what it wanted; a full disk has lost the answer.
-    if let Err(e) = written
-        && e.kind() != ErrorKind::BrokenPipe
+    if let Err(unsaid) = written
+        && !unsaid.nobody_reads()
     {
-        screen.error(format!("the answer cannot be written to standard output: {e}"));
+        screen.error(format!("the answer is lost: {unsaid}"));
         code = code.max(1);
     }
     leave(&mut app, &mut signals).await;
@@ -134,17 +137,15 @@ fn on_one_screen() -> bool {
 impl Report {
     /// Whether this is what the model said last.
     fn heard(&self, said: &str) -> bool {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).heard == said
+        self.sums.lock().heard == said
     }
 
-    fn print(&self, value: &Value) -> io::Result<()> {
-        let line = value.to_string();
-        let mut stdout = stdout().lock();
-        writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush())
+    fn print(&self, value: &Value) -> Result<(), Unsaid> {
+        say::say(self.secrets.mask(&value.to_string()))
     }
 
     fn result(&self, code: u8, subtype: &str, said: &str, start: Instant) -> Value {
-        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = self.sums.lock();
         let cost = models::known(&self.model_id).map(|_| sums.cost);
         json!({
             "type": "result",
@@ -166,7 +167,7 @@ impl Observer for Report {
         match event {
             Event::Replied(reply) => {
                 {
-                    let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut sums = self.sums.lock();
                     sums.replies += 1;
                     sums.usage += reply.usage;
                     sums.heard = reply.text();
@@ -189,7 +190,7 @@ impl Observer for Report {
             Event::Decided { call, decision: Decision::Denied(why) } => {
                 let denial = json!({"tool_name": call.name, "tool_use_id": call.id,
                     "tool_input": call.input, "reason": why});
-                self.sums.lock().unwrap_or_else(PoisonError::into_inner).denials.push(denial);
+                self.sums.lock().denials.push(denial);
             }
             Event::Notice(text) if self.stream => {
                 let _ = self.print(&json!({"type": "system", "subtype": "notice", "text": text}));

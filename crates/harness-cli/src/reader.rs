@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
 
+use harness_core::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{self, QueueSelector};
 use rustyline::error::ReadlineError;
@@ -52,10 +53,10 @@ impl Reader {
         let mut next = self.wanted.recv().ok();
         while let Some(want) = next {
             next = match want {
-                Want::Prompt(prompt) if !self.lock().orphans.is_empty() => {
+                Want::Prompt(prompt) if !self.shared.lock().orphans.is_empty() => {
                     // A line for a question that nobody waits for any more: it was meant for here.
-                    let line = self.lock().orphans.pop_front().unwrap_or_default();
-                    self.lock().at_prompt = false;
+                    let line = self.shared.lock().orphans.pop_front().unwrap_or_default();
+                    self.shared.lock().at_prompt = false;
                     self.screen.prompt_open(false);
                     self.screen.line(format!("{prompt}{line}"));
                     match self.send.blocking_send(Typed::Line(line)) {
@@ -64,11 +65,11 @@ impl Reader {
                     }
                 }
                 Want::Prompt(prompt) => {
-                    self.lock().at_prompt = true;
+                    self.shared.lock().at_prompt = true;
                     self.screen.prompt_open(true);
                     let editor = editor.get_or_insert_with(|| self.editor(history.as_ref()));
                     let typed = self.edit(editor, &prompt, history.as_ref());
-                    self.lock().at_prompt = false;
+                    self.shared.lock().at_prompt = false;
                     self.screen.prompt_open(false);
                     match self.send.blocking_send(typed) {
                         Ok(()) => self.wanted.recv().ok(),
@@ -102,7 +103,7 @@ impl Reader {
         let Some(editor) = editor else { return Typed::End };
         loop {
             let result = editor.readline(prompt);
-            let asked = self.lock().question.take();
+            let asked = self.shared.lock().question.take();
             let typed = match result {
                 Ok(line) if asked.is_none() => {
                     if !line.trim().is_empty() && editor.add_history_entry(&line).unwrap_or(false) {
@@ -148,7 +149,7 @@ impl Reader {
         }
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if let Err(Some(line)) = answer.send(Some(line)) {
-            self.lock().orphans.push_back(line);
+            self.shared.lock().orphans.push_back(line);
         }
         self.wanted.recv().ok()
     }
@@ -200,9 +201,5 @@ impl Reader {
                 Seen::Bytes(bytes)
             }
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

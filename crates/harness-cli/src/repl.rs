@@ -71,6 +71,14 @@ pub fn until_asked_to_leave() -> std::io::Result<CancellationToken> {
     Ok(cancel)
 }
 
+/// What the user is told of a refusal. Most come without a word from the model.
+pub(crate) fn declined(why: &str) -> String {
+    match text::line(why) {
+        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
+        why => format!("the model declined: {why}"),
+    }
+}
+
 /// The prompt line of one session.
 pub(crate) struct Repl {
     pub(crate) app: App,
@@ -86,7 +94,8 @@ pub(crate) struct Repl {
 }
 
 impl Repl {
-    /// Runs until the user leaves. A session that is left is a success, whatever its turns met.
+    /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
+    /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
         self.app.chat.agent.tell(&Event::SessionStarted);
         let code = self.lines().await;
@@ -102,7 +111,9 @@ impl Repl {
             }
         }
         leave(&mut self.app, &mut self.signals).await;
-        ExitCode::from(code)
+        let Err(lost) = self.screen.check() else { return ExitCode::from(code) };
+        Screen::stderr().error(lost);
+        ExitCode::from(code.max(1))
     }
 
     async fn lines(&mut self) -> u8 {
@@ -240,9 +251,7 @@ impl Repl {
         }
         match ended {
             Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => {
-                self.screen.error(format!("the model declined {}", text::strip(&why)))
-            }
+            Ok(Stop::Refused(why)) => self.screen.error(declined(&why)),
             Ok(Stop::Interrupted) => {
                 self.screen.styled_line(DIM, "interrupted; the conversation goes on")
             }

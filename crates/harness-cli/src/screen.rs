@@ -2,13 +2,16 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use harness_core::text;
+use harness_core::{Mutex, text};
 use rustyline::ExternalPrinter;
+
+use crate::say::{self, Unsaid};
+use crate::wide::{cut, wide};
 
 /// Faint: what is there for those who want to look.
 pub const DIM: Style = Style::new().dimmed();
@@ -35,6 +38,8 @@ struct Inner {
     held: String,
     at_line_start: bool,
     spinner: Option<Spinner>,
+    /// Why something is missing in what was written.
+    lost: Option<Unsaid>,
 }
 
 /// Where a screen's text ends up.
@@ -74,7 +79,7 @@ impl Screen {
 
     /// What was written so far to a screen made by [`Screen::memory`]; nothing for the others.
     pub fn written(&self) -> String {
-        match &self.lock().out {
+        match &self.0.lock().out {
             Out::Memory(written) => written.clone(),
             _ => String::new(),
         }
@@ -90,31 +95,32 @@ impl Screen {
             held: String::new(),
             at_line_start: true,
             spinner: None,
+            lost: None,
         })))
     }
 
     /// Text as it comes; it must be stripped of control sequences already.
     pub fn print(&self, text: &str) {
-        self.lock().write(text);
+        self.0.lock().write(text);
     }
 
     /// Styled text as it comes.
     pub fn styled(&self, style: Style, text: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let styled = inner.paint(style, text);
         inner.write(&styled);
     }
 
     /// A line of its own.
     pub fn line(&self, text: impl Display) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         inner.write(&format!("{text}\n"));
     }
 
     /// A styled line of its own, cut to the terminal's width.
     pub fn styled_line(&self, style: Style, text: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         let text = text::strip(text);
         let shown = match inner.terminal {
@@ -127,7 +133,7 @@ impl Screen {
 
     /// A styled line of its own that is not cut: it may hold a path that somebody wants to copy.
     pub fn styled_lines(&self, style: Style, text: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         let styled = inner.paint(style, &text::strip(text));
         inner.write(&format!("{styled}\n"));
@@ -135,7 +141,7 @@ impl Screen {
 
     /// What went wrong, in a line.
     pub fn error(&self, text: impl Display) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.fresh_line();
         let styled = inner.paint(RED, &format!("error: {text}"));
         inner.write(&format!("{styled}\n"));
@@ -143,12 +149,12 @@ impl Screen {
 
     /// Ends the line, if one is begun.
     pub fn end_line(&self) {
-        self.lock().fresh_line();
+        self.0.lock().fresh_line();
     }
 
     /// Shows that something is going on. Only on a terminal without an open prompt.
     pub fn spin(&self, label: impl Into<String>) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         // A server names the tool that is being written; it must not drive the terminal.
         let label = text::strip(&label.into()).replace('\n', " ");
         match &mut inner.spinner {
@@ -162,14 +168,14 @@ impl Screen {
 
     /// It no longer goes on.
     pub fn rest(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.erase();
         inner.spinner = None;
     }
 
     /// The next frame of the spinner. Called ten times a second while a turn runs.
     pub fn tick(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if !inner.terminal || inner.prompt_open || !inner.at_line_start {
             return;
         }
@@ -178,7 +184,7 @@ impl Screen {
         let (frame, label) = (FRAMES[spinner.frame % FRAMES.len()], spinner.label.clone());
         let seconds = spinner.since.elapsed().as_secs();
         let line = cut(&format!("{frame} {label} {seconds:>2} s "), width());
-        let columns = line.chars().count();
+        let columns = wide(&line);
         let stays = spinner.drawn == columns;
         let line = inner.paint(DIM, &line);
         if stays {
@@ -192,7 +198,7 @@ impl Screen {
 
     /// The user has ended a line while no prompt was open: the terminal itself has shown it.
     pub(crate) fn entered(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if inner.terminal && !inner.prompt_open {
             inner.at_line_start = true;
             inner.erase(); // a spinner that was painted on the new line already; the old one stays
@@ -200,11 +206,11 @@ impl Screen {
     }
 
     pub(crate) fn set_printer(&self, printer: Box<dyn ExternalPrinter + Send>) {
-        self.lock().printer = Some(printer);
+        self.0.lock().printer = Some(printer);
     }
 
     pub(crate) fn prompt_open(&self, open: bool) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if open {
             inner.fresh_line();
             inner.erase();
@@ -220,7 +226,7 @@ impl Screen {
     /// The program leaves while its prompt stands open. Nobody edits there any more, and what is still to be
     /// said would wait for an editor in vain: it is written below, at once.
     pub(crate) fn leave_prompt(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if std::mem::take(&mut inner.prompt_open) && inner.printer.is_some() {
             let held = std::mem::take(&mut inner.held);
             inner.put(&format!("\x1b[?2004l\n{held}")); // and pasting is as it was before the editor
@@ -228,8 +234,13 @@ impl Screen {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether all that went to standard output was taken, to be asked at the end. A reader that has gone
+    /// away is no fault.
+    ///
+    /// # Errors
+    /// Why it was not, once.
+    pub fn check(&self) -> Result<(), Unsaid> {
+        self.0.lock().lost.take().map_or(Ok(()), Err)
     }
 }
 
@@ -258,19 +269,16 @@ impl Inner {
         self.at_line_start = text.ends_with('\n');
     }
 
-    /// A reader that has gone away (`| head -1`) is not our failure: the error is let go.
+    /// The work goes on without its reader: what is wrong is kept for [`Screen::check`].
     fn put(&mut self, text: &str) {
-        let _ = match &mut self.out {
-            Out::Stderr => io::stderr().write_all(text.as_bytes()),
+        match &mut self.out {
+            Out::Stderr => _ = io::stderr().write_all(text.as_bytes()),
             Out::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+                let lost = say::write(text.as_bytes()).err().map(Unsaid);
+                self.lost = self.lost.take().or(lost.filter(|lost| !lost.nobody_reads()));
             }
-            Out::Memory(written) => {
-                written.push_str(text);
-                Ok(())
-            }
-        };
+            Out::Memory(written) => written.push_str(text),
+        }
     }
 
     fn fresh_line(&mut self) {
@@ -302,15 +310,6 @@ pub fn width() -> usize {
 /// How wide what is printed may be: the terminal's width; a pipe has no end.
 pub fn columns() -> usize {
     if io::stdout().is_terminal() { width() } else { usize::MAX }
-}
-
-/// The beginning of a text, on one line of at most `columns` characters.
-pub fn cut(text: &str, columns: usize) -> String {
-    let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();
-    match text.chars().count() > columns {
-        true => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
-        false => text,
-    }
 }
 
 /// How long ago it was, in a few characters: `12 s`, `3 min`, `5 h`, `9 d`.

@@ -1,12 +1,10 @@
 //! A turn that is several tasks: `one | two` at the prompt, `--task` as a flag.
 
-use std::sync::{Mutex, PoisonError};
-
 use async_trait::async_trait;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use harness_core::errand::outcome;
-use harness_core::{Agent, AgentError, Event, Stop};
+use harness_core::{Agent, AgentError, Event, Mutex, Stop};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Chat, Next, TurnLoop};
@@ -118,7 +116,7 @@ impl<T: Tasks> TurnLoop for TaskTurns<T> {
     ) -> Result<Stop, AgentError> {
         let own = prompt.map_or(Some(Vec::new()), |prompt| self.bars.tasks(prompt));
         let Some(own) = own else { return next.turn(prompt, chat, cancel).await };
-        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
+        let first = std::mem::take(&mut *self.first.lock());
         let tasks: Vec<String> = first.into_iter().chain(own).collect();
         match tasks.len() {
             0 if prompt.is_none() => return next.turn(prompt, chat, cancel).await, // news

@@ -10,13 +10,14 @@ mod prefix;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 pub use self::prefix::Prefix;
 use crate::model::Usage;
+use crate::mutex::Mutex;
 
 /// How many positions a read walks back from a mark, the mark's own included.
 const LOOK_BACK: usize = 20;
@@ -48,14 +49,14 @@ impl Clock {
     pub fn now(&self) -> Duration {
         match &*self.0 {
             Time::Real(start) => start.elapsed(),
-            Time::ByHand(now) => *now.lock().unwrap_or_else(PoisonError::into_inner),
+            Time::ByHand(now) => *now.lock(),
         }
     }
 
     /// Moves a clock that goes by hand; real time goes by itself.
     pub fn advance(&self, by: Duration) {
         if let Time::ByHand(now) = &*self.0 {
-            *now.lock().unwrap_or_else(PoisonError::into_inner) += by;
+            *now.lock() += by;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! was guessed too low once is known from then on.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -16,6 +16,7 @@ use crate::hook::{Hook, Turn};
 use crate::message::{Block, Message, Role};
 use crate::model::{Reply, Request, ToolSpec};
 use crate::models;
+use crate::mutex::Mutex;
 
 /// Where nobody has counted yet, a token stands for so many bytes. Rather too few than too many: a
 /// conversation that seems too large is shortened early, one that seems too small is refused.
@@ -139,12 +140,12 @@ impl Gauge {
     }
 
     fn meter(&self, agent: &str) -> Meter {
-        let meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let meters = self.0.lock();
         meters.get(agent).copied().unwrap_or_default()
     }
 
     fn change(&self, agent: &str, change: impl FnOnce(&mut Meter)) {
-        let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meters = self.0.lock();
         change(meters.entry(agent.to_owned()).or_default());
     }
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Observers};
+use crate::mutex::Mutex;
 use crate::process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills};
 use crate::secrets::Secrets;
 use crate::shelf::{Owned, Shelf};
@@ -98,7 +99,7 @@ impl Jobs {
         let family = Family::new();
         let child = Prepared::shell(&command, &cx.cwd, &cx.secrets).map_err(ToolError::tell)?;
         let child = child.family(&family);
-        let mut jobs = self.lock();
+        let mut jobs = self.jobs.lock();
         let running: Vec<&str> = jobs.iter().filter(|it| it.runs()).map(|it| &*it.id).collect();
         if running.len() >= self.most {
             let (all, most) = (running.join(", "), self.most);
@@ -121,7 +122,7 @@ impl Jobs {
         let (spill, spills) = (Some(self.shelf.path(&owned.id, "log")), Spills::Everything);
         let limits = Limits { timeout: self.limit, head: 1000, tail: 3000, spill, spills };
         let ended = child.run(limits, &stop, |_| {}).await;
-        let mut jobs = self.lock();
+        let mut jobs = self.jobs.lock();
         let Some(job) = jobs.iter_mut().find(|job| job.id == owned.id) else { return };
         job.end(ended, &secrets);
         if let Err(error) = self.shelf.save(&owned.id, &job.record) {
@@ -152,7 +153,7 @@ impl Jobs {
     pub async fn close(&self, agent: &str) {
         let handles = |job: &Job| (job.id.clone(), job.over.clone(), job.observers.clone());
         let running = {
-            let jobs = self.lock();
+            let jobs = self.jobs.lock();
             let running = jobs.iter().filter(|job| job.runs());
             running.inspect(|job| job.stop.cancel()).map(handles).collect::<Vec<_>>()
         };
@@ -179,7 +180,7 @@ impl Jobs {
 
     /// The ends that nobody was told of yet. Nobody is woken for them any more.
     pub fn news(&self) -> Vec<News> {
-        let mut jobs = self.lock();
+        let mut jobs = self.jobs.lock();
         pin!(self.wake.notified()).enable(); // takes the permit
         let new = jobs.iter_mut().filter(|job| !job.runs() && !job.told);
         let told = new.map(|job| {
@@ -192,20 +193,16 @@ impl Jobs {
 
     /// All jobs, a line each.
     pub fn list(&self) -> Vec<String> {
-        self.lock().iter().map(Job::to_string).collect()
+        self.jobs.lock().iter().map(Job::to_string).collect()
     }
 
     /// Whether any runs.
     pub fn any_runs(&self) -> bool {
-        self.lock().iter().any(Job::runs)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().iter().any(Job::runs)
     }
 
     fn with<T>(&self, id: &str, f: impl FnOnce(&mut Job) -> T) -> Result<T, ToolError> {
-        let mut jobs = self.lock();
+        let mut jobs = self.jobs.lock();
         if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
             return Ok(f(job));
         }

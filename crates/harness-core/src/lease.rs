@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids;
+use crate::mutex::Mutex;
 use crate::state::{StateError, StateFile};
 use crate::workspace::{Held, WorkspaceError, hold, is_held};
 
@@ -116,7 +117,7 @@ impl Leases {
         if !named || lease.owner.contains('/') || !is_held(self.lock_of(&lease.owner)) {
             return Some("its worker has died");
         }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let (known, since) =
             seen.entry(id.to_owned()).or_insert_with(|| (lease.clone(), Instant::now()));
         if known != lease {

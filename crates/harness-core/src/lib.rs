@@ -1,6 +1,7 @@
 //! The core of the harness: one loop, six seams.
 //!
-//! Read it in this order; each module stands only on those before it.
+//! The lessons that stand on it begin at [s01](../s01_perception_action_loop/index.html). To read the core
+//! itself, take this order; each module stands only on those before it.
 //!
 //! 1. [`message`] and [`conversation`]: the history as data, always valid.
 //! 2. [`model`]: what a model is; then the two that live here, [`script`] and [`anthropic`].
@@ -17,7 +18,7 @@
 //! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
 //! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
 //! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated),
-//! [`mod@expand`] (variables in configuration).
+//! [`mod@expand`] (variables in configuration), [`mod@mutex`] (a lock without poison).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -84,6 +85,8 @@ pub mod journal;
 pub mod lease;
 pub mod live;
 pub mod mail;
+pub mod mutex;
+pub use mutex::Mutex;
 pub mod order;
 pub mod process;
 pub mod record;

@@ -10,11 +10,13 @@ mod post;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+
+use crate::mutex::Mutex;
 
 pub use self::file::{Dead, FileMailbox};
 pub use self::memory::MemoryMailbox;
@@ -167,7 +169,7 @@ pub struct News(Arc<Mutex<VecDeque<String>>>);
 impl News {
     /// Adds a sentence, unless it is the last one already.
     pub fn add(&self, sentence: impl Into<String>) {
-        let (mut all, sentence) = (self.lock(), sentence.into());
+        let (mut all, sentence) = (self.0.lock(), sentence.into());
         if all.back() != Some(&sentence) {
             all.push_back(sentence);
         }
@@ -175,10 +177,6 @@ impl News {
 
     /// Takes what nobody was told yet.
     pub fn take(&self) -> Vec<String> {
-        self.lock().drain(..).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().drain(..).collect()
     }
 }

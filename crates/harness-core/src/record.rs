@@ -8,7 +8,6 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
@@ -17,6 +16,7 @@ use crate::conversation::Conversation;
 use crate::hook::{Hook, Turn};
 use crate::journal::{Journal, JournalError};
 use crate::message::Message;
+use crate::mutex::Mutex;
 use crate::workspace::{Workspace, WorkspaceError};
 
 /// A record: messages as JSON lines. Install it as a hook of the one agent that it is for. What
@@ -119,7 +119,7 @@ impl Record {
 #[async_trait]
 impl Hook for Record {
     async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock();
         let all = c.messages();
         let mut new = all.get(written.messages.saturating_sub(1)..).unwrap_or_default().to_vec();
         if let (Some(last), 1..) = (new.first_mut(), written.messages) {

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::ids;
+use crate::mutex::Mutex;
 use crate::state::{StateError, StateFile};
 use crate::workspace::{self, Held, Workspace, WorkspaceError};
 
@@ -74,7 +75,7 @@ impl<T: Begun> Register<T> {
     /// # Errors
     /// Those of [`StateFile::change`].
     pub fn put(&self, value: &T) -> Result<(), StateError> {
-        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alive = self.alive.lock();
         if alive.is_none() {
             *alive = Some(workspace::hold(self.runs.join(&self.run))?);
         }

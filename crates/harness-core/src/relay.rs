@@ -1,6 +1,6 @@
 //! Lets agents that work in tasks of their own be watched by whoever watches the agent they work for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -8,6 +8,7 @@ use crate::agent::{Agent, AgentError, Mechanism};
 use crate::conversation::Conversation;
 use crate::event::{Event, Observer, Observers};
 use crate::hook::{Hook, Turn};
+use crate::mutex::Mutex;
 
 /// Passes events on to those who watch an agent *now*. A terminal adds its display after a session has made
 /// its teammates or workers, so their observers cannot be copied from the agent when they are made.
@@ -41,7 +42,7 @@ impl Mechanism for Relay {
 
 impl Observer for Relay {
     fn on(&self, agent: &str, event: &Event) {
-        let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let observers = self.observers.lock().clone();
         observers.tell(agent, event);
     }
 }
@@ -50,7 +51,7 @@ impl Observer for Relay {
 impl Hook for Relay {
     async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
         if t.agent.name == self.of {
-            let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut observers = self.observers.lock();
             *observers = t.agent.observers.clone();
         }
         Ok(())

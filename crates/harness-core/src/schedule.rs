@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use crate::conversation::INTERRUPTED;
 use crate::event::{Decision, Event};
 use crate::message::{Content, ToolCall, ToolResult};
 use crate::model::invalid_input;
+use crate::mutex::Mutex;
 use crate::permission::Verdict;
 use crate::secrets::Secrets;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
@@ -162,7 +163,7 @@ impl<'a> Runner<'a> {
                 Ok(Ok(content)) => Ok(content),
                 Ok(Err(ToolError::Tell(why))) => Err(why),
                 Ok(Err(ToolError::Fatal(why))) => {
-                    *self.lock() = Some(why.clone());
+                    *self.fatal.lock() = Some(why.clone());
                     Err(why)
                 }
                 Err(_) => Err(panicked(&call)),
@@ -196,7 +197,7 @@ impl<'a> Runner<'a> {
 
     /// The fatal failure, if a tool had one.
     pub(crate) fn into_fatal(self) -> Option<String> {
-        self.fatal.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.fatal.into_inner()
     }
 
     fn answered(
@@ -223,11 +224,7 @@ impl<'a> Runner<'a> {
 
     /// The turn was interrupted, or a tool says that the harness cannot go on.
     fn has_ended(&self) -> bool {
-        self.cancel.is_cancelled() || self.lock().is_some()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.fatal.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cancel.is_cancelled() || self.fatal.lock().is_some()
     }
 }
 

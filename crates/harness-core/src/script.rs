@@ -6,7 +6,7 @@
 //! It is a script and says so; only the tools it calls are real.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::cache::Simulated;
 use crate::message::{Block, Message, Role, ToolCall};
 use crate::model::{Delta, Model, ModelStream, Reply, Request, StopReason, ToolSpec, Usage};
+use crate::mutex::Mutex;
 
 /// A play, as `demo.yaml` holds it. Unknown fields are errors.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -207,7 +208,7 @@ impl Play {
         };
         format!(
             "{what} The prompt that I know is {}. To talk to a model, set ANTHROPIC_API_KEY \
-             (or ANTHROPIC_BASE_URL for a local server) in .env; see .env.example.",
+             (or ANTHROPIC_BASE_URL for a local server) in your .env.",
             known.join(", then ")
         )
     }
@@ -357,7 +358,7 @@ impl Script {
         let output_tokens = (written / 4) as u64;
         if !request.marks.is_empty() {
             let body = serde_json::to_value(request).unwrap_or_default();
-            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cache = self.cache.lock();
             let count = cache.count(&body);
             cache.store(&count);
             return count.usage(output_tokens);

@@ -34,7 +34,7 @@ pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 use self::state::replace_in;
 pub use self::state::{Entry, Held, files, hold, is_held, read, replace, update};
 pub(crate) use self::state::{Share, lock};
-pub use self::tree::{Found, Listing, Stamp, Wanted};
+pub use self::tree::{Found, Listing, Stamp, Wanted, is_own};
 
 /// More links than this in one path count as a loop, as in the kernel.
 const LINKS: usize = 40;

@@ -1,20 +1,20 @@
 //! Mail in Redis: a stream for each box, a consumer group for its reader, a key for its lease.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use harness_core::live::Told;
 use harness_core::mail::{Mail, MailError, MailId, Mailbox, News, check_name};
-use harness_core::{Observer, Secrets, ids};
+use harness_core::{Mutex, Observer, Secrets, ids};
 use redis::cmd;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::server::{NoRedis, Server};
-use crate::shared::{CAPACITY, PATIENCE, Shared, key, lock, who};
+use crate::shared::{CAPACITY, PATIENCE, Shared, key, who};
 
 /// A reader that says nothing for so long is dead, and its mail goes to the next.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -107,7 +107,7 @@ impl RedisMailbox {
 
     /// Whether it is this mailbox that reads the mail of this agent.
     pub fn reads(&self, name: &str) -> bool {
-        lock(&self.shared.held).contains_key(name)
+        self.shared.held.lock().contains_key(name)
     }
 
     /// Whether the server is away.
@@ -154,15 +154,15 @@ impl RedisMailbox {
 
     /// Gives the lease of one agent's mail back: what is not acknowledged goes to the next reader at once.
     pub async fn release(&self, name: &str) {
-        lock(&self.shared.readers).remove(name);
-        if lock(&self.shared.held).remove(name).is_some() {
+        self.shared.readers.lock().remove(name);
+        if self.shared.held.lock().remove(name).is_some() {
             let _ = self.shared.server.once(&self.shared.release(name)).await;
         }
     }
 
     /// Gives all leases back.
     pub async fn leave(&self) {
-        let held: Vec<String> = lock(&self.shared.held).keys().cloned().collect();
+        let held: Vec<String> = self.shared.held.lock().keys().cloned().collect();
         for name in held {
             self.release(&name).await;
         }
@@ -172,7 +172,7 @@ impl RedisMailbox {
 impl Drop for RedisMailbox {
     /// Blocks for a moment: whoever opens the next one in this process finds the leases free.
     fn drop(&mut self) {
-        let held = std::mem::take(&mut *lock(&self.shared.held));
+        let held = std::mem::take(&mut *self.shared.held.lock());
         if held.is_empty() || self.shared.server.is_lost() {
             return;
         }

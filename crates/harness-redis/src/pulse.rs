@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::mailbox::BEAT;
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
 
 /// Tells the others what the agents of this process do.
 pub(crate) fn beacon(shared: Arc<Shared>, secrets: Secrets) -> Arc<dyn Observer> {
     let by = shared.me.clone();
     let tell = move |told: Told| {
         // What came from another process is not told again.
-        if let Some(task) = lock(&shared.held).get_mut(&told.agent) {
+        if let Some(task) = shared.held.lock().get_mut(&told.agent) {
             match &told.live {
                 Live::Began(now) => *task = Some(now.clone()),
                 Live::Ended(_) => *task = None,
@@ -39,7 +39,7 @@ async fn beat(shared: &Shared) {
     loop {
         beat.tick().await;
         shared.renew().await;
-        let held = lock(&shared.held).clone();
+        let held = shared.held.lock().clone();
         // Also without a lease: what listens knows by this that it still hears.
         let mut all = vec![String::new()];
         all.extend(held.into_iter().filter_map(|(agent, task)| {

@@ -1,10 +1,9 @@
 //! One Redis: its address without the password, requests that end, and a connection that comes back.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use harness_core::mail::{MailError, News};
-use harness_core::text;
+use harness_core::{Mutex, text};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value};
 use tokio::time::{Instant, sleep, timeout};
@@ -165,7 +164,7 @@ impl Server {
         if !passes(why) {
             return;
         }
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = self.lost.lock();
         if lost.is_none() {
             *lost = Some(Instant::now());
             let (shown, why) = (&self.shown, plain(why));
@@ -174,7 +173,7 @@ impl Server {
     }
 
     fn back(&self) {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lost = self.lost.lock().take();
         if let Some(lost) = lost {
             let took = lost.elapsed().as_secs_f32();
             self.news.add(format!("{} is back, after {took:.1} s", self.shown));
@@ -182,7 +181,7 @@ impl Server {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.lost.lock().is_some()
     }
 
     /// What went wrong, in one line, and what to do.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::live::Told;
 use harness_core::mail::{FAILED, Mail, MailError, MailId, News};
-use harness_core::trust;
+use harness_core::{Mutex, trust};
 use redis::{Cmd, FromRedisValue, cmd};
 use tokio::sync::{Notify, broadcast, mpsc};
 
@@ -84,7 +84,7 @@ impl Shared {
 
     pub(crate) fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<Reader>> {
         let fresh = || Reader { given: HashMap::new(), after: Some(START.to_owned()) };
-        let mut readers = lock(&self.readers);
+        let mut readers = self.readers.lock();
         readers.entry(name.to_owned()).or_insert_with(|| Arc::new(fresh().into())).clone()
     }
 
@@ -120,7 +120,7 @@ impl Shared {
             match how.as_str() {
                 "unknown" => return Err(self.unknown(name).await),
                 "held" => {
-                    lock(&self.held).remove(name);
+                    self.held.lock().remove(name);
                     reader.given.clear();
                     let by = who(&next);
                     let why =
@@ -128,7 +128,7 @@ impl Shared {
                     return Err(MailError::Refused(why));
                 }
                 "expired" => continue,
-                _ => _ = lock(&self.held).entry(name.to_owned()).or_default(),
+                _ => _ = self.held.lock().entry(name.to_owned()).or_default(),
             }
             reader.after = Some(next).filter(|next| !next.is_empty());
             for text in buried {
@@ -193,14 +193,14 @@ impl Shared {
 
     /// Says that we live. What another has taken meanwhile is no longer ours.
     pub(crate) async fn renew(&self) {
-        let held: Vec<String> = lock(&self.held).keys().cloned().collect();
+        let held: Vec<String> = self.held.lock().keys().cloned().collect();
         for name in held {
             let mut ask = self.script(include_str!("lua/renew.lua"), &[("reader", &name)]);
             ask.arg(&self.me).arg(LEASE.as_millis() as u64);
             let Ok(holder) = self.server.once(&ask).await else { continue };
             let holder = String::from_redis_value(holder).unwrap_or_default();
             if !holder.is_empty() && holder != self.me {
-                lock(&self.held).remove(&name);
+                self.held.lock().remove(&name);
                 self.came.notify_waiters();
             }
         }
@@ -228,8 +228,4 @@ pub(crate) fn key(space: &str, kind: &str, name: &str) -> String {
 /// A holder of a lease as people read it, without what only makes it unique.
 pub(crate) fn who(holder: &str) -> String {
     holder.rsplit_once(" (").map_or(holder, |(who, _)| who).to_owned()
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

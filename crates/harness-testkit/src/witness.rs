@@ -1,9 +1,9 @@
 //! The server's two judges around any model, in process and without a network.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
-use harness_core::{Delta, Model, ModelStream, Request};
+use harness_core::{Delta, Model, ModelStream, Mutex, Request};
 use serde_json::Value;
 
 use crate::history::{History, Turn};
@@ -32,7 +32,7 @@ impl<M: Model> Witness<M> {
     /// Watches this model, and panics at the first wrong request.
     pub fn new(inner: M) -> Self {
         let witness = Self::collecting(inner);
-        lock(&witness.seen).panics = true;
+        witness.seen.lock().panics = true;
         witness
     }
 
@@ -43,31 +43,31 @@ impl<M: Model> Witness<M> {
 
     /// The test moves the prefix on purpose: see [`crate::history`].
     pub fn allow_rewrites(self) -> Self {
-        lock(&self.seen).history.allow_rewrites();
+        self.seen.lock().history.allow_rewrites();
         self
     }
 
     /// The test forks conversations on purpose.
     pub fn allow_forks(self) -> Self {
-        lock(&self.seen).history.allow_forks();
+        self.seen.lock().history.allow_forks();
         self
     }
 
     /// Every request's body, in order.
     pub fn requests(&self) -> Vec<Value> {
-        lock(&self.seen).requests.iter().map(|(_, body)| body.clone()).collect()
+        self.seen.lock().requests.iter().map(|(_, body)| body.clone()).collect()
     }
 
     /// The bodies this agent sent, in order.
     pub fn requests_of(&self, agent: &str) -> Vec<Value> {
-        let seen = lock(&self.seen);
+        let seen = self.seen.lock();
         let own = seen.requests.iter().filter(|(name, _)| name == agent);
         own.map(|(_, body)| body.clone()).collect()
     }
 
     /// What was wrong so far.
     pub fn violations(&self) -> Vec<String> {
-        lock(&self.seen).violations.clone()
+        self.seen.lock().violations.clone()
     }
 
     /// Fails the test if any request was wrong.
@@ -91,10 +91,6 @@ fn told(wrong: &[String]) -> String {
     format!("the model was sent requests that are wrong:\n- {}", wrong.join("\n- "))
 }
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Seen {
     fn judge(&mut self, agent: &str, body: &Value) -> (Turn, Vec<String>) {
         self.requests.push((agent.to_owned(), body.clone()));
@@ -114,18 +110,18 @@ impl<M: Model> Model for Witness<M> {
     fn stream(&self, request: &Request<'_>) -> ModelStream {
         let body = serde_json::to_value(request).unwrap();
         let (turn, wrong, panics) = {
-            let mut seen = lock(&self.seen);
+            let mut seen = self.seen.lock();
             let (turn, wrong) = seen.judge(request.agent, &body);
             (turn, wrong, seen.panics)
         };
         assert!(wrong.is_empty() || !panics, "{}", told(&wrong));
         let seen = self.seen.clone();
         let watched = self.inner.stream(request).inspect(move |delta| match delta {
-            Ok(Delta::Text(words)) => lock(&seen).history.says(turn, words),
+            Ok(Delta::Text(words)) => seen.lock().history.says(turn, words),
             Ok(Delta::Done(reply)) => {
                 let content = serde_json::to_value(&reply.message.content).unwrap();
                 let content = content.as_array().cloned().unwrap_or_default();
-                let history = &mut lock(&seen).history;
+                let history = &mut seen.lock().history;
                 history.sends(turn, &content, reply.stop.as_wire());
                 history.sent(turn);
             }

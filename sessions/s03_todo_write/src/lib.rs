@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s04 · Subagents](../s04_subagent/index.html)
 
 mod list;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Observer, Stop, Tool,
-    ToolContext, ToolError, Turn,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
+    Observer, Stop, Tool, ToolContext, ToolError, Turn,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,7 +56,7 @@ const SYSTEM: &str = "For work of more than two steps, write a plan with todo_wr
 impl Plan {
     /// The list as it is now.
     pub fn list(&self) -> List {
-        self.lock().list.clone()
+        self.0.lock().list.clone()
     }
 
     /// Changes the list and keeps it on disk. A change that cannot be kept is not made.
@@ -63,16 +65,12 @@ impl Plan {
         cx: &ToolContext,
         change: impl FnOnce(&mut List) -> Result<String, String>,
     ) -> Result<Content, ToolError> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let mut list = state.list.clone();
         let done = change(&mut list).map_err(ToolError::Tell)?;
         list.save(&cx.cwd).map_err(ToolError::tell)?;
         *state = State { list, ..State::default() };
         Ok(format!("{done}\n{}", state.list).into())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,23 +99,18 @@ impl Tool for TodoWrite {
     }
 }
 
-/// What `todo_read` takes: nothing.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 struct TodoRead(Plan);
 
 impl Tool for TodoRead {
     const NAME: &'static str = "todo_read";
     const ABOUT: &'static str = "Returns the plan with the number and status of each task.";
-    type Input = Nothing;
+    type Input = NoInput;
 
-    fn effect(&self, _: &Nothing) -> Effect {
+    fn effect(&self, _: &NoInput) -> Effect {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, _: Nothing, _: &ToolContext) -> Result<Content, ToolError> {
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
         Ok(self.0.list().to_string().into())
     }
 }
@@ -152,7 +145,7 @@ impl Tool for TodoUpdate {
 impl Hook for Plan {
     /// A plan that nobody looks at is worse than none: remind the model, but never twice.
     async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.idle += 1;
         if state.idle > PATIENCE && !state.reminded && state.list.is_unfinished() {
             state.reminded = true;
@@ -166,7 +159,7 @@ impl Observer for Plan {
     /// A turn that was interrupted works on nothing any more.
     fn on(&self, _: &str, event: &Event) {
         if let Event::TurnEnded(Stop::Interrupted) = event {
-            self.lock().list.put_down();
+            self.0.lock().list.put_down();
         }
     }
 }

@@ -1,16 +1,18 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s05 · Skills](../s05_skill_loading/index.html)
 
 mod named;
 
 use std::fmt::Write as _;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use harness_cli::Lesson;
 use harness_core::workspace::Workspace;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Mechanism, Message, Observer, Record,
-    Role, Stop, Tool, ToolContext, ToolError, Usage, models, text,
+    Agent, AgentError, Content, Conversation, Effect, Event, Mechanism, Message, Mutex, Observer,
+    Record, Role, Stop, Tool, ToolContext, ToolError, Usage, models, text,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -177,7 +179,7 @@ struct Meter(Mutex<(usize, Usage)>);
 
 impl Meter {
     fn sums(&self, model_id: &str) -> String {
-        let (steps, usage) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (steps, usage) = *self.0.lock();
         let cost = models::cost(model_id, &usage).map(|usd| format!(", ${usd:.4}"));
         let (read, written) = (usage.prompt(), usage.output_tokens);
         format!("steps {steps} · tokens {read} in, {written} out{}", cost.unwrap_or_default())
@@ -187,7 +189,7 @@ impl Meter {
 impl Observer for Meter {
     fn on(&self, _: &str, event: &Event) {
         if let Event::Replied(reply) = event {
-            let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sums = self.0.lock();
             sums.0 += 1;
             sums.1 += reply.usage;
         }

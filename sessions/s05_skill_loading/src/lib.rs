@@ -1,18 +1,20 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s06 · Context compaction](../s06_context_compact/index.html)
 
 mod catalogue;
 mod skill;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::front_matter::read_text;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Tool,
-    ToolContext, ToolError, Turn, text,
+    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Mutex,
+    NoInput, Tool, ToolContext, ToolError, Turn, text,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,7 +86,7 @@ impl Skills {
         for dir in dirs {
             let entries = std::fs::read_dir(&dir).map_err(|error| {
                 let what = format!("this folder of skills cannot be listed: {error}");
-                skills.faults.push(Fault { file: dir, line: 1, what });
+                skills.faults.push(Fault { file: dir, line: None, what });
             });
             let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
             let folders: BTreeSet<PathBuf> = paths.filter(|path| is_skill(path)).collect();
@@ -139,10 +141,6 @@ impl Skills {
             ToolError::Tell(format!("there is no skill {name:?}; try {hint}"))
         })
     }
-
-    fn loaded(&self) -> MutexGuard<'_, HashMap<String, Vec<String>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Folders, and links that lead nowhere: a skill that was lost is told, not passed over.
@@ -151,23 +149,18 @@ fn is_skill(path: &Path) -> bool {
     !path.is_file() && !name.as_encoded_bytes().starts_with(b".")
 }
 
-/// What `list_skills` takes: nothing.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 struct ListSkills(Arc<Skills>);
 
 impl Tool for ListSkills {
     const NAME: &'static str = "list_skills";
     const ABOUT: &'static str = "Lists the skills with what each is for.";
-    type Input = Nothing;
+    type Input = NoInput;
 
-    fn effect(&self, _: &Nothing) -> Effect {
+    fn effect(&self, _: &NoInput) -> Effect {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, _: Nothing, _: &ToolContext) -> Result<Content, ToolError> {
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
         let lines = self.0.catalogue(LIST);
         Ok(if lines.is_empty() { "there are no skills".into() } else { lines.into() })
     }
@@ -210,7 +203,7 @@ impl Tool for LoadSkill {
         };
         let place = folder.strip_prefix(&cx.cwd).unwrap_or(folder).join(load.file);
         let text = format!("{HEAD}{}, {}]\n\n{text}", load.name, place.display());
-        let before = self.0.loaded().remove(&cx.call_id).unwrap_or_default();
+        let before = self.0.loaded.lock().remove(&cx.call_id).unwrap_or_default();
         Ok(match before.contains(&text) {
             true => "this is loaded already: it stands above, and has not changed since".into(),
             false => text.into(),
@@ -228,7 +221,7 @@ impl Hook for Skills {
         let texts = results.map(|result| result.content.text());
         let loaded = texts.filter(|text| text.starts_with(HEAD)).map(|text| text.into_owned());
         let loaded: Vec<String> = loaded.collect();
-        *self.loaded() = loads.map(|call| (call.id, loaded.clone())).collect();
+        *self.loaded.lock() = loads.map(|call| (call.id, loaded.clone())).collect();
         Ok(())
     }
 }

@@ -1,15 +1,17 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s10 · Team protocols](../s10_team_protocols/index.html)
 
 mod command;
 mod teammate;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness_cli::{App, Lesson};
 use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
-    Agent, Content, Effect, Mechanism, NoInput, Record, Relay, Tool, ToolContext, ToolError,
+    Agent, Content, Effect, Mechanism, Mutex, NoInput, Record, Relay, Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -231,7 +233,7 @@ impl Tool for ListTeammates {
         for (member, state) in &self.0.members {
             let waiting = self.0.post.mailbox.waiting(&member.name).await;
             let waiting = waiting.map_err(ToolError::tell)?;
-            let state = state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let state = state.lock().clone();
             let Member { name, about, .. } = member;
             lines.push(format!("{name} ({about}): {state}; mails not answered: {waiting}"));
         }

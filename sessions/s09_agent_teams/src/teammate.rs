@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use harness_cli::cut;
 use harness_core::mail::{Done, MailError, Mailbox, News, Post};
-use harness_core::{Agent, Conversation, Event, Hook, Record, Role, Stop, Turn, Why, text};
+use harness_core::{Agent, Conversation, Event, Hook, Mutex, Record, Role, Stop, Turn, Why, text};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -163,7 +163,7 @@ impl Teammate {
     }
 
     fn set(&self, state: State) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.lock() = state;
     }
 
     fn tell(&self, event: Event) {

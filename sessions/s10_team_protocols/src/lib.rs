@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s11 · Autonomous agents](../s11_autonomous_agents/index.html)
 
 mod machine;
 mod office;
@@ -6,16 +8,16 @@ mod tools;
 
 use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness_cli::{App, Lesson, columns, mermaid, sequence};
-use harness_core::{Agent, Effect, Event, Mechanism, Observer, Policy, ToolCall, Verdict};
+use harness_core::{Agent, Effect, Event, Mechanism, Mutex, Observer, Policy, ToolCall, Verdict};
 use s09_agent_teams::{Team, Teammate};
 
 pub use machine::{Desk, Guard, Illegal, State, Step, TABLE, WITHIN};
 
-use office::{Office, SHUTDOWN, Seat, lock};
+use office::{Office, SHUTDOWN, Seat};
 use tools::{Delegate, ReviewPlan, ShutdownTeammate, SubmitPlan};
 
 /// What the terminal is told of this session.
@@ -79,7 +81,7 @@ impl Protocols {
         let (staff, office) = (self.team.staff.clone(), self.office.clone());
         let about = "who asked whom, as text and as a Mermaid diagram";
         let app = app.with(self).quick("trace", about, move |_, _| {
-            Ok(match &lock(&office.trace)[..] {
+            Ok(match &office.trace.lock()[..] {
                 [] => "nobody has asked anybody anything yet".to_owned(),
                 all => format!("{}\n\n{}", sequence(all, columns().min(100)), mermaid(all)),
             })
@@ -97,7 +99,7 @@ impl Observer for Office {
         if let (Event::TurnEnded(_) | Event::TurnFailed(_), Some(seat)) =
             (event, self.seats.get(agent))
         {
-            *lock(&seat.open) = None;
+            *seat.open.lock() = None;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The machine: which step may follow which, as a table.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::office::lock;
+use harness_core::Mutex;
 
 /// How far an exchange is. There is always one: with nobody, which is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +67,12 @@ pub struct Desk(Arc<Mutex<Vec<(State, String)>>>);
 impl Desk {
     /// How far the innermost exchange is.
     pub fn state(&self) -> State {
-        lock(&self.0).last().map_or(Idle, |(state, _)| *state)
+        self.0.lock().last().map_or(Idle, |(state, _)| *state)
     }
 
     /// Whether an exchange with this peer is so far.
     pub fn is(&self, state: State, peer: &str) -> bool {
-        lock(&self.0).iter().any(|(now, with)| *now == state && with == peer)
+        self.0.lock().iter().any(|(now, with)| *now == state && with == peer)
     }
 
     /// Begins an exchange with this peer, by [`Step::Ask`] or [`Step::Asked`]. It ends with the guard.
@@ -80,7 +80,7 @@ impl Desk {
     /// # Errors
     /// Another one is open in which this one may not begin.
     pub fn begin(&self, step: Step, peer: &str) -> Result<Guard, Illegal> {
-        let mut open = lock(&self.0);
+        let mut open = self.0.lock();
         let now = open.last().map_or(Idle, |(state, _)| *state);
         if now != Idle && !WITHIN.contains(&(now, step)) {
             return Err(Illegal(step, now));
@@ -94,7 +94,7 @@ impl Desk {
     /// # Errors
     /// It is not in the table; nothing has changed.
     pub fn step(&self, step: Step) -> Result<State, Illegal> {
-        let mut open = lock(&self.0);
+        let mut open = self.0.lock();
         // Idle is with nobody, so what begins there begins with `begin`.
         let Some((state, _)) = open.last_mut() else { return Err(Illegal(step, Idle)) };
         *state = after(*state, step)?;
@@ -120,6 +120,6 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        while lock(&self.desk.0).len() > self.depth && self.desk.step(Dropped).is_ok() {}
+        while self.desk.0.lock().len() > self.depth && self.desk.step(Dropped).is_ok() {}
     }
 }

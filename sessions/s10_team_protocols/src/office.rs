@@ -1,12 +1,12 @@
 //! Where requests are made, waited for and answered.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness_cli::Arrow;
 use harness_core::mail::{FAILED, Mail, MailError, MailId, Post};
-use harness_core::{ToolContext, ToolError, text};
+use harness_core::{Mutex, ToolContext, ToolError, text};
 use s09_agent_teams::Teammate;
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,7 @@ impl Seat {
 
     /// Whether its plan is approved, for the task that it has now.
     pub(crate) fn may_act(&self) -> bool {
-        lock(&self.approved).clone().is_some_and(|task| self.task() == Some(task))
+        self.approved.lock().clone().is_some_and(|task| self.task() == Some(task))
     }
 }
 
@@ -89,7 +89,7 @@ impl Office {
             } else if teammate.turn(&stop).await.is_none() {
                 return;
             }
-            *lock(&seat.approved) = None;
+            *seat.approved.lock() = None;
             if seat.desk.step(Step::Responded).is_err() || ends {
                 return;
             }
@@ -113,7 +113,7 @@ impl Office {
         }
         let outer = me.desk.begin(Step::Ask, to).map_err(tell)?;
         let mail = Mail::request(what, &cx.agent, to, &cx.secrets.mask(text), self.patience);
-        *lock(&me.plan) = (what == PLAN).then(|| mail.clone());
+        *me.plan.lock() = (what == PLAN).then(|| mail.clone());
         self.draw(&mail);
         me.post.mailbox.send(mail.clone()).await.map_err(tell)?;
         me.desk.step(Step::Sent).map_err(tell)?;
@@ -131,7 +131,7 @@ impl Office {
         let (peer, late) = (self.seat(&mail.to)?, "its answer will come as mail");
         let left = mail.asks().map_or(Duration::ZERO, |(_, left, _)| left);
         let answers = |it: &Mail| it.in_reply_to.as_ref() == Some(&mail.id);
-        let plan = |it: &Mail| lock(&peer.plan).as_ref().is_some_and(|plan| plan.id == it.id);
+        let plan = |it: &Mail| peer.plan.lock().as_ref().is_some_and(|plan| plan.id == it.id);
         // Two that ask each other at once would both wait for ever: who comes later by name gives way.
         let crossed = |it: &Mail| {
             let asks_back = it.from == mail.to && it.from != self.lead && it.in_reply_to.is_none();
@@ -148,7 +148,7 @@ impl Office {
                     self.draw(&it);
                 } else if plan(&it) {
                     let inner = me.desk.begin(Step::Asked, &it.from).map_err(tell)?;
-                    *lock(&me.open) = Some((mail, outer, inner));
+                    *me.open.lock() = Some((mail, outer, inner));
                 } else {
                     return Err(answer_first(&it.from));
                 }
@@ -166,7 +166,7 @@ impl Office {
     /// The plan of this id, if its maker still waits. It then waits no more.
     pub(crate) fn take_plan(&self, id: &str) -> Result<Mail, ToolError> {
         let mut waiting = self.seats.values().filter(|it| it.desk.is(State::Waiting, &self.lead));
-        let found = waiting.find_map(|it| lock(&it.plan).take_if(|plan| plan.id.0 == id));
+        let found = waiting.find_map(|it| it.plan.lock().take_if(|plan| plan.id.0 == id));
         found.ok_or_else(|| tell(format!("no plan {id:?} waits for a verdict")))
     }
 
@@ -175,7 +175,7 @@ impl Office {
             mail.asks().map(|(what, _, said)| format!("{}: {said}", what.trim_end_matches("/1")));
         let label = text::line(&label.unwrap_or_else(|| mail.body.clone()));
         let (from, to, answer) = (mail.from.clone(), mail.to.clone(), mail.in_reply_to.is_some());
-        lock(&self.trace).push(Arrow { from, to, label, answer });
+        self.trace.lock().push(Arrow { from, to, label, answer });
     }
 }
 
@@ -185,8 +185,4 @@ pub(crate) fn tell(why: impl std::fmt::Display) -> ToolError {
 
 fn answer_first(peer: &str) -> ToolError {
     tell(format!("{peer} waits for your answer; answer it first"))
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

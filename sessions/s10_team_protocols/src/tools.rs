@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::Step;
-use crate::office::{Office, PLAN, SHUTDOWN, TASK, lock, tell};
+use crate::office::{Office, PLAN, SHUTDOWN, TASK, tell};
 
 /// A verdict that begins so is a yes.
 const APPROVED: &str = "approved";
@@ -71,7 +71,7 @@ impl Tool for SubmitPlan {
         let task = seat.task();
         let verdict = self.0.ask(PLAN, &self.0.lead, &input.plan, cx).await?;
         if verdict.from == self.0.lead && verdict.body.starts_with(APPROVED) {
-            *lock(&seat.approved) = task;
+            *seat.approved.lock() = task;
         }
         told(&verdict)
     }
@@ -103,7 +103,7 @@ impl Tool for ReviewPlan {
 
     async fn call(&self, input: Review, cx: &ToolContext) -> Result<Content, ToolError> {
         let (me, plan) = (self.0.seat(&cx.agent)?, self.0.take_plan(&input.request)?);
-        let open = lock(&me.open).take().filter(|(asked, ..)| asked.to == plan.from);
+        let open = me.open.lock().take().filter(|(asked, ..)| asked.to == plan.from);
         let (open, inner) = match open {
             Some((asked, outer, inner)) => (Some((asked, outer)), inner),
             None => (None, me.desk.begin(Step::Asked, &plan.from).map_err(tell)?),

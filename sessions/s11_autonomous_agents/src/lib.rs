@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s12 · Worktrees](../s12_worktree_task_isolation/index.html)
 
 mod claims;
 mod worker;
@@ -6,15 +8,16 @@ mod worker;
 use std::mem;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Config, Display, Lesson, Screen, columns, until_asked_to_leave};
+use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, NoInput, Relay, Tool,
-    ToolContext, ToolError, Turn, state::changed, text, tools::blocking, workspace::WorkspaceError,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
+    Relay, Tool, ToolContext, ToolError, Turn, state::changed, text, tools::blocking,
+    workspace::WorkspaceError,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;
@@ -72,7 +75,7 @@ impl Posts {
     pub async fn watch(self) {
         loop {
             let change = changed(&self.claims.file, worker::READ);
-            match self.lock() {
+            match self.open.lock() {
                 open if self.look(&open) == (true, false) => self.wake.notify_one(), // as in `news`
                 _ => {}
             }
@@ -93,7 +96,7 @@ impl Posts {
 
     /// What the lead has not heard of yet. Nobody is woken for it any more.
     fn news(&self, agent: &Agent) -> Option<String> {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         pin!(self.wake.notified()).enable(); // takes the permit
         let graph = self.claims.board.load().ok()?; // the tools tell of a damaged board
         let (over, rest) = mem::take(&mut *open).into_iter().partition(|id| is_over(&graph, id));
@@ -109,10 +112,6 @@ impl Posts {
             result.lines().fold(first, |all, line| all + "\n> " + line)
         });
         told.reduce(|all, next| all + "\n" + &next)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,7 +157,7 @@ impl Tool for PostTask {
             let (id, said) = graph.create(&new).map(|task| (task.id.clone(), task.to_string()))?;
             let rest = graph.tasks.last_mut().map(|task| &mut task.rest);
             rest.zip(check).map(|(rest, check)| rest.insert("check".to_owned(), check.into()));
-            posts.lock().push(id);
+            posts.open.lock().push(id);
             Ok(format!("posted {said}"))
         };
         let board = self.0.claims.board.clone();
@@ -197,7 +196,7 @@ impl Hook for Posts {
     /// Where nobody can be woken, a turn is not over while its tasks are worked on.
     async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
         let patience = self.patience.filter(|_| t.agent.name == self.lead)?;
-        if self.look(&self.lock()) == (false, false) {
+        if self.look(&self.open.lock()) == (false, false) {
             return None; // also where all that is left is blocked
         }
         let _ = timeout(patience, self.wake.notified()).await;
@@ -238,7 +237,7 @@ pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Resu
         agent.observers.add(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
         let worker = Worker::new(&claims, &agent, &format!("worker-{}", std::process::id()))?;
         let count = worker.work(Some(Duration::from_secs(idle)), &until_asked_to_leave()?).await?;
-        Screen::stdout().line(format!("tasks worked on: {count}"));
+        say(format!("tasks worked on: {count}"))?;
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
     Ok(join(agent.into(), claims, flags.workers, config.attended())?)

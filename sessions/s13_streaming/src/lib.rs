@@ -1,13 +1,14 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s14 · Extended tools: checkpoints](../s14_tools_extended/index.html)
 
 mod meter;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use harness_cli::{DIM, Display, Lesson, Screen, size};
 use harness_core::anthropic::{assemble::Assembler, sse::Decoder};
-use harness_core::{Delta, Event, Observer, text::Stripper};
+use harness_core::{Delta, Event, Mutex, Observer, text::Stripper};
 
 pub use meter::Meter;
 
@@ -55,10 +56,6 @@ impl Typewriter {
         let others = Display::new(screen.clone(), lead.clone());
         Self { screen, lead, others, page: Mutex::default() }
     }
-
-    fn page(&self) -> MutexGuard<'_, Page> {
-        self.page.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Observer for Typewriter {
@@ -66,7 +63,7 @@ impl Observer for Typewriter {
         if agent != self.lead {
             return self.others.on(agent, event);
         }
-        let mut page = self.page();
+        let mut page = self.page.lock();
         page.meter.on(event, Instant::now());
         match event {
             Event::Delta(delta) => page.piece(delta, &self.screen),

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s15 · Permissions](../s15_permissions/index.html)
 
 mod commands;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Lesson, cut};
@@ -12,8 +14,8 @@ use harness_core::permission::is_read_only;
 use harness_core::undo::{Change, Store};
 use harness_core::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::{
-    Agent, Content, Effect, Event, Hook, Mechanism, Observer, Secrets, StateError, Stop, Tool,
-    ToolCall, ToolContext, ToolError, ToolResult, Verdict, text,
+    Agent, Content, Effect, Event, Hook, Mechanism, Mutex, Observer, Secrets, StateError, Stop,
+    Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict, text,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -71,7 +73,7 @@ struct Pending {
 
 impl Mechanism for Checkpoints {
     fn install(self, agent: &mut Agent) {
-        lock(&self.0.now).secrets = agent.secrets.clone();
+        self.0.now.lock().secrets = agent.secrets.clone();
         agent.tools.add(Revert(self.clone()));
         agent.observers.add(Arc::new(self.clone()));
         agent.hooks.push(Arc::new(self));
@@ -131,7 +133,7 @@ impl Hook for Checkpoints {
         let shared = self.0.clone();
         let kept = blocking(move || {
             pending.look(&shared)?;
-            lock(&shared.now).calls.push(pending);
+            shared.now.lock().calls.push(pending);
             Ok(())
         });
         match kept.await {
@@ -148,7 +150,7 @@ impl Hook for Checkpoints {
         let lost = blocking(move || shared.finish(&pending)).await;
         for what in lost.unwrap_or_else(|why| vec![why]) {
             let notice = format!("not all of this can be taken back: {what}");
-            if lock(&self.0.now).told.insert(notice.clone()) {
+            if self.0.now.lock().told.insert(notice.clone()) {
                 cx.observers.tell(&cx.agent, &Event::Notice(notice));
             }
         }
@@ -159,7 +161,7 @@ impl Observer for Checkpoints {
     fn on(&self, agent: &str, event: &Event) {
         match event {
             Event::Prompt(prompt) => {
-                let mut now = lock(&self.0.now);
+                let mut now = self.0.now.lock();
                 now.prompt = cut(&text::strip(&now.secrets.mask(prompt)), 60);
                 (now.open, now.told) = Default::default();
             }
@@ -201,7 +203,7 @@ impl Pending {
     fn look(&mut self, shared: &Shared) -> Result<(), StateError> {
         if !self.paths.is_empty() {
             let (workspace, store) = open(&self.cwd)?;
-            let mut known = lock(&shared.known);
+            let mut known = shared.known.lock();
             let seen = store.history()?.made;
             self.before =
                 workspace.snapshot(&self.paths, None, &store, &mut known, &self.cancel)?;
@@ -226,7 +228,7 @@ impl Shared {
         if pending.look(self).is_err() && rewritten {
             pending.paths.clear();
         }
-        lock(&self.now).calls.push(pending);
+        self.now.lock().calls.push(pending);
     }
 
     /// Records what the call has changed. Returns what was changed and is lost.
@@ -237,12 +239,12 @@ impl Shared {
         }
         let ((workspace, store), never) = (open(cwd)?, CancellationToken::new());
         // Until it is recorded nobody else looks: what was seen later must not be recorded earlier.
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         let after = workspace.snapshot(paths, Some(before), &store, &mut known, &never)?;
         let Changes { steps, lost } = before.compare(&after);
         if !steps.is_empty() {
             store.update(|history| {
-                let mut now = lock(&self.now);
+                let mut now = self.now.lock();
                 let open = now.open.get(cwd).copied();
                 let open = history.record(open, &now.prompt, *seen, *reverts, steps);
                 now.open.extend(open.map(|number| (cwd.clone(), number)));
@@ -259,7 +261,7 @@ impl Shared {
         let names = [Some(workspace.resolve_name(path)?), workspace.resolve(path).ok()];
         let change = names.iter().flatten().find_map(|name| history.last_change(name));
         let Some(Change { number, step, .. }) = change else { return Ok(None) };
-        for pending in &mut lock(&self.now).calls {
+        for pending in &mut self.now.lock().calls {
             if pending.agent == cx.agent && pending.call.id == cx.call_id {
                 pending.reverts = Some(*number);
             }
@@ -280,7 +282,7 @@ impl Shared {
     }
 
     fn take(&self, mine: impl Fn(&Pending) -> bool) -> Option<Pending> {
-        let calls = &mut lock(&self.now).calls;
+        let calls = &mut self.now.lock().calls;
         calls.iter().position(mine).map(|at| calls.remove(at))
     }
 }
@@ -298,8 +300,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let work = move || work().map_err(|error| error.to_string());
     spawn_blocking(work).await.map_err(|broken| broken.to_string())?
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

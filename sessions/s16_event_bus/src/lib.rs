@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s17 · Sessions](../s17_session_management/index.html)
 
 mod seams;
 mod watch;
@@ -6,7 +8,7 @@ mod watch;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use harness_cli::{App, Config, Given, Lesson, Screen, WorkspaceFile};
 use harness_core::hook::program::{INSIDE, Program, Setting, read};
-use harness_core::{Agent, Event, Observers, Verdict, ids};
+use harness_core::{Agent, Event, Mutex, Observers, Verdict, ids};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -217,7 +219,7 @@ impl EventBus {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

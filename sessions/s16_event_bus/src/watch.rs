@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use harness_cli::{columns, cut};
 use harness_core::hook::program::Setting;
 use harness_core::journal::Journal;
-use harness_core::text;
 use harness_core::workspace::Workspace;
+use harness_core::{Mutex, text};
 use serde_json::{Map, Value, json};
 
 use crate::{Answer, Happening, Kind};
@@ -69,32 +69,33 @@ impl Watch {
 
     /// A call begins.
     pub(crate) fn start(&self, agent: &str, call_id: &str) {
-        self.lock().running.insert((agent.to_owned(), call_id.to_owned()), Instant::now());
+        self.state.lock().running.insert((agent.to_owned(), call_id.to_owned()), Instant::now());
     }
 
     /// It has ended: how long it ran.
     pub(crate) fn stop(&self, agent: &str, call_id: &str) -> Duration {
         let call = (agent.to_owned(), call_id.to_owned());
-        self.lock().running.remove(&call).map_or(Duration::ZERO, |start| start.elapsed())
+        self.state.lock().running.remove(&call).map_or(Duration::ZERO, |start| start.elapsed())
     }
 
     /// The figures, a row a line.
     pub(crate) fn stats(&self) -> String {
         let mut table = format!("{:>6} {:>6} {:>8}\n", "times", "no", "seconds");
-        for (name, (times, no, took)) in &self.lock().rows {
+        for (name, (times, no, took)) in &self.state.lock().rows {
             let (name, took) = (text::line(name), took.as_secs_f64());
-            let _ = writeln!(table, "{times:>6} {no:>6} {took:>8.1}  {name}");
+            let row = format!("{times:>6} {no:>6} {took:>8.1}  {name}");
+            let _ = writeln!(table, "{}", cut(&row, columns()));
         }
         table
     }
 
     /// Why there is no log any more; said once.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.lock().fault.take()
+        self.state.lock().fault.take()
     }
 
     fn count(&self, row: &str, no: bool, took: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let row = state.rows.entry(row.to_owned()).or_default();
         *row = (row.0 + 1, row.1 + usize::from(no), row.2 + took);
     }
@@ -111,15 +112,11 @@ impl Watch {
             }
             line[name] = value;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(Err(error)) = state.log.as_ref().map(|log| log.append(&line)) {
             let fault = format!("events are no longer logged: {error}");
             (state.log, state.fault) = (None, Some(fault));
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,17 +1,19 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s18 · Parallel tools](../s18_parallel_tools/index.html)
 
 mod commands;
 mod file;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{Lesson, cut};
 use harness_core::journal::JournalError;
 use harness_core::workspace::{Entry, Workspace, WorkspaceError, files};
 use harness_core::{
-    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Secrets, Turn, ids, text,
+    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Mutex, Secrets, Turn, ids, text,
 };
 
 pub use commands::{Flags, join};
@@ -75,7 +77,7 @@ impl SessionStore {
 
     /// The session that is open.
     pub fn current(&self) -> Option<String> {
-        self.lock().open.as_ref().map(|open| open.id.clone())
+        self.state.lock().open.as_ref().map(|open| open.id.clone())
     }
 
     /// Goes on with a session. From here on this store keeps the conversation that is returned, and no
@@ -119,7 +121,7 @@ impl SessionStore {
     /// There is none yet, or it cannot be written.
     pub fn title(&self, title: &str) -> Result<()> {
         let title = Record::Title { title: cut(&text::line(title), TITLE) };
-        match &mut self.lock().open {
+        match &mut self.state.lock().open {
             None => refused("there is no session yet; it begins with the first prompt".to_owned()),
             Some(open) => open.append(vec![title], &self.secrets),
         }
@@ -130,7 +132,7 @@ impl SessionStore {
     /// # Errors
     /// It cannot be written.
     pub fn save(&self, c: &Conversation) -> Result<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ours.as_ref().is_some_and(|ours| *ours != c.identity()) {
             *state = State::default();
         }
@@ -178,7 +180,8 @@ impl SessionStore {
         let id = ids::fresh(|id| self.path(id).exists());
         let mut open = Open::take(self.path(&id), id.clone())?;
         let created = jiff::Timestamp::now().to_string();
-        let header = Header { version: VERSION, id, title, created, cwd: self.cwd.clone(), parent };
+        let cwd = self.cwd.display().to_string();
+        let header = Header { version: VERSION, id, title, created, cwd, parent };
         open.append(vec![Record::Session(header)], &self.secrets)?;
         Ok(open)
     }
@@ -187,15 +190,11 @@ impl SessionStore {
     fn enter(&self, mut open: Open) -> Result<Past> {
         let mut past = open.read(&self.secrets)?;
         let begun = &past.header.cwd;
-        if *begun != self.cwd && begun.is_absolute() {
-            past.told.push(format!("it was begun in {}; it goes on here", begun.display()));
+        if begun.starts_with('/') && *begun != self.cwd.to_string_lossy() {
+            past.told.push(format!("it was begun in {begun}; it goes on here"));
         }
-        *self.lock() = State { ours: Some(past.conversation.identity()), open: Some(open) };
+        *self.state.lock() = State { ours: Some(past.conversation.identity()), open: Some(open) };
         Ok(past)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,7 +202,7 @@ impl SessionStore {
 impl Hook for SessionStore {
     /// Blocks until it is on disk, a few milliseconds: that is the promise.
     async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // The first conversation of the agent this was made for is ours, and no other: a subagent, a
         // worker or a summarizer may be a clone, with this hook and a history of its own.
         let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s20 · Prompt caching](../s20_cache_optimization/index.html)
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Chat, Heard, Lesson, Next, TurnLoop};
 use harness_core::conversation::Identity;
-use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, Stop, Turn};
+use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, Mutex, Stop, Turn};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -75,15 +77,11 @@ impl Steering {
 
     /// A step begins. It ends with the turn, or before.
     fn begin(&self, chat: &Chat, turn: &CancellationToken) -> CancellationToken {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.whose = Some(chat.conversation.identity());
         state.at_once = false; // what is queued is told before the next request, and that is now
         state.step = turn.child_token();
         state.step.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,7 +93,7 @@ impl harness_cli::Steering for Steering {
         if marked.is_none() && (own || self.lines == Lines::Marked) {
             return Heard::Waits(line);
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if marked.is_none() && !state.waiting.is_empty() {
             state.waiting.push_back(words.to_owned());
             return Heard::Waits(line);
@@ -116,7 +114,7 @@ impl harness_cli::Steering for Steering {
     }
 
     fn left(&self) -> Vec<String> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let left = std::mem::take(&mut state.queue);
         left.iter().rev().for_each(|line| state.waiting.push_front(line.clone()));
         left
@@ -139,7 +137,7 @@ impl TurnLoop for Steering {
             return Ok(Stop::Answered(String::new()));
         }
         if let Some(prompt) = prompt {
-            let waiting = &mut self.lock().waiting;
+            let waiting = &mut self.state.lock().waiting;
             let sent = waiting.iter().position(|line| line == prompt);
             // A prompt that did not wait was typed when nothing waited any more.
             waiting.drain(..sent.map_or(waiting.len(), |at| at + 1));
@@ -147,7 +145,7 @@ impl TurnLoop for Steering {
         loop {
             let step = self.begin(chat, cancel);
             let ended = next.turn(prompt.take(), chat, &step).await;
-            if cancel.is_cancelled() || ended.is_err() || !self.lock().at_once {
+            if cancel.is_cancelled() || ended.is_err() || !self.state.lock().at_once {
                 return ended;
             }
         }
@@ -157,7 +155,7 @@ impl TurnLoop for Steering {
 #[async_trait]
 impl Hook for Steering {
     async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.whose != Some(c.identity()) {
             return Ok(());
         }

@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s21 · MCP runtime](../s21_mcp_runtime/index.html)
 
 mod ledger;
 mod place;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use harness_cli::{App, DIM, Lesson, Screen};
 use harness_core::{
-    Agent, CacheLife, Event, Hook, Mechanism, Observer, Request, Turn, models, text,
+    Agent, CacheLife, Event, Hook, Mechanism, Mutex, Observer, Request, Turn, models, text,
 };
 
 pub use ledger::{Call, Ledger};
@@ -80,11 +82,7 @@ impl PromptCache {
         let about = "what was read from the cache, what was written, and what it saved";
         app.with(self.clone())
             .tell(simulated)
-            .quick("cache", about, move |_, _| Ok(self.lock().ledger.table()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+            .quick("cache", about, move |_, _| Ok(self.state.lock().ledger.table()))
     }
 }
 
@@ -93,7 +91,7 @@ impl Hook for PromptCache {
         if self.flags.clock {
             request.system.to_mut().push(format!("It is {}.", jiff::Timestamp::now()));
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.refused {
             let life = if self.flags.hour { CacheLife::OneHour } else { CacheLife::FiveMinutes };
             request.marks = place(request, life);
@@ -104,7 +102,7 @@ impl Hook for PromptCache {
 
 impl Observer for PromptCache {
     fn on(&self, agent: &str, event: &Event) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let news = match event {
             Event::Replied(reply) => state.ledger.answered(agent, &reply.usage),
             Event::TurnEnded(_) if agent == self.lead => state.ledger.summary().to_vec(),
@@ -130,7 +128,7 @@ struct Teller {
 impl Observer for Teller {
     fn on(&self, _: &str, event: &Event) {
         if let Event::Replied(_) | Event::TurnEnded(_) | Event::TurnFailed(_) = event {
-            for line in std::mem::take(&mut self.cache.lock().news) {
+            for line in std::mem::take(&mut self.cache.state.lock().news) {
                 self.screen.end_line();
                 self.screen.styled(DIM, &text::strip(&line));
                 self.screen.end_line();

@@ -1,17 +1,19 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s23 · Worktrees, advanced](../s23_worktree_advanced/index.html)
 
 mod command;
 mod live;
 mod seat;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use harness_cli::{App, Lesson};
-use harness_core::Agent;
 use harness_core::mail::{MailError, MemoryMailbox, News};
+use harness_core::{Agent, Mutex};
 use s09_agent_teams::{Member, State, Team};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -1,12 +1,12 @@
 //! What is shown of teammates in other processes. It comes over channels, which keep nothing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use harness_cli::{Display, Screen};
 use harness_core::live::{Live, Told};
 use harness_core::mail::News;
-use harness_core::{Observer, text};
+use harness_core::{Mutex, Observer, text};
 use harness_redis::{BEAT, RedisMailbox};
 use s09_agent_teams::State;
 use tokio::time::interval;
@@ -55,5 +55,5 @@ impl Echo {
 
 /// What a member is known to do from now on.
 pub(crate) fn set(state: &Mutex<State>, now: State) {
-    *state.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    *state.lock() = now;
 }

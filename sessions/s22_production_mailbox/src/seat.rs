@@ -1,10 +1,10 @@
 //! One member of the team: it works where its mail is leased, and stands by everywhere else.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use harness_core::Agent;
 use harness_core::mail::{MailError, News};
+use harness_core::{Agent, Mutex};
 use harness_redis::{BEAT, RedisMailbox};
 use s09_agent_teams::{Member, State, Teammate};
 use tokio_util::sync::CancellationToken;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::journal::{Cursor, Journal, JournalError};
+use crate::mutex::Mutex;
 use crate::workspace::{Held, Workspace, WorkspaceError, files, hold};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -141,7 +142,7 @@ impl FileMailbox {
 
     /// Gives out what is not given out yet. Takes the lease first, and reads what came.
     fn look(&self, name: &str) -> Result<Vec<Mail>, MailError> {
-        let mut readers = self.lock();
+        let mut readers = self.readers.lock();
         if !readers.contains_key(name) {
             let journal = self.journal(name)?;
             let lease = hold(self.path(name, "reader")).map_err(|why| match why {
@@ -203,10 +204,6 @@ impl FileMailbox {
         });
         Ok(())
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Reader>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Reader {
@@ -250,7 +247,7 @@ impl Mailbox for FileMailbox {
     }
 
     async fn acknowledge(&self, name: &str, ids: &[MailId]) -> Result<(), MailError> {
-        let mut readers = self.lock();
+        let mut readers = self.readers.lock();
         let Some(reader) = readers.get_mut(name) else { return Ok(()) };
         for item in reader.queue.iter_mut().take(reader.given) {
             item.mail.take_if(|mail| ids.contains(&mail.id));
@@ -260,7 +257,7 @@ impl Mailbox for FileMailbox {
 
     async fn give_up(&self, name: &str, id: &MailId, why: &str) -> Result<(), MailError> {
         let dead = {
-            let readers = self.lock();
+            let readers = self.readers.lock();
             let items = readers.get(name).into_iter().flat_map(|reader| &reader.queue);
             let found = items.filter_map(|item| Some((item.begin, item.mail.clone()?)));
             found.into_iter().find(|(_, mail)| mail.id == *id)

@@ -1,14 +1,15 @@
 //! Mail in this process alone: for tests, and where there is nothing better.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{Mail, MailError, MailId, Mailbox};
+use crate::mutex::Mutex;
 
 /// Boxes in memory. A clone is another reader of the same boxes; what a reader had leased when it is
 /// dropped is given to the next.
@@ -37,17 +38,17 @@ impl MemoryMailbox {
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let shared = Shared::default();
         let boxes = names.into_iter().map(|name| (name.to_owned(), Vec::new())).collect();
-        *lock(&shared.boxes) = boxes;
+        *shared.boxes.lock() = boxes;
         Self { shared: Arc::new(shared), reader: 0 }
     }
 
     /// What was given up, and why.
     pub fn dead(&self) -> Vec<(Mail, String)> {
-        lock(&self.shared.dead).clone()
+        self.shared.dead.lock().clone()
     }
 
     fn of<T>(&self, name: &str, act: impl FnOnce(&mut Vec<Item>) -> T) -> Result<T, MailError> {
-        let mut boxes = lock(&self.shared.boxes);
+        let mut boxes = self.shared.boxes.lock();
         if let Some(items) = boxes.get_mut(name) {
             return Ok(act(items));
         }
@@ -64,7 +65,7 @@ impl Clone for MemoryMailbox {
 
 impl Drop for MemoryMailbox {
     fn drop(&mut self) {
-        let mut boxes = lock(&self.shared.boxes);
+        let mut boxes = self.shared.boxes.lock();
         boxes
             .values_mut()
             .flatten()
@@ -115,19 +116,15 @@ impl Mailbox for MemoryMailbox {
             items.retain(|item| item.mail.id != *id);
             dead
         })?;
-        lock(&self.shared.dead).extend(found.map(|mail| (mail, why.to_owned())));
+        self.shared.dead.lock().extend(found.map(|mail| (mail, why.to_owned())));
         Ok(())
     }
 
     async fn names(&self) -> Result<Vec<String>, MailError> {
-        Ok(lock(&self.shared.boxes).keys().cloned().collect())
+        Ok(self.shared.boxes.lock().keys().cloned().collect())
     }
 
     async fn waiting(&self, name: &str) -> Result<usize, MailError> {
         self.of(name, |items| items.len())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

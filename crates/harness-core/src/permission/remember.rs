@@ -8,7 +8,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use globset::GlobSet;
@@ -21,6 +20,7 @@ use super::reading::read;
 use super::rules::RulesError;
 use crate::event::Event;
 use crate::message::ToolCall;
+use crate::mutex::Mutex;
 use crate::tool::ToolContext;
 use crate::workspace::{self, WorkspaceError};
 
@@ -146,10 +146,6 @@ impl<A: Approver> Remember<A> {
             _ => false,
         }
     }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<Kept>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[async_trait]
@@ -164,7 +160,7 @@ impl<A: Approver> Approver for Remember<A> {
             }
             return answer;
         };
-        if self.known().contains(&key) {
+        if self.known.lock().contains(&key) {
             return Answer::Session;
         }
         let answer = self.inner.approve(call, why, cx).await;
@@ -174,7 +170,7 @@ impl<A: Approver> Approver for Remember<A> {
             tell(format!("allowed for this session only: {}: {what}", self.file.display()));
         }
         if matches!(answer, Answer::Session | Answer::Always) {
-            self.known().insert(key);
+            self.known.lock().insert(key);
         }
         answer
     }

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ use tokio::{
 
 use super::family::Group;
 use super::{End, Prepared, ProcessError, ended};
+use crate::mutex::Mutex;
 use crate::secrets::Secrets;
 use crate::text;
 
@@ -213,7 +214,7 @@ impl Log {
         if line.is_empty() {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let Some(file) = &mut state.file {
             // A log that cannot be written is no reason to stop.
             if file.metadata().is_ok_and(|file| file.len() > LOG_LIMIT) {
@@ -240,7 +241,7 @@ impl Log {
             Some(End::Signalled(signal)) => format!(" by signal {signal}"),
             _ => String::new(),
         };
-        let last = &self.state.lock().unwrap_or_else(PoisonError::into_inner).last;
+        let last = &self.state.lock().last;
         let colon = if last.is_empty() { "" } else { ": " };
         format!("{}{end}{colon}{last}", self.secrets.mask(why))
     }

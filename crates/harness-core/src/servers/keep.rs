@@ -1,7 +1,7 @@
 //! All servers of a program.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::{Found, ServerConfig};
 use super::server::{Life, News, Server};
+use crate::mutex::Mutex;
 use crate::text;
 use crate::tool::{DynTool, ToolSource};
 
@@ -40,7 +41,7 @@ impl Default for Servers {
 
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lock().iter().map(|server| &server.name)).finish()
+        f.debug_list().entries(self.0.servers.lock().iter().map(|server| &server.name)).finish()
     }
 }
 
@@ -48,7 +49,7 @@ impl Servers {
     /// Starts these servers, at once and all together; waits for none. One that is wrong is told of and
     /// holds up no other, and the first of a name counts: that is the one that rules mean.
     pub fn start<L: Life>(&self, found: Vec<Found>, life: impl Fn(ServerConfig) -> L) {
-        let mut servers = self.lock();
+        let mut servers = self.0.servers.lock();
         for found in found {
             let (name, config) = match found {
                 Ok(config) => (config.name.clone(), Ok(config)),
@@ -75,7 +76,7 @@ impl Servers {
     /// Waits until every server is ready or has failed, but for none longer than until so long after its
     /// start, or its end.
     pub async fn settle(&self, limit: Duration) {
-        let servers = self.lock().clone();
+        let servers = self.0.servers.lock().clone();
         for server in servers {
             server.settled(limit).await;
         }
@@ -83,24 +84,24 @@ impl Servers {
 
     /// What the user has not been told yet, a line each.
     pub fn news(&self) -> Vec<String> {
-        let mut news = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news = self.0.news.lock();
         let line = |news: String| text::clip(&text::line(&news), NEWS, 0).replace('\n', " ");
         news.drain(..).map(line).collect()
     }
 
     /// For the user, from whoever starts servers.
     pub fn tell(&self, news: String) {
-        self.0.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+        self.0.news.lock().push(news);
     }
 
     /// Whether none has failed and none is still on its way.
     pub fn all_ready(&self) -> bool {
-        self.lock().iter().all(|server| server.state().is_ok())
+        self.0.servers.lock().iter().all(|server| server.state().is_ok())
     }
 
     /// How many there are and what they cost, in a line.
     pub fn summary(&self) -> String {
-        let servers = self.lock().clone();
+        let servers = self.0.servers.lock().clone();
         let ready = servers.iter().filter(|server| server.state().is_ok()).count();
         let (tools, tokens) = cost(&self.tools());
         let all = servers.len();
@@ -112,7 +113,9 @@ impl Servers {
     /// The servers, a line each, and their sum; or one of them with its tools.
     pub fn table(&self, of: &str) -> String {
         let mut table = String::new();
-        for server in self.lock().iter().filter(|server| of.is_empty() || of == server.name) {
+        for server in
+            self.0.servers.lock().iter().filter(|server| of.is_empty() || of == server.name)
+        {
             let (name, offered) = (text::line(&server.name), server.tools());
             let state = server.state().err().unwrap_or_else(|| "ready".to_owned());
             let (tools, tokens) = cost(&offered);
@@ -141,16 +144,12 @@ impl Servers {
         self.0.tasks.close();
         let _ = timeout(LAST, self.0.tasks.wait()).await;
     }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Server>>> {
-        self.0.servers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl ToolSource for Servers {
     /// The tools there are now: of a server that joins late, from the next step on.
     fn tools(&self) -> Vec<Arc<dyn DynTool>> {
-        self.lock().iter().flat_map(|server| server.tools()).collect()
+        self.0.servers.lock().iter().flat_map(|server| server.tools()).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One server: how far it is, what it offers, and how often it is started again.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::offer::Offer;
 use crate::message::Content;
 use crate::model::ToolSpec;
+use crate::mutex::Mutex;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
 /// So much news is kept until the user can be told: a server may have some every moment.
@@ -140,7 +141,7 @@ impl Server {
 
     /// Something about it, for the user.
     pub(super) fn tell(&self, what: &str) {
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news = self.news.lock();
         match news.len() {
             NEWS => news.push("there is more news of MCP servers, which is left out".to_owned()),
             length if length > NEWS => {}

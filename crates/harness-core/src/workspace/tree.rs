@@ -252,8 +252,9 @@ impl Workspace {
     }
 }
 
-/// Names that belong to git or to the harness: they change while nobody works on the workspace.
-fn is_own(name: &OsStr) -> bool {
+/// Whether a name in a workspace belongs to git or to the harness: what is behind it changes while nobody works
+/// on the workspace.
+pub fn is_own(name: &OsStr) -> bool {
     let own = [".git", ".harness", ".sessions", ".mailboxes"];
     own.iter().any(|own| name == *own) || name.as_encoded_bytes().starts_with(b".agent_")
 }
