@@ -171,6 +171,10 @@ impl Repl {
                             return code;
                         }
                     }
+                    command if self.is_elsewhere(command) => {
+                        let why = "commands begin with a colon here; :help lists them";
+                        self.screen.error(format!("{command}: {why}"));
+                    }
                     prompt => {
                         if let Some(code) = self.turn(Some(prompt.to_owned())).await {
                             return code;
@@ -256,6 +260,13 @@ impl Repl {
         }
         self.screen.rest();
         None
+    }
+
+    /// Whether a line is a command as other programs have it: a path, or a prompt that begins with one, is not.
+    fn is_elsewhere(&self, line: &str) -> bool {
+        let word = line.split_whitespace().next().and_then(|word| word.strip_prefix('/'));
+        let known = |word| self.app.commands.iter().any(|command| command.name == word);
+        word.is_some_and(|word| ["help", "exit", "quit", "clear"].contains(&word) || known(word))
     }
 
     /// A command. `Some`: the program is to leave with this code.

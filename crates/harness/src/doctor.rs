@@ -147,7 +147,9 @@ async fn git(agent: &Agent) -> Finding {
     let child = |args: &[&str]| Prepared::program("git", args, &agent.cwd, &agent.secrets);
     let version = match run(child(&["--version"])).await {
         Ok(version) => version,
-        Err(why) => return new(State::Without, format!("{why}; install git")),
+        Err(why) => {
+            return new(State::Without, format!("{why}; without it there are no worktrees"));
+        }
     };
     match run(child(&["rev-parse", "--show-toplevel"])).await {
         Ok(top) => new(State::Well, format!("{version}; the repository is {top}")),
