@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Heard, Next};
 use crate::input::{Input, Typed};
+use crate::oneshot::declined;
 use crate::screen::{DIM, Screen};
 
 /// The exit code of a program that was interrupted.
@@ -69,14 +70,6 @@ pub fn until_asked_to_leave() -> std::io::Result<CancellationToken> {
         asked.cancel();
     });
     Ok(cancel)
-}
-
-/// What the user is told of a refusal. Most come without a word from the model.
-pub(crate) fn declined(why: &str) -> String {
-    match text::line(why) {
-        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
-        why => format!("the model declined: {why}"),
-    }
 }
 
 /// The prompt line of one session.
@@ -171,7 +164,7 @@ impl Repl {
                             return code;
                         }
                     }
-                    command if self.is_elsewhere(command) => {
+                    command if self.app.has_as_slash(command) => {
                         let why = "commands begin with a colon here; :help lists them";
                         self.screen.error(format!("{command}: {why}"));
                     }
@@ -260,13 +253,6 @@ impl Repl {
         }
         self.screen.rest();
         None
-    }
-
-    /// Whether a line is a command as other programs have it: a path, or a prompt that begins with one, is not.
-    fn is_elsewhere(&self, line: &str) -> bool {
-        let word = line.split_whitespace().next().and_then(|word| word.strip_prefix('/'));
-        let known = |word| self.app.commands.iter().any(|command| command.name == word);
-        word.is_some_and(|word| ["help", "exit", "quit", "clear"].contains(&word) || known(word))
     }
 
     /// A command. `Some`: the program is to leave with this code.

@@ -152,7 +152,15 @@ async fn git(agent: &Agent) -> Finding {
         }
     };
     match run(child(&["rev-parse", "--show-toplevel"])).await {
-        Ok(top) => new(State::Well, format!("{version}; the repository is {top}")),
+        Ok(top) => {
+            let ours = match run(child(&["check-ignore", "-q", ".agent_events.log"])).await {
+                Ok(_) => "",
+                Err(_) => {
+                    "; add `.agent_*` to its .gitignore: what this program keeps there is yours alone"
+                }
+            };
+            new(State::Well, format!("{version}; the repository is {top}{ours}"))
+        }
         Err(_) => {
             let mend = "this is no repository, so there are no worktrees: `git init` makes one";
             new(State::Without, format!("{version}; {mend}"))

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    BranchType, DiffFile, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
+    BranchType, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
     Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
 use harness_core::ids;
@@ -228,8 +228,7 @@ impl Worktree {
             if let WorktreeLockStatus::Locked(_) = tree.is_locked()? {
                 return refused(format!("{} is locked, so it is kept", self.name));
             }
-            let mut options = WorktreePruneOptions::new();
-            tree.prune(Some(options.valid(true).working_tree(true)))?;
+            tree.prune(Some(WorktreePruneOptions::new().valid(true).working_tree(true)))?;
         }
         // Fails if the branch has moved since it was read, or is somebody's HEAD.
         branch.map_or(Ok(()), |mut branch| branch.delete())?;
@@ -250,9 +249,8 @@ impl Worktree {
         all.include_ignored(true).recurse_ignored_dirs(true);
         let began = repo.revparse_single(&self.base)?.peel_to_tree()?;
         let diff = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?;
-        let is_work =
-            |file: DiffFile<'_>| !file.path().is_some_and(|it| it.starts_with(".harness"));
-        let same = !diff.deltas().any(|it| is_work(it.old_file()) || is_work(it.new_file()));
+        let own = |path: &Path| path.starts_with(".harness");
+        let same = diff.deltas().all(|it| it.new_file().path().is_some_and(own));
         Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }
 
