@@ -28,6 +28,7 @@ mod playground;
 mod reader;
 mod repl;
 mod rules;
+mod say;
 mod screen;
 mod sequence;
 mod settings;
@@ -35,6 +36,7 @@ mod start;
 mod tasks;
 mod tree;
 mod trusted;
+mod wide;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,11 +59,13 @@ pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
 pub use mail::MailCommand;
 pub use repl::until_asked_to_leave;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
+pub use say::{Unsaid, say};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use tasks::{Bars, Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
+pub use wide::{cut, fill, wide};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::{DotEnv, Settings};
@@ -145,11 +149,16 @@ fn launch<X: Args, A: Into<App>>(
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            let unsaid = error.print().map_err(Unsaid);
             if is_a_word(&error) {
                 Screen::stderr().line("A prompt goes behind -p, or is typed at the prompt line.");
             }
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            return match error.use_stderr() {
+                true => ExitCode::from(USAGE),
+                false => {
+                    unsaid.map_or_else(|unsaid| failed(&unsaid.into()), |()| ExitCode::SUCCESS)
+                }
+            };
         }
     };
     let runtime =
@@ -161,10 +170,16 @@ fn launch<X: Args, A: Into<App>>(
         runtime.shutdown_timeout(LAST_MOMENT);
         outcome
     });
-    outcome.unwrap_or_else(|error| {
-        Screen::stderr().error(format!("{error:#}"));
-        ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
-    })
+    outcome.unwrap_or_else(|error| failed(&error))
+}
+
+/// Tells why the program ends, and says so in its exit code. That nobody reads its output is no failure.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref().is_some_and(Unsaid::nobody_reads) {
+        return ExitCode::SUCCESS;
+    }
+    Screen::stderr().error(format!("{error:#}"));
+    ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
 }
 
 /// What clap does not know is a word, and no flag: most likely it was meant for the model.

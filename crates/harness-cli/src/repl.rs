@@ -87,7 +87,8 @@ pub(crate) struct Repl {
 }
 
 impl Repl {
-    /// Runs until the user leaves. A session that is left is a success, whatever its turns met.
+    /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
+    /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
         self.app.chat.agent.tell(&Event::SessionStarted);
         let code = self.lines().await;
@@ -103,7 +104,9 @@ impl Repl {
             }
         }
         leave(&mut self.app, &mut self.signals).await;
-        ExitCode::from(code)
+        let Err(lost) = self.screen.check() else { return ExitCode::from(code) };
+        Screen::stderr().error(lost);
+        ExitCode::from(code.max(1))
     }
 
     async fn lines(&mut self) -> u8 {

@@ -89,18 +89,12 @@ impl Settings {
 
     /// A value; an empty one and the example's placeholder count as not set.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        let set = |value: String| {
-            let value = value.trim();
-            (!value.is_empty() && value != PLACEHOLDER).then(|| value.to_owned())
-        };
-        let filed = self.file.get(name).cloned().and_then(set);
-        filed.or_else(|| std::env::var(name).ok().and_then(set))
+        self.filed(name).or_else(|| std::env::var(name).ok().and_then(set))
     }
 
-    /// Whether the value comes from the file.
-    pub(crate) fn is_filed(&self, name: &str) -> bool {
-        let unset = ["", PLACEHOLDER];
-        self.file.get(name).is_some_and(|value| !unset.contains(&value.trim()))
+    /// The same, of the file alone.
+    pub(crate) fn filed(&self, name: &str) -> Option<String> {
+        self.file.get(name).cloned().and_then(set)
     }
 
     /// What children never get, and what is never shown.
@@ -118,6 +112,11 @@ impl Settings {
         let filed = self.file.iter().filter(|(name, _)| looks_secret(name)).map(|(_, v)| v.clone());
         Secrets::new(names, keys.chain(filed))
     }
+}
+
+fn set(value: String) -> Option<String> {
+    let value = value.trim();
+    (!value.is_empty() && value != PLACEHOLDER).then(|| value.to_owned())
 }
 
 impl std::fmt::Debug for Settings {

@@ -60,8 +60,8 @@ pub(crate) fn speaker(
     if let Some(lines) = settings.get("ANTHROPIC_CUSTOM_HEADERS") {
         config.headers = headers(&lines)?;
     }
-    let from = match (&settings.path, settings.is_filed("ANTHROPIC_BASE_URL")) {
-        (Some(path), true) => format!(" (from {})", path.display()),
+    let from = match (&settings.path, settings.filed("ANTHROPIC_BASE_URL")) {
+        (Some(path), Some(_)) => format!(" (from {})", path.display()),
         _ => String::new(),
     };
     // Always said when it is not the usual one: the key goes there.
@@ -70,13 +70,15 @@ pub(crate) fn speaker(
     Ok(Speaker { model: Arc::new(Client::new(config)?), model_id, play: None, told })
 }
 
-/// The key wins over the token, as in the official clients.
+/// The key wins over the token, as in the official clients; either in the file wins over both outside of it,
+/// which may be meant for another server than the file's.
 fn key(settings: &Settings) -> Key {
-    match (settings.get("ANTHROPIC_API_KEY"), settings.get("ANTHROPIC_AUTH_TOKEN")) {
-        (Some(key), _) => Key::ApiKey(key),
-        (None, Some(token)) => Key::Token(token),
-        (None, None) => Key::None,
-    }
+    let of = |get: &dyn Fn(&str) -> Option<String>| {
+        let key = get("ANTHROPIC_API_KEY").map(Key::ApiKey);
+        key.or_else(|| get("ANTHROPIC_AUTH_TOKEN").map(Key::Token))
+    };
+    let filed = of(&|name| settings.filed(name));
+    filed.or_else(|| of(&|name| settings.get(name))).unwrap_or(Key::None)
 }
 
 /// `Name: value`, one a line.
@@ -106,6 +108,7 @@ pub(crate) async fn workspace(
     };
     if let Some(play) = play {
         let prepared = || format!("cannot prepare {}", folder.display());
+        let _alone = playground::alone(&folder);
         let mut inside = std::fs::read_dir(&folder).with_context(prepared)?;
         if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".harness")) {
             playground::prepare(&folder, &play.setup).await.with_context(prepared)?;

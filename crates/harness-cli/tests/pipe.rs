@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{every_seam, piped};
+use std::process::Stdio;
+
+use common::{every_seam, every_seam_in, piped};
 use expect_test::expect;
-use harness_testkit::{Folder, StrictServer};
+use harness_testkit::{Folder, Program, StrictServer};
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -102,6 +104,19 @@ fn stream_json_is_an_object_a_line() {
 }
 
 #[test]
+fn a_folder_whose_name_is_no_utf_8_is_told_as_well_as_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = Folder::new();
+    let folder = home.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = every_seam_in(&folder);
+    command.args(["-p", "ahead", "--output-format", "stream-json"]);
+    let output = piped(command, "");
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("caf\u{fffd}"), "{output:?}");
+}
+
+#[test]
 fn the_step_limit_has_its_own_exit_code() {
     let folder = Folder::new();
     let mut command = every_seam(&folder);
@@ -155,6 +170,24 @@ fn with_an_address_and_a_key_the_same_program_talks_to_a_server() {
 }
 
 #[test]
+fn a_token_in_the_file_is_not_displaced_by_a_key_in_the_environment() {
+    let folder = Folder::new();
+    let play = "prompt: go\nscenes:\n- lines:\n  - {text: From the server.}\n";
+    let server = StrictServer::start(harness_testkit::Answers::from_yaml(play));
+    server.require_key("sk-local-0123456789");
+    let address = server.base_url();
+    let filed = format!("ANTHROPIC_BASE_URL={address}\nANTHROPIC_AUTH_TOKEN=sk-local-0123456789\n");
+    folder.write("b.env", &filed);
+    let mut command = every_seam(&folder);
+    command.args(["-p", "go"]).env("HARNESS_ENV", "b.env");
+    command.env("ANTHROPIC_API_KEY", "sk-for-another-server");
+    let output = piped(command, "");
+    assert_eq!(text(&output.stdout), "From the server.\n", "{}", text(&output.stderr));
+    let sent = format!("{:?}", server.recorded());
+    assert!(!sent.contains("sk-for-another-server"), "{sent}");
+}
+
+#[test]
 fn a_wrong_key_says_what_to_do() {
     let folder = Folder::new();
     let server = StrictServer::start(harness_testkit::Answers::from_yaml(
@@ -196,17 +229,31 @@ fn no_escape_sequence_reaches_a_pipe() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn an_answer_that_cannot_be_written_is_no_success() {
-    for format in ["text", "json"] {
+fn what_cannot_be_said_is_no_success() {
+    let flags = ["", "--help", "--nonsense", "-p ahead", "-p ahead --output-format json"];
+    for (flags, code) in flags.into_iter().zip([1, 1, 2, 1, 1]) {
         let folder = Folder::new();
         let mut command = every_seam(&folder);
-        command.args(["-p", "go", "--output-format", format]);
-        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
-        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
-        let done = command.spawn().unwrap().wait_with_output().unwrap();
-        assert_eq!(done.status.code(), Some(1), "{format}");
+        command.args(flags.split_whitespace());
+        let Some(done) = Program::on_a_full_disk(command) else { return };
         let told = text(&done.stderr);
-        assert!(told.contains("error: the answer cannot be written to standard output"), "{told}");
+        assert_eq!(done.status.code(), Some(code), "{flags}: {told}");
+        let why = "cannot write to standard output: No space left on device";
+        assert_eq!(told.contains(why), code == 1, "{flags}: {told}");
+        assert_eq!(told.matches("error: ").count(), 1, "{flags}: {told}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_fault() {
+    for flags in ["", "--help", "-p ahead", "-p ahead --output-format json"] {
+        let folder = Folder::new();
+        let mut command = every_seam(&folder);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(flags.split_whitespace()).stdin(Stdio::null()).stdout(writer);
+        let done = command.stderr(Stdio::piped()).output().unwrap();
+        let told = text(&done.stderr);
+        assert!(done.status.success() && !told.contains("error"), "{flags}: {told}");
     }
 }

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Its mechanisms are explained from [s01](../s01_perception_action_loop/index.html) on.
 
 mod doctor;
 mod settings;

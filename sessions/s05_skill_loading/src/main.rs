@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use harness_cli::{App, Screen};
+use harness_cli::{App, say};
 use s05_skill_loading::{LESSON, Skills, places};
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             return Ok(App::from(agent.with(skills)).tell(news));
         };
         let skills = Skills::from_dirs(if folders.is_empty() { here } else { folders });
-        skills.news(usize::MAX).iter().for_each(|line| Screen::stdout().line(line));
+        skills.news(usize::MAX).iter().try_for_each(say)?;
         Ok(App::done(agent, ExitCode::from(u8::from(!skills.faults.is_empty()))))
     })
 }

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s07 · Tasks](../s07_task_system/index.html)
 
 mod disk;
 mod summary;

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s08 · Background tasks](../s08_background_tasks/index.html)
 
 mod draw;
 mod graph;

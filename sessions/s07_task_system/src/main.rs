@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use harness_cli::{App, Commands, Screen, columns};
+use harness_cli::{App, Commands, columns, say};
 use s07_task_system::{LESSON, NewTask, TaskBoard};
 
 #[derive(Subcommand)]
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             Some(Command::List) => board.load()?.draw(columns()),
             None => return Ok(board.join(agent.into())),
         };
-        Screen::stdout().line(said);
+        say(said)?;
         Ok(App::done(agent, ExitCode::SUCCESS))
     })
 }

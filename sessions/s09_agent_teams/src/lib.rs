@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s10 · Team protocols](../s10_team_protocols/index.html)
 
 mod command;
 mod teammate;

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s11 · Autonomous agents](../s11_autonomous_agents/index.html)
 
 mod machine;
 mod office;

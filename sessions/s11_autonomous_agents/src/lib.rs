@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s12 · Worktrees](../s12_worktree_task_isolation/index.html)
 
 mod claims;
 mod worker;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Config, Display, Lesson, Screen, columns, until_asked_to_leave};
+use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
     Relay, Tool, ToolContext, ToolError, Turn, state::changed, text, tools::blocking,
@@ -235,7 +237,7 @@ pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Resu
         agent.observers.add(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
         let worker = Worker::new(&claims, &agent, &format!("worker-{}", std::process::id()))?;
         let count = worker.work(Some(Duration::from_secs(idle)), &until_asked_to_leave()?).await?;
-        Screen::stdout().line(format!("tasks worked on: {count}"));
+        say(format!("tasks worked on: {count}"))?;
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
     Ok(join(agent.into(), claims, flags.workers, config.attended())?)

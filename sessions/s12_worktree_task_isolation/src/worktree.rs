@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    BranchType, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
+    BranchType, DiffFile, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
     Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
 use harness_core::ids;
@@ -119,9 +119,7 @@ impl Base {
                 }
             };
             if repo.find_reference("refs/heads/task").is_ok() {
-                return refused(
-                    "a branch `task` leaves no room for `task/1`; rename it".to_owned(),
-                );
+                return refused("a branch `task` leaves no room for `task/1`; rename it".into());
             }
             planned(&tree)?;
             Workspace::open(self.root.join(&self.inside))?.own_dir(FOLDER)?;
@@ -228,7 +226,8 @@ impl Worktree {
             if let WorktreeLockStatus::Locked(_) = tree.is_locked()? {
                 return refused(format!("{} is locked, so it is kept", self.name));
             }
-            tree.prune(Some(WorktreePruneOptions::new().valid(true).working_tree(true)))?;
+            let mut options = WorktreePruneOptions::new();
+            tree.prune(Some(options.valid(true).working_tree(true)))?;
         }
         // Fails if the branch has moved since it was read, or is somebody's HEAD.
         branch.map_or(Ok(()), |mut branch| branch.delete())?;
@@ -249,8 +248,8 @@ impl Worktree {
         all.include_ignored(true).recurse_ignored_dirs(true);
         let began = repo.revparse_single(&self.base)?.peel_to_tree()?;
         let diff = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?;
-        let own = |path: &Path| path.starts_with(".harness");
-        let same = diff.deltas().all(|it| it.new_file().path().is_some_and(own));
+        let is_own = |file: DiffFile<'_>| file.path().is_some_and(|it| it.starts_with(".harness"));
+        let same = diff.deltas().all(|it| is_own(it.old_file()) && is_own(it.new_file()));
         Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }
 

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s16 · Event bus](../s16_event_bus/index.html)
 
 mod check;
 

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use harness_cli::{App, Commands, Screen};
+use harness_cli::{App, Commands, say};
 use s15_permissions::{Check, LESSON, Permissions};
 
 #[derive(Subcommand)]
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         };
         let check = Check::new(rules, &agent);
         match line {
-            Some(line) => Screen::stdout().print(&check.line(&line)),
+            Some(line) => say(check.line(&line))?,
             None => check.answer_all(io::stdin().lock(), io::stdout().lock())?,
         }
         Ok(App::done(agent, ExitCode::SUCCESS))

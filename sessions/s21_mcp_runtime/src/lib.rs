@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s22 · Production mailbox](../s22_production_mailbox/index.html)
 
 mod answer;
 mod connection;

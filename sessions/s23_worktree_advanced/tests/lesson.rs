@@ -1,7 +1,9 @@
 //! The lesson, played; then the six marks, the hard cases, and what a kill leaves.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use expect_test::expect;
 use git2::Repository;
@@ -493,4 +495,22 @@ fn a_bar_in_a_task_of_a_flag_is_part_of_it() {
     command.args(["--task", "Greet more loudly. ls | wc", "--task", "Write down who | what"]);
     let said = String::from_utf8(Program::pipe(command, ":list\nq\n").stdout).unwrap();
     assert!(said.contains("task-1    Committed   Greet more loudly. ls | wc\ntask-2    Committed   Write down who | what\n"), "{said}");
+}
+
+#[test]
+fn in_a_folder_whose_name_is_no_utf_8_it_says_what_to_do() {
+    let folder = Folder::git_repo();
+    let checkout = folder.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&checkout).unwrap();
+    fs::rename(folder.path().join(".git"), checkout.join(".git")).unwrap();
+    let mut command = harness_testkit::scrubbed(BINARY, folder.path());
+    command.args(["--demo", "--workspace"]).arg(&checkout);
+    let said = String::from_utf8(Program::pipe(command, "\nq\n").stdout).unwrap();
+    let why = format!(
+        "{}/caf\u{fffd} is no UTF-8, and the list of trees is; rename it\n",
+        folder.path().display()
+    );
+    assert!(said.contains(&format!("no task can run here: {why}")), "{said}");
+    assert!(said.contains(&format!("error: {why}")), "{said}");
+    assert!(!checkout.join(".worktrees").exists());
 }
