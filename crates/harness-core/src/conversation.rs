@@ -129,7 +129,8 @@ impl Conversation {
         self.append(Role::User, vec![Block::Note(text)], &mut Vec::new());
     }
 
-    /// The model replied. A call id that is empty or taken (some servers repeat them) is made unique.
+    /// The model replied. A call id that is empty or taken (some servers repeat them) is made unique; a name
+    /// that no server takes back (`functions.bash`) is spelt so that it does, or nothing could be sent again.
     pub fn reply(&mut self, message: &Message) {
         self.append(Role::Assistant, message.content.clone(), &mut Vec::new());
     }
@@ -313,7 +314,8 @@ impl Conversation {
             content = content
                 .into_iter()
                 .filter_map(|block| match block {
-                    Block::ToolResult(result) => {
+                    Block::ToolResult(mut result) => {
+                        result.tool_use_id = sendable(&result.tool_use_id);
                         results.push(result);
                         None
                     }
@@ -338,6 +340,11 @@ impl Conversation {
             }
             for block in &mut content {
                 if let Block::ToolUse(call) = block {
+                    call.name = sendable(&call.name);
+                    call.id = sendable(&call.id);
+                    if call.name.is_empty() {
+                        call.name = "nameless".to_owned();
+                    }
                     self.make_unique(call);
                 }
             }
@@ -377,4 +384,10 @@ impl Conversation {
         }
         self.ids.insert(call.id.clone());
     }
+}
+
+/// As the Messages API takes a name or an id.
+fn sendable(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    word.chars().take(200).map(|c| if plain(c) { c } else { '_' }).collect()
 }

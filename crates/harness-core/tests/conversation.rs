@@ -75,6 +75,20 @@ fn speaking_before_the_tools_are_done_answers_them_first() {
 }
 
 #[test]
+fn a_call_with_a_name_that_no_server_takes_back_does_not_end_the_conversation() {
+    for name in ["functions.bash", "", "r\u{e9}ad", "a\nb", &"x".repeat(3000)] {
+        let mut c = Conversation::new();
+        c.say("go");
+        let Block::ToolUse(mut call) = call("call.1") else { unreachable!() };
+        call.name = name.to_owned();
+        c.reply(&reply(vec![Block::ToolUse(call)]));
+        c.answer(vec![ToolResult::failed("call.1", "there is no such tool")]);
+        judge(&c).unwrap();
+        assert!(c.calls().is_empty());
+    }
+}
+
+#[test]
 fn two_calls_with_one_id_get_two() {
     let mut c = Conversation::new();
     c.say("go");
@@ -222,8 +236,8 @@ fn any_block() -> impl Strategy<Value = Block> {
     prop_oneof![
         "[ a-c\n]{0,4}".prop_map(Block::text),
         "[a-c]{1,4}".prop_map(Block::Note),
-        "[a-c]?".prop_map(|id| call(&id)),
-        "[a-c]?".prop_map(|id| Block::ToolResult(ToolResult::done(id, Content::default()))),
+        "[a-c.]?".prop_map(|id| call(&id)),
+        "[a-c.]?".prop_map(|id| Block::ToolResult(ToolResult::done(id, Content::default()))),
         Just(thinking()),
     ]
 }

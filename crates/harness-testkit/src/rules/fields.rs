@@ -173,6 +173,10 @@ fn block(block: &Value, path: &str) -> Result<(), Refusal> {
                 return refuse(format!("{path}.tool_use.{field}: {pattern}"));
             }
         }
+        if fields["name"].as_str().is_some_and(|name| name.len() > 200) {
+            let longest = "String should have at most 200 characters";
+            return refuse(format!("{path}.tool_use.name: {longest}"));
+        }
     }
     if kind == "tool_result" {
         result(fields, path)?;
