@@ -116,7 +116,7 @@ pub enum WorkspaceError {
         by: Option<u32>,
     },
     /// The system refused. What was there before is still there.
-    #[error("cannot {action} {path:?}: {source}")]
+    #[error("cannot {action} {path:?}: {source}{}", advice(action, source))]
     Io {
         /// A verb: open, read, write …
         action: &'static str,
@@ -322,6 +322,17 @@ fn prepend(todo: &mut VecDeque<OsString>, path: &Path) {
         if let Component::Normal(_) | Component::ParentDir = part {
             todo.push_front(part.as_os_str().to_owned());
         }
+    }
+}
+
+/// What to do where the harness cannot keep its own files. What a tool may not write is another matter: the
+/// model is not to give itself leave.
+fn advice(action: &str, source: &io::Error) -> &'static str {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let own = matches!(action, "lock" | "use" | "make" | "append to");
+    match own && matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
+        true => "; give leave to write there, or work elsewhere",
+        false => "",
     }
 }
 
