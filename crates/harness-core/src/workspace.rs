@@ -31,8 +31,8 @@ use rustix::fs::OFlags;
 pub use cap_std::fs::Metadata;
 
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
-use self::state::replace_in;
 pub use self::state::{Entry, Held, files, hold, is_held, read, replace, update};
+use self::state::{Rights, replace_in};
 pub(crate) use self::state::{Share, lock};
 pub use self::tree::{Found, Listing, Stamp, Wanted};
 
@@ -240,7 +240,11 @@ impl Workspace {
     /// and the umask. A link inside is followed. On disk when this returns. On any error the old
     /// content stays and nothing else is left. Returns the resolved path.
     pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<PathBuf> {
-        let path = path.as_ref();
+        self.write_with(path.as_ref(), bytes, 0o644)
+    }
+
+    /// The same, with other rights for a new file.
+    fn write_with(&self, path: &Path, bytes: &[u8], new: u32) -> Result<PathBuf> {
         let resolved = self.resolve(path)?;
         let failed = |source| self.wrap("write", path, source);
         let Some(name) = resolved.file_name() else {
@@ -253,7 +257,7 @@ impl Workspace {
             }
             _ => &*self.dir,
         };
-        replace_in(folder, Path::new(name), path, bytes, None)?;
+        replace_in(folder, Path::new(name), path, bytes, Rights::Keep(new))?;
         Ok(resolved)
     }
 

@@ -383,3 +383,20 @@ fn where_the_harness_cannot_keep_its_own_files_it_says_what_to_do() {
     }
     assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("leave"));
 }
+
+#[test]
+fn what_the_harness_keeps_is_the_users_alone_unless_the_user_has_said_otherwise() {
+    let (_top, root, workspace) = playground();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let state = root.join("state.json");
+    let set = |text: &str| update(&state, |_| Ok::<_, WorkspaceError>(text.into())).unwrap();
+    set("one");
+    let _held = hold(root.join("held.lock")).unwrap();
+    let kept = root.join(workspace.keep("output", "what a command said").unwrap());
+    for file in [&state, &root.join("state.json.lock"), &root.join("held.lock"), &kept] {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+    }
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o664)).unwrap();
+    set("two");
+    assert_eq!(mode(&state), 0o664);
+}
