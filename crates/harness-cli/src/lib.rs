@@ -44,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
@@ -74,12 +75,16 @@ const USAGE: u8 = 2;
 /// What the end of the runtime may take.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
+/// What somebody needs who has nothing but the program.
+const INSTALLED: &str = "Start it in the folder that the agent is to work in, and type what it is to do. Put \
+    ANTHROPIC_API_KEY=… into ~/.config/harness/.env; without a key a script plays, in a folder of its own.";
+
 #[derive(Parser)]
 struct Cli<X: Args> {
     #[command(flatten)]
-    own: X,
-    #[command(flatten)]
     shared: Shared,
+    #[command(flatten)]
+    own: X,
 }
 
 /// No flags of its own.
@@ -130,10 +135,12 @@ fn launch<X: Args, A: Into<App>>(
     whose: DotEnv,
     setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> ExitCode {
-    let command = Cli::<X>::command()
-        .name(lesson.name)
-        .about(lesson.motto)
-        .version(env!("CARGO_PKG_VERSION"));
+    let about = match whose {
+        DotEnv::Folder => lesson.motto.to_owned(),
+        DotEnv::User => format!("{}\n\n{INSTALLED}", lesson.motto),
+    };
+    let command =
+        Cli::<X>::command().name(lesson.name).about(about).version(env!("CARGO_PKG_VERSION"));
     let parsed = command.try_get_matches().and_then(|matches| {
         let mut cli = Cli::<X>::from_arg_matches(&matches)?;
         cli.shared.subcommand = matches.subcommand_name().is_some();
@@ -143,6 +150,9 @@ fn launch<X: Args, A: Into<App>>(
         Ok(cli) => cli,
         Err(error) => {
             let unsaid = error.print().map_err(Unsaid);
+            if is_a_word(&error) {
+                Screen::stderr().line("A prompt goes behind -p, or is typed at the prompt line.");
+            }
             return match error.use_stderr() {
                 true => ExitCode::from(USAGE),
                 false => {
@@ -183,6 +193,14 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
         }
     }
     told
+}
+
+/// What clap does not know is a word, and no flag: most likely it was meant for the model.
+fn is_a_word(error: &clap::Error) -> bool {
+    let unknown = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
+    let unknown = unknown.into_iter().find_map(|kind| error.get(kind));
+    matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument)
+        && unknown.is_some_and(|it| !it.to_string().starts_with('-'))
 }
 
 /// The program was called with something it cannot use.

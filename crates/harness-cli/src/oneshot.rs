@@ -97,7 +97,7 @@ pub(crate) async fn run(
             written = say::say(answer.trim_end());
         }
         OutputFormat::Text => screen.error(match code {
-            4 => format!("the model declined {}", text::strip(&said)),
+            4 => declined(&said),
             _ => text::strip(&said).into_owned(),
         }),
         _ => written = report.print(&report.result(code, subtype, &said, start)),
@@ -197,5 +197,13 @@ impl Observer for Report {
             }
             _ => {}
         }
+    }
+}
+
+/// What the user is told of a refusal. Most come without a word from the model.
+pub(crate) fn declined(why: &str) -> String {
+    match text::line(why) {
+        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
+        why => format!("the model declined: {why}"),
     }
 }

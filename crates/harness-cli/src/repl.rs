@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Heard, Next};
 use crate::input::{Input, Typed};
+use crate::oneshot::declined;
 use crate::screen::{DIM, Screen};
 
 /// The exit code of a program that was interrupted.
@@ -166,6 +167,10 @@ impl Repl {
                             return code;
                         }
                     }
+                    command if self.app.has_as_slash(command) => {
+                        let why = "commands begin with a colon here; :help lists them";
+                        self.screen.error(format!("{command}: {why}"));
+                    }
                     prompt => {
                         if let Some(code) = self.turn(Some(prompt.to_owned())).await {
                             return code;
@@ -243,9 +248,7 @@ impl Repl {
         }
         match ended {
             Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => {
-                self.screen.error(format!("the model declined {}", text::strip(&why)))
-            }
+            Ok(Stop::Refused(why)) => self.screen.error(declined(&why)),
             Ok(Stop::Interrupted) => {
                 self.screen.styled_line(DIM, "interrupted; the conversation goes on")
             }

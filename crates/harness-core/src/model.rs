@@ -353,7 +353,9 @@ pub enum ModelError {
         why: String,
     },
     /// Nobody answers at that address.
-    #[error("cannot reach {url} ({why}); check ANTHROPIC_BASE_URL and the network")]
+    #[error(
+        "cannot reach {url} ({why}); check ANTHROPIC_BASE_URL, the network, and that the server runs"
+    )]
     Unreachable {
         /// The address, without credentials.
         url: String,

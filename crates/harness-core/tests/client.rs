@@ -294,6 +294,8 @@ fn a_configuration_that_cannot_work_is_refused_without_showing_secrets() {
         let why = refused(url);
         assert!(why.contains("/v1") && !why.contains("hunter22"), "{why}");
     }
+    let why = refused("127.0.0.1:4000");
+    assert_eq!(why, "the base URL must begin with http:// or https://; check ANTHROPIC_BASE_URL");
     for url in [
         "",
         "localhost:4000",
@@ -399,7 +401,8 @@ async fn what_cannot_get_better_is_not_asked_again() {
             error(400, "", "tools.0: Extra inputs"),
             "400: invalid_request_error: tools.0: Extra inputs",
         ),
-        (http(404, "", b"<h1>404</h1> nginx"), "no Messages API at this address"),
+        (http(404, "", b"<h1>404</h1> nginx"), "at this address; check ANTHROPIC_BASE_URL"),
+        (http(405, "", b"{\"detail\":\"Method Not Allowed\"}"), "no Messages API at this address"),
         (
             http(404, "content-type: application/json\r\n", b"{\"detail\":\"Not Found\"}"),
             "Not Found; there is no",
@@ -418,8 +421,21 @@ async fn what_cannot_get_better_is_not_asked_again() {
             "set MODEL_ID",
         ),
         (
-            error(500, "", "NebiusException - Missing credentials. Please pass an `api_key`"),
+            error(500, "", "litellm.InternalServerError: NebiusException - Missing credentials. Please pass"),
             "missing where the gateway runs",
+        ),
+        (
+            error(401, "", "litellm.AuthenticationError: Missing Anthropic API Key - A call is being made"),
+            "missing where the gateway runs",
+        ),
+        // What a provider said to LiteLLM: neither the key nor the model of this program is wrong.
+        (
+            error(401, "", "litellm.AuthenticationError: GroqException - Invalid API Key"),
+            "refused the gateway's key, not this program's",
+        ),
+        (
+            error(404, "", "litellm.NotFoundError: XException - Not found\n\nLiteLLM: model group 'x' failed"),
+            "XException - Not found [req_7]; the provider does not have what the gateway asks it for",
         ),
         (http(200, "content-type: text/html\r\n", b"<h1>Log in</h1>"), "a web page"),
         (
@@ -483,10 +499,14 @@ async fn nobody_there_is_said_with_the_address() {
     let url = format!("http://me:hunter22@{}", listener.local_addr().unwrap());
     drop(listener);
     let patience = Patience { attempts: 2, first: Duration::from_millis(1), ..Patience::default() };
-    let config = Config { patience, ..Config::new(url, Key::None) };
-    let error = failure(&Client::new(config).unwrap()).await;
+    let config = Config { patience, ..Config::new(url.clone(), Key::None) };
+    let deltas = ask(&Client::new(config).unwrap()).await;
+    let [Ok(Delta::Retrying { why, .. }), Err(error)] = &deltas[..] else { panic!("{deltas:?}") };
     assert!(matches!(&error, ModelError::Unreachable { url, .. } if url.ends_with("/v1/messages")));
-    assert!(!error.to_string().contains("hunter22"), "{error}");
+    let shown = error.to_string();
+    assert!(!shown.contains("hunter22") && shown.contains("that the server runs"), "{shown}");
+    let address = url.rsplit('@').next().unwrap();
+    assert!(why.starts_with(&format!("cannot reach http://{address}/v1/messages")), "{why}");
 }
 
 #[tokio::test]

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s18 · Parallel tools](../s18_parallel_tools/index.html)
 
 mod commands;
 mod file;

@@ -166,13 +166,14 @@ async fn a_dirty_working_tree_is_told_and_where_a_task_changes_the_same() {
     let stage = stage(&["echo more >> README.md"]);
     stage.folder.write("README.md", "mine\n");
     stage.folder.write("new", "");
+    stage.folder.write(".agent_events.log", "the harness's own");
     let (_, done) = run(&stage, &["echo more >> README.md"]).await;
     assert_eq!(
         advice(&done[0]),
         "git merge task/1\ntask/1 changes what you have not committed: README.md"
     );
     let told = said(&stage.folder, "q\n");
-    assert!(told.contains("): README.md, ") && told.contains("tasks do not see that"), "{told}");
+    assert!(told.contains("(2): README.md, new; tasks do not see that"), "{told}");
     assert_eq!(stage.folder.read("README.md"), "mine\n");
 }
 
@@ -190,6 +191,16 @@ async fn a_stale_tree_is_pruned_and_its_unmerged_work_is_not() {
     );
     assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main task/2", 2));
     assert_eq!(stage.folder.git(&["show", "task/2:b"]), "b\n");
+}
+
+#[tokio::test]
+async fn what_the_harness_keeps_in_a_tree_does_not_keep_the_tree() {
+    let (stage, ledger, _) = after(&[], &["echo a > a"]).await;
+    stage.folder.git(&["merge", "-q", "task/1"]);
+    stage.folder.write(".worktrees/task-1/.harness/checkpoints/index.json", "[]");
+    let told = prune(&ledger, "now").unwrap();
+    assert!(told.starts_with("task-1 is removed"), "{told}");
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main", 1));
 }
 
 #[tokio::test]

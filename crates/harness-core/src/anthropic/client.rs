@@ -235,7 +235,7 @@ impl Inner {
         let attempts = waits.attempts;
         if failure.retry && so_far == Shown::Nothing {
             match waits.next(failure.after, failure.stalled) {
-                Next::Wait(wait) => return Ok((wait, failure.why)),
+                Next::Wait(wait) => return Ok((wait, failure.told(&shown(&self.url)))),
                 Next::TooLong(wait) => {
                     let (wait, most) = (wait.as_secs(), self.patience.budget.as_secs());
                     failure.why = format!(

@@ -80,13 +80,15 @@ impl Config {
 
     /// The address of `/v1/messages` on that server.
     pub(super) fn messages_url(&self) -> Result<Url, ConfigError> {
-        let mut url = Url::parse(self.base_url.trim())
-            .map_err(|error| ConfigError::BaseUrl(format!("is not a URL ({error})")))?;
-        let refuse = |why: &str| Err(ConfigError::BaseUrl(format!("{}: {why}", shown(&url))));
-        if !matches!(url.scheme(), "http" | "https") {
+        let base = self.base_url.trim();
+        // `127.0.0.1:4000` is no URL, `localhost:4000` one of the scheme localhost.
+        if !["http://", "https://"].iter().any(|scheme| starts(base, scheme)) {
             let why = "must begin with http:// or https://".to_owned();
             return Err(ConfigError::BaseUrl(why));
         }
+        let mut url = Url::parse(base)
+            .map_err(|error| ConfigError::BaseUrl(format!("is not a URL ({error})")))?;
+        let refuse = |why: &str| Err(ConfigError::BaseUrl(format!("{}: {why}", shown(&url))));
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("must not have a query or a fragment");
         }
@@ -161,6 +163,11 @@ pub(super) fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let host = url.host_str().unwrap_or_default();
     format!("{}://{host}{port}{}", url.scheme(), url.path())
+}
+
+/// Schemes are written in any case.
+fn starts(url: &str, scheme: &str) -> bool {
+    url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
 fn header(name: &str, value: &str) -> Result<HeaderValue, ConfigError> {

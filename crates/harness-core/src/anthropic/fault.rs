@@ -43,8 +43,11 @@ impl Words {
             Value::Object(_) => text(error),
             _ => ["message", "detail"].map(|field| text(&json[field])).concat(),
         };
+        let message = if message.is_empty() { body.to_owned() } else { message };
+        // LiteLLM adds which of its models it was, and what it did not try.
+        let own = message.find("\n\nLiteLLM: ").unwrap_or(message.len());
         Self {
-            message: if message.is_empty() { body.to_owned() } else { message },
+            message: message[..own].to_owned(),
             kind: text(&error["type"]),
             code: text(&error["code"]),
             request_id: text(&json["request_id"]),
@@ -87,9 +90,20 @@ impl Words {
         }
     }
 
-    /// LiteLLM reports that it has no key for the provider as a fault of the server.
-    fn lacks_a_key(&self) -> bool {
-        self.message.contains("Missing credentials")
+    /// What a provider behind LiteLLM refused: nothing that this program's settings could mend.
+    fn behind_a_gateway(&self, status: u16) -> Option<&'static str> {
+        let said = |words| self.message.contains(words);
+        Some(match status {
+            _ if !self.message.starts_with("litellm.") => return None,
+            401 | 500 if said("Missing credentials") || said("Missing Anthropic API Key") => {
+                "the key is missing where the gateway runs"
+            }
+            401 | 403 => "the provider refused the gateway's key, not this program's",
+            404 => {
+                "the provider does not have what the gateway asks it for: look at this model's entry in the gateway's configuration"
+            }
+            _ => return None,
+        })
     }
 
     /// One line, the error's type and the request's id with it.
@@ -208,11 +222,10 @@ impl Failure {
 
     fn judged(status: u16, words: &Words, model: &str, masks: &Masks) -> Self {
         let line = words.line(masks);
+        if let Some(what) = words.behind_a_gateway(status) {
+            return Self::refused(status, format!("{line}; {what}"));
+        }
         let cause = match words.in_a_gateway(status) {
-            500 if words.lacks_a_key() => {
-                let why = format!("{line}; the key is missing where the gateway runs");
-                return Self::refused(500, why);
-            }
             401 | 403 => Cause::Unauthorized,
             // A server also says 404 in the API's own shape when only the address is wrong.
             404 if words.api && line.to_lowercase().contains("model") => {
@@ -220,9 +233,9 @@ impl Failure {
                 let why = format!("{}{line}", known.unwrap_or_default());
                 return Self::new(Cause::NoSuchModel, why, false);
             }
-            404 => {
-                let why = format!("{line}; there is no Messages API at this address");
-                return Self::refused(404, why);
+            404 | 405 => {
+                let why = "there is no Messages API at this address; check ANTHROPIC_BASE_URL";
+                return Self::refused(status, format!("{line}; {why}"));
             }
             402 => return Self::refused(402, format!("{line}; look at the account's billing")),
             413 => Cause::TooLong,
@@ -237,6 +250,14 @@ impl Failure {
             status => Cause::Refused(status),
         };
         Self::new(cause, line, false)
+    }
+
+    /// Why it is tried again.
+    pub(super) fn told(self, url: &str) -> String {
+        match self.cause {
+            Cause::Unreachable => format!("cannot reach {url} ({})", self.why),
+            _ => self.why,
+        }
     }
 
     /// The error that ends the request: after so many attempts, with or without words shown.
