@@ -8,6 +8,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use harness_core::{Agent, AgentError, Block, Conversation, Mechanism, Observer, Stop};
+use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ impl Chat {
     /// come from another day or folder. Not in the system prompt: that would empty the prompt cache.
     pub fn note_surroundings(&mut self) {
         const BEGIN: &str = "The workspace is ";
-        let (cwd, today) = (self.agent.cwd.display(), jiff::Zoned::now().date());
+        let (cwd, today) = (self.agent.cwd.display(), today());
         let now = format!("{BEGIN}{cwd}. Today is {today}.");
         let blocks = self.conversation.messages().iter().flat_map(|message| &message.content);
         let said = blocks.rev().find_map(|block| match block {
@@ -39,6 +40,15 @@ impl Chat {
             self.conversation.note(now);
         }
     }
+}
+
+/// The date here. Whose clock is set by `/etc/localtime`, as nearly everybody's is, is not made to wait until
+/// all time zones of the world are listed.
+fn today() -> jiff::civil::Date {
+    let set = std::env::var_os("TZ").is_some();
+    let local = std::fs::read("/etc/localtime").ok().filter(|_| !set);
+    let zone = local.and_then(|rules| TimeZone::tzif("local", &rules).ok());
+    Timestamp::now().to_zoned(zone.unwrap_or_else(TimeZone::system)).date()
 }
 
 /// One way to take a turn. What stands before or after it, or what does not concern it, is `next`'s; behind
@@ -266,6 +276,13 @@ impl App {
     pub fn begins(mut self) -> Self {
         self.begins = true;
         self
+    }
+
+    /// Whether a line is a command as other programs have it: a path, or a prompt that begins with one, is not.
+    pub(crate) fn has_as_slash(&self, line: &str) -> bool {
+        let word = line.split_whitespace().next().and_then(|word| word.strip_prefix('/'));
+        let known = |word| self.commands.iter().any(|command| command.name == word);
+        word.is_some_and(|word| ["help", "exit", "quit", "clear"].contains(&word) || known(word))
     }
 
     /// What the user is told before the first prompt, a line each.

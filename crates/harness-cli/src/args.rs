@@ -11,7 +11,7 @@ pub struct Shared {
     #[arg(short, long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "-")]
     pub prompt: Option<String>,
 
-    /// Play the session's script even if a key is set
+    /// Play the prepared script even if a key is set
     #[arg(long, conflicts_with = "human")]
     pub demo: bool,
 

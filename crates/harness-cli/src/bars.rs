@@ -2,7 +2,7 @@
 
 use harness_core::text::digits;
 
-use crate::screen::cut;
+use crate::wide::{cut, fill};
 
 /// What a row takes beside its name and its bar: number, percentage, and what is between them.
 const BESIDE: usize = 18;
@@ -21,8 +21,8 @@ pub fn bars(rows: &[(&str, u64)], whole: u64, columns: usize) -> String {
         let part = *number as f64 / whole.max(1) as f64;
         let mark = if *name == "free" { "░" } else { "█" };
         let bar = mark.repeat((part.min(1.0) * most).round() as usize);
-        let (name, number) = (cut(name, wide), digits(*number));
-        let row = format!("{name:<wide$} {number:>9} {:>3.0} % {bar}", part * 100.0);
+        let (name, number) = (fill(&cut(name, wide), wide), digits(*number));
+        let row = format!("{name} {number:>9} {:>3.0} % {bar}", part * 100.0);
         cut(row.trim_end(), columns)
     });
     drawn.collect::<Vec<_>>().join("\n")

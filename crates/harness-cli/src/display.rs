@@ -3,7 +3,8 @@
 use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult, text};
 use serde_json::Value;
 
-use crate::screen::{BOLD, CYAN, DIM, RED, Screen, cut, width};
+use crate::screen::{BOLD, CYAN, DIM, RED, Screen, width};
+use crate::wide::cut;
 
 /// How many lines of a result are shown; the model always gets all of it.
 const LINES: usize = 8;
@@ -175,7 +176,7 @@ pub fn title(call: &ToolCall) -> String {
             pairs.collect::<Vec<_>>().join(" ")
         }
     };
-    cut(&text::visible(&format!("{} {input}", call.name)), width().max(20) * 2)
+    cut(text::visible(&format!("{} {input}", call.name)).trim_end(), width().max(20) * 2)
 }
 
 #[cfg(test)]
@@ -199,6 +200,14 @@ mod tests {
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(Stop::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+    }
+
+    #[test]
+    fn a_title_has_no_blank_behind_it() {
+        for (input, wanted) in [(json!({}), "list"), (json!({"path": "a \n"}), "list a")] {
+            let call = json!({"id": "1", "name": "list", "input": input});
+            assert_eq!(title(&serde_json::from_value(call).unwrap()), wanted);
+        }
     }
 
     #[test]

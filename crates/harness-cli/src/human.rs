@@ -44,7 +44,7 @@ impl Human {
         }
         self.screen.styled_line(
             DIM,
-            "--- you are the model: text, or a call such as bash {\"command\":\"ls\"}; an empty line sends ---",
+            "--- you are the model: words, or tool {\"field\": \"value\"}; Enter alone sends ---",
         );
     }
 }

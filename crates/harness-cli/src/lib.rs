@@ -28,6 +28,7 @@ mod playground;
 mod reader;
 mod repl;
 mod rules;
+mod say;
 mod screen;
 mod sequence;
 mod settings;
@@ -35,6 +36,7 @@ mod start;
 mod tasks;
 mod tree;
 mod trusted;
+mod wide;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use harness_core::{Agent, text, tools};
 
@@ -56,11 +59,13 @@ pub use input::{Ahead, Input, Typed};
 pub use lesson::Lesson;
 pub use mail::MailCommand;
 pub use repl::until_asked_to_leave;
-pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, cut, size, width};
+pub use say::{Unsaid, say};
+pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use tasks::{Bars, Done, TaskFlags, Tasks};
 pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
+pub use wide::{cut, fill, wide};
 
 use crate::repl::{Repl, Signals};
 use crate::settings::{DotEnv, Settings};
@@ -70,12 +75,16 @@ const USAGE: u8 = 2;
 /// What the end of the runtime may take.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
+/// What somebody needs who has nothing but the program.
+const INSTALLED: &str = "Start it in the folder that the agent is to work in, and type what it is to do. Put \
+    ANTHROPIC_API_KEY=… into ~/.config/harness/.env; without a key a script plays, in a folder of its own.";
+
 #[derive(Parser)]
 struct Cli<X: Args> {
     #[command(flatten)]
-    own: X,
-    #[command(flatten)]
     shared: Shared,
+    #[command(flatten)]
+    own: X,
 }
 
 /// No flags of its own.
@@ -126,10 +135,12 @@ fn launch<X: Args, A: Into<App>>(
     whose: DotEnv,
     setup: impl AsyncFnOnce(Agent, X, Config) -> Result<A>,
 ) -> ExitCode {
-    let command = Cli::<X>::command()
-        .name(lesson.name)
-        .about(lesson.motto)
-        .version(env!("CARGO_PKG_VERSION"));
+    let about = match whose {
+        DotEnv::Folder => lesson.motto.to_owned(),
+        DotEnv::User => format!("{}\n\n{INSTALLED}", lesson.motto),
+    };
+    let command =
+        Cli::<X>::command().name(lesson.name).about(about).version(env!("CARGO_PKG_VERSION"));
     let parsed = command.try_get_matches().and_then(|matches| {
         let mut cli = Cli::<X>::from_arg_matches(&matches)?;
         cli.shared.subcommand = matches.subcommand_name().is_some();
@@ -138,8 +149,16 @@ fn launch<X: Args, A: Into<App>>(
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            let unsaid = error.print().map_err(Unsaid);
+            if is_a_word(&error) {
+                Screen::stderr().line("A prompt goes behind -p, or is typed at the prompt line.");
+            }
+            return match error.use_stderr() {
+                true => ExitCode::from(USAGE),
+                false => {
+                    unsaid.map_or_else(|unsaid| failed(&unsaid.into()), |()| ExitCode::SUCCESS)
+                }
+            };
         }
     };
     let runtime =
@@ -151,10 +170,24 @@ fn launch<X: Args, A: Into<App>>(
         runtime.shutdown_timeout(LAST_MOMENT);
         outcome
     });
-    outcome.unwrap_or_else(|error| {
-        Screen::stderr().error(format!("{error:#}"));
-        ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
-    })
+    outcome.unwrap_or_else(|error| failed(&error))
+}
+
+/// Tells why the program ends, and says so in its exit code. That nobody reads its output is no failure.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref().is_some_and(Unsaid::nobody_reads) {
+        return ExitCode::SUCCESS;
+    }
+    Screen::stderr().error(format!("{error:#}"));
+    ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
+}
+
+/// What clap does not know is a word, and no flag: most likely it was meant for the model.
+fn is_a_word(error: &clap::Error) -> bool {
+    let unknown = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
+    let unknown = unknown.into_iter().find_map(|kind| error.get(kind));
+    matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument)
+        && unknown.is_some_and(|it| !it.to_string().starts_with('-'))
 }
 
 /// The program was called with something it cannot use.

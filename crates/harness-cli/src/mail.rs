@@ -1,6 +1,6 @@
 //! `mail send` and `mail recv`, for sessions whose agents have mailboxes: the same mail from the command line.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,6 +9,7 @@ use harness_core::Secrets;
 use harness_core::mail::{Mail, Mailbox, News};
 use serde::Serialize;
 
+use crate::say::{self, Unsaid};
 use crate::screen::Screen;
 
 /// What can be done with mail.
@@ -103,7 +104,5 @@ fn print<T: Serialize>(records: &[T]) -> Result<()> {
         serde_json::to_writer(&mut lines, record)?;
         lines.push(b'\n');
     }
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
-    written.context("cannot write to standard output")
+    Ok(say::write(&lines).map_err(Unsaid)?)
 }

@@ -1,6 +1,6 @@
 //! `-p`: one prompt, one answer, an exit code. Standard output is for the answer alone.
 
-use std::io::{self, ErrorKind, IsTerminal, Read, Write, stderr, stdout};
+use std::io::{IsTerminal, Read, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
+use crate::say::{self, Unsaid};
 use crate::screen::Screen;
 
 /// The prompt of `-p`: the text itself, or all of standard input.
@@ -49,7 +50,7 @@ pub(crate) async fn run(
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
-        let (model, cwd) = (&app.chat.agent.model_id, &app.chat.agent.cwd);
+        let (model, cwd) = (&app.chat.agent.model_id, app.chat.agent.cwd.to_string_lossy());
         let _ = report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
     }
     app.chat.agent.tell(&Event::Prompt(prompt.clone()));
@@ -77,9 +78,12 @@ pub(crate) async fn run(
     screen.rest();
     app.chat.agent.tell(&Event::SessionEnded);
     let (code, subtype, said) = match ended {
-        Ok(Stop::Answered(answer)) => (0, "success", answer),
+        // A turn that waited behind its answer for what runs in the background is not over by itself.
+        Ok(Stop::Answered(answer)) if !cancel.is_cancelled() => (0, "success", answer),
         Ok(Stop::Refused(why)) => (4, "refused", why),
-        Ok(Stop::Interrupted) => (INTERRUPTED, "interrupted", "interrupted".to_owned()),
+        Ok(Stop::Answered(_) | Stop::Interrupted) => {
+            (INTERRUPTED, "interrupted", "interrupted".to_owned())
+        }
         Err(e @ AgentError::TooManySteps(_)) => (3, "error_max_turns", e.to_string()),
         Err(e) => (1, "error_during_execution", e.to_string()),
     };
@@ -90,20 +94,19 @@ pub(crate) async fn run(
         OutputFormat::Text if code == 0 && report.heard(&said) && on_one_screen() => {}
         OutputFormat::Text if code == 0 => {
             let answer = text::strip(&said).into_owned();
-            let mut stdout = stdout().lock();
-            written = writeln!(stdout, "{}", answer.trim_end()).and_then(|()| stdout.flush());
+            written = say::say(answer.trim_end());
         }
         OutputFormat::Text => screen.error(match code {
-            4 => format!("the model declined {}", text::strip(&said)),
+            4 => declined(&said),
             _ => text::strip(&said).into_owned(),
         }),
         _ => written = report.print(&report.result(code, subtype, &said, start)),
     }
     // A reader that went away (`| head`) has what it wanted; a full disk has lost the answer.
-    if let Err(e) = written
-        && e.kind() != ErrorKind::BrokenPipe
+    if let Err(unsaid) = written
+        && !unsaid.nobody_reads()
     {
-        screen.error(format!("the answer cannot be written to standard output: {e}"));
+        screen.error(format!("the answer is lost: {unsaid}"));
         code = code.max(1);
     }
     leave(&mut app, &mut signals).await;
@@ -137,10 +140,8 @@ impl Report {
         self.sums.lock().heard == said
     }
 
-    fn print(&self, value: &Value) -> io::Result<()> {
-        let line = value.to_string();
-        let mut stdout = stdout().lock();
-        writeln!(stdout, "{}", self.secrets.mask(&line)).and_then(|()| stdout.flush())
+    fn print(&self, value: &Value) -> Result<(), Unsaid> {
+        say::say(self.secrets.mask(&value.to_string()))
     }
 
     fn result(&self, code: u8, subtype: &str, said: &str, start: Instant) -> Value {
@@ -196,5 +197,13 @@ impl Observer for Report {
             }
             _ => {}
         }
+    }
+}
+
+/// What the user is told of a refusal. Most come without a word from the model.
+pub(crate) fn declined(why: &str) -> String {
+    match text::line(why) {
+        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
+        why => format!("the model declined: {why}"),
     }
 }

@@ -1,5 +1,6 @@
 //! The folder a play happens in: fresh, filled as the play asks, kept, and named to the user.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,6 +16,14 @@ pub(crate) fn fresh(name: &str) -> Result<PathBuf> {
     let folder =
         builder.prefix(&format!("{name}-")).tempdir().context("cannot make a playground")?;
     Ok(folder.keep().canonicalize()?)
+}
+
+/// Holds the folder until this is dropped, so that of several that begin at once one makes what the play
+/// needs, and the others wait for it. Where a folder cannot be locked, nobody waits.
+pub(crate) fn alone(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
 }
 
 /// Whether everything is there that the play needs.

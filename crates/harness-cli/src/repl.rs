@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Heard, Next};
 use crate::input::{Input, Typed};
+use crate::oneshot::declined;
 use crate::screen::{DIM, Screen};
 
 /// The exit code of a program that was interrupted.
@@ -86,7 +87,8 @@ pub(crate) struct Repl {
 }
 
 impl Repl {
-    /// Runs until the user leaves. A session that is left is a success, whatever its turns met.
+    /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
+    /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
         self.app.chat.agent.tell(&Event::SessionStarted);
         let code = self.lines().await;
@@ -102,7 +104,9 @@ impl Repl {
             }
         }
         leave(&mut self.app, &mut self.signals).await;
-        ExitCode::from(code)
+        let Err(lost) = self.screen.check() else { return ExitCode::from(code) };
+        Screen::stderr().error(lost);
+        ExitCode::from(code.max(1))
     }
 
     async fn lines(&mut self) -> u8 {
@@ -162,6 +166,10 @@ impl Repl {
                         if let Some(code) = self.command(command).await {
                             return code;
                         }
+                    }
+                    command if self.app.has_as_slash(command) => {
+                        let why = "commands begin with a colon here; :help lists them";
+                        self.screen.error(format!("{command}: {why}"));
                     }
                     prompt => {
                         if let Some(code) = self.turn(Some(prompt.to_owned())).await {
@@ -240,9 +248,7 @@ impl Repl {
         }
         match ended {
             Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => {
-                self.screen.error(format!("the model declined {}", text::strip(&why)))
-            }
+            Ok(Stop::Refused(why)) => self.screen.error(declined(&why)),
             Ok(Stop::Interrupted) => {
                 self.screen.styled_line(DIM, "interrupted; the conversation goes on")
             }

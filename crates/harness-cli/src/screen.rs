@@ -10,6 +10,9 @@ use anstyle::{AnsiColor, Style};
 use harness_core::{Mutex, text};
 use rustyline::ExternalPrinter;
 
+use crate::say::{self, Unsaid};
+use crate::wide::{cut, wide};
+
 /// Faint: what is there for those who want to look.
 pub const DIM: Style = Style::new().dimmed();
 /// Names and headings.
@@ -35,6 +38,8 @@ struct Inner {
     held: String,
     at_line_start: bool,
     spinner: Option<Spinner>,
+    /// Why something is missing in what was written.
+    lost: Option<Unsaid>,
 }
 
 /// Where a screen's text ends up.
@@ -90,6 +95,7 @@ impl Screen {
             held: String::new(),
             at_line_start: true,
             spinner: None,
+            lost: None,
         })))
     }
 
@@ -178,7 +184,7 @@ impl Screen {
         let (frame, label) = (FRAMES[spinner.frame % FRAMES.len()], spinner.label.clone());
         let seconds = spinner.since.elapsed().as_secs();
         let line = cut(&format!("{frame} {label} {seconds:>2} s "), width());
-        let columns = line.chars().count();
+        let columns = wide(&line);
         let stays = spinner.drawn == columns;
         let line = inner.paint(DIM, &line);
         if stays {
@@ -227,6 +233,15 @@ impl Screen {
             inner.at_line_start = true;
         }
     }
+
+    /// Whether all that went to standard output was taken, to be asked at the end. A reader that has gone
+    /// away is no fault.
+    ///
+    /// # Errors
+    /// Why it was not, once.
+    pub fn check(&self) -> Result<(), Unsaid> {
+        self.0.lock().lost.take().map_or(Ok(()), Err)
+    }
 }
 
 impl std::fmt::Debug for Screen {
@@ -254,19 +269,16 @@ impl Inner {
         self.at_line_start = text.ends_with('\n');
     }
 
-    /// A reader that has gone away (`| head -1`) is not our failure: the error is let go.
+    /// The work goes on without its reader: what is wrong is kept for [`Screen::check`].
     fn put(&mut self, text: &str) {
-        let _ = match &mut self.out {
-            Out::Stderr => io::stderr().write_all(text.as_bytes()),
+        match &mut self.out {
+            Out::Stderr => _ = io::stderr().write_all(text.as_bytes()),
             Out::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+                let lost = say::write(text.as_bytes()).err().map(Unsaid);
+                self.lost = self.lost.take().or(lost.filter(|lost| !lost.nobody_reads()));
             }
-            Out::Memory(written) => {
-                written.push_str(text);
-                Ok(())
-            }
-        };
+            Out::Memory(written) => written.push_str(text),
+        }
     }
 
     fn fresh_line(&mut self) {
@@ -298,15 +310,6 @@ pub fn width() -> usize {
 /// How wide what is printed may be: the terminal's width; a pipe has no end.
 pub fn columns() -> usize {
     if io::stdout().is_terminal() { width() } else { usize::MAX }
-}
-
-/// The beginning of a text, on one line of at most `columns` characters.
-pub fn cut(text: &str, columns: usize) -> String {
-    let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect();
-    match text.chars().count() > columns {
-        true => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
-        false => text,
-    }
 }
 
 /// How long ago it was, in a few characters: `12 s`, `3 min`, `5 h`, `9 d`.

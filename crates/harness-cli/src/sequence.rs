@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use harness_core::text;
 
-use crate::screen::cut;
+use crate::wide::{cells, cut, fill};
 
 /// One arrow of a sequence diagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct Arrow {
 /// The narrowest and the widest that the space between two is.
 const ROOM: (usize, usize) = (12, 36);
 
+/// A place that the wide letter before it takes.
+const TAKEN: char = '\0';
+
 /// Draws the arrows in so many columns, a line each, under the names of those who take part. An arrow joins two.
 pub fn sequence(arrows: &[Arrow], columns: usize) -> String {
     let names = names(arrows);
@@ -29,7 +32,7 @@ pub fn sequence(arrows: &[Arrow], columns: usize) -> String {
     let room = room.clamp(ROOM.0, ROOM.1);
     let mut head = String::new();
     for name in &names {
-        let _ = write!(head, "{:room$}", cut(name, room - 1));
+        head += &fill(&cut(name, room - 1), room);
     }
     let mut drawn = head.trim_end().to_owned();
     for arrow in arrows {
@@ -40,16 +43,23 @@ pub fn sequence(arrows: &[Arrow], columns: usize) -> String {
         let between = from.min(to) + 1..from.max(to);
         let label = cut(&text::line(&arrow.label), between.len().saturating_sub(6));
         let label = format!(" {label} ");
-        let first = between.start + 2;
-        for place in between.clone() {
-            let letter = place.checked_sub(first).and_then(|at| label.chars().nth(at));
-            line[place] = letter.unwrap_or(if arrow.answer { '╌' } else { '─' });
+        let mut place = between.start + 2;
+        between.for_each(|place| line[place] = if arrow.answer { '╌' } else { '─' });
+        for letter in label.chars().filter(|letter| cells(*letter) > 0) {
+            // A wide one takes the places behind it.
+            line[place..place + cells(letter)].fill(TAKEN);
+            line[place] = letter;
+            place += cells(letter);
         }
         match to > from {
             true => line[to - 1] = '▸',
             false => line[to + 1] = '◂',
         }
-        let _ = write!(drawn, "\n{}", line.into_iter().collect::<String>());
+        let _ = write!(
+            drawn,
+            "\n{}",
+            line.into_iter().filter(|place| *place != TAKEN).collect::<String>()
+        );
     }
     drawn
 }
@@ -118,6 +128,23 @@ mod tests {
         );
         assert!(sequence(&arrows(), 20).lines().all(|line| line.chars().count() <= 31));
         assert_eq!(sequence(&[], 80), "");
+    }
+
+    #[test]
+    fn a_wide_letter_takes_two_places() {
+        let arrow = |label: &str, answer| Arrow {
+            from: "日".to_owned(),
+            to: "b".to_owned(),
+            label: label.to_owned(),
+            answer,
+        };
+        let drawn = sequence(&[arrow("見て", false), arrow("日本語日本語日本語", true)], 30);
+        assert_eq!(
+            drawn,
+            "日                  b
+│── 見て ──────────▸│
+│╌╌ 日本語日本語… ╌▸│"
+        );
     }
 
     #[test]

@@ -17,15 +17,18 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The user's own folder: remembered answers, prompt history. `None` without a home.
+/// The user's own folder: remembered answers, prompt history. `None` without a home. An empty or relative one
+/// is none: what it names is in the workspace, and somebody else's.
 pub(crate) fn home() -> Option<PathBuf> {
-    Some(PathBuf::from(std::env::var_os("HOME")?).join(".config/harness"))
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    home.is_absolute().then(|| home.join(".config/harness"))
 }
 
 /// Whose `.env` counts.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum DotEnv {
     /// The start directory's, else this repository's: for a lesson.
+    #[default]
     Folder,
     /// The user's own: a program that is started in anybody's folder must not take its server from there.
     User,
@@ -35,6 +38,8 @@ pub(crate) enum DotEnv {
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     file: BTreeMap<String, String>,
+    /// Where it was looked for.
+    pub(crate) whose: DotEnv,
     /// The `.env` that was read.
     pub(crate) path: Option<PathBuf>,
 }
@@ -49,12 +54,12 @@ impl Settings {
         };
         for path in named.unwrap_or_else(usual) {
             match std::fs::read(&path) {
-                Ok(bytes) => return Self::read(&bytes, path),
+                Ok(bytes) => return Ok(Self { whose, ..Self::read(&bytes, path)? }),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => bail!("cannot read {}: {e}", path.display()),
             }
         }
-        Ok(Self::default())
+        Ok(Self { whose, ..Self::default() })
     }
 
     fn read(bytes: &[u8], path: PathBuf) -> Result<Self> {
@@ -79,7 +84,7 @@ impl Settings {
             })?;
             file.insert(name, value);
         }
-        Ok(Self { file, path: Some(path) })
+        Ok(Self { file, path: Some(path), ..Self::default() })
     }
 
     /// A value; an empty one and the example's placeholder count as not set.

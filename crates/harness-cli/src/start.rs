@@ -13,7 +13,7 @@ use crate::input::Input;
 use crate::lesson::Lesson;
 use crate::playground;
 use crate::screen::Screen;
-use crate::settings::Settings;
+use crate::settings::{DotEnv, Settings};
 
 /// Who speaks.
 pub(crate) struct Speaker {
@@ -36,7 +36,8 @@ pub(crate) fn speaker(
     let model_id = args.model.clone().or_else(|| settings.get("MODEL_ID"));
     let model_id = model_id.unwrap_or_else(|| models::DEFAULT.to_owned());
     if let (true, Some(input)) = (args.human, input) {
-        let told = vec!["you are the model; Enter alone sends what you typed".to_owned()];
+        let how = "you are the model; Enter alone sends what you typed, Ctrl-D gives the turn up";
+        let told = vec![how.to_owned()];
         let model = Arc::new(Human::new(input.clone(), screen.clone()));
         return Ok(Speaker { model, model_id: "human".to_owned(), play: None, told });
     }
@@ -46,8 +47,12 @@ pub(crate) fn speaker(
         let play = Play::from_yaml(lesson.play)
             .with_context(|| format!("the play of {} (demo.yaml) cannot be read", lesson.name))?;
         let why = if args.demo { "--demo" } else { "no key is set" };
-        let told =
+        let mut told =
             vec![format!("{why}: a script speaks here, not a model; the tools it calls are real")];
+        if let (DotEnv::User, false) = (settings.whose, args.demo) {
+            let file = "~/.config/harness/.env";
+            told.push(format!("for a model, put ANTHROPIC_API_KEY=… into {file} and start again"));
+        }
         let model = Arc::new(Script::new(play.clone()));
         return Ok(Speaker { model, model_id: "script".to_owned(), play: Some(play), told });
     }
@@ -104,6 +109,7 @@ pub(crate) async fn workspace(
     };
     if let Some(play) = play {
         let prepared = || format!("cannot prepare {}", folder.display());
+        let _alone = playground::alone(&folder);
         let mut inside = std::fs::read_dir(&folder).with_context(prepared)?;
         if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".harness")) {
             playground::prepare(&folder, &play.setup).await.with_context(prepared)?;

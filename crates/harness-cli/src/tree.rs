@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::screen::cut;
+use crate::wide::{cut, wide};
 
 /// So many things are drawn; the others are counted.
 const MOST: usize = 200;
@@ -63,12 +63,12 @@ pub fn tree(nodes: &[Node<'_>], columns: usize) -> String {
         let next = if level < levels { &under } else { &stem };
         todo.extend(last_first(&below[n], next, level + 1));
         let text = &nodes[n].text;
-        let room = columns.saturating_sub(lead.chars().count());
+        let room = columns.saturating_sub(wide(&lead));
         let note = notes[n].join(", ");
-        let beside = room.saturating_sub(note.chars().count() + 3);
+        let beside = room.saturating_sub(wide(&note) + 3);
         if note.is_empty() {
             lines.push(format!("{lead}{}", cut(text, room)));
-        } else if beside >= BESIDE || beside >= text.chars().count() {
+        } else if beside >= BESIDE || beside >= wide(text) {
             lines.push(format!("{lead}{} ({note})", cut(text, beside)));
         } else {
             let bar = if below[n].is_empty() { "    " } else { "│   " };
@@ -109,13 +109,13 @@ mod tests {
     #[test]
     fn a_note_stands_beside_its_text_or_below_it_and_no_line_is_too_long() {
         let note = "a note that is a little long";
-        let wide = "<a> (a note that is a little long)\n└─ <b> (a note that is a little long)";
-        assert_eq!(drawn(&["", "a"], note, 40), wide);
+        let broad = "<a> (a note that is a little long)\n└─ <b> (a note that is a little long)";
+        assert_eq!(drawn(&["", "a"], note, 40), broad);
         let narrow = "<a>\n│   (a note that is a litt…\n└─ <b>\n       (a note that is a l…";
         assert_eq!(drawn(&["", "a"], note, 27), narrow);
         for columns in 1..60 {
             let text = drawn(&["", "a", "b", "c", "abcd", "a"], note, columns);
-            assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{text}");
+            assert!(text.lines().all(|line| wide(line) <= columns), "{columns}:\n{text}");
         }
     }
 

@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{every_seam, piped};
+use std::process::Stdio;
+
+use common::{every_seam, every_seam_in, piped};
 use expect_test::expect;
-use harness_testkit::{Folder, StrictServer};
+use harness_testkit::{Folder, Program, StrictServer};
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -39,6 +41,16 @@ fn lines_from_a_pipe_are_prompts_and_nobody_there_is_a_no() {
     "#]]
     .assert_eq(&text(&output.stdout).replace(&cwd.display().to_string(), "FOLDER"));
     assert_eq!(text(&output.stderr), "at exit\n");
+}
+
+#[test]
+fn a_command_as_other_programs_have_it_is_no_prompt_and_a_path_is() {
+    let folder = Folder::new();
+    let said = text(&piped(every_seam(&folder), "/help me\n/usr is full\nq\n").stdout);
+    let told =
+        "error: /help me: commands begin with a colon here; :help lists them\ns00 >> /usr is";
+    assert!(said.contains(told), "{said}");
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
 }
 
 #[test]
@@ -89,6 +101,19 @@ fn stream_json_is_an_object_a_line() {
         })
         .collect();
     assert_eq!(kinds, ["system", "assistant", "user", "assistant", "result"]);
+}
+
+#[test]
+fn a_folder_whose_name_is_no_utf_8_is_told_as_well_as_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = Folder::new();
+    let folder = home.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = every_seam_in(&folder);
+    command.args(["-p", "ahead", "--output-format", "stream-json"]);
+    let output = piped(command, "");
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("caf\u{fffd}"), "{output:?}");
 }
 
 #[test]
@@ -204,17 +229,31 @@ fn no_escape_sequence_reaches_a_pipe() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn an_answer_that_cannot_be_written_is_no_success() {
-    for format in ["text", "json"] {
+fn what_cannot_be_said_is_no_success() {
+    let flags = ["", "--help", "--nonsense", "-p ahead", "-p ahead --output-format json"];
+    for (flags, code) in flags.into_iter().zip([1, 1, 2, 1, 1]) {
         let folder = Folder::new();
         let mut command = every_seam(&folder);
-        command.args(["-p", "go", "--output-format", format]);
-        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
-        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
-        let done = command.spawn().unwrap().wait_with_output().unwrap();
-        assert_eq!(done.status.code(), Some(1), "{format}");
+        command.args(flags.split_whitespace());
+        let Some(done) = Program::on_a_full_disk(command) else { return };
         let told = text(&done.stderr);
-        assert!(told.contains("error: the answer cannot be written to standard output"), "{told}");
+        assert_eq!(done.status.code(), Some(code), "{flags}: {told}");
+        let why = "cannot write to standard output: No space left on device";
+        assert_eq!(told.contains(why), code == 1, "{flags}: {told}");
+        assert_eq!(told.matches("error: ").count(), 1, "{flags}: {told}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_fault() {
+    for flags in ["", "--help", "-p ahead", "-p ahead --output-format json"] {
+        let folder = Folder::new();
+        let mut command = every_seam(&folder);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(flags.split_whitespace()).stdin(Stdio::null()).stdout(writer);
+        let done = command.stderr(Stdio::piped()).output().unwrap();
+        let told = text(&done.stderr);
+        assert!(done.status.success() && !told.contains("error"), "{flags}: {told}");
     }
 }

@@ -17,15 +17,16 @@ use crate::workspace::{Workspace, WorkspaceError};
 pub struct Fault {
     /// The file.
     pub file: PathBuf,
-    /// Counted from 1.
-    pub line: usize,
+    /// Counted from 1; none where it is the file, or the folder, as a whole.
+    pub line: Option<usize>,
     /// A sentence.
     pub what: String,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = format!("{}:{}: {}", self.file.display(), self.line, self.what);
+        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let said = format!("{}{line}: {}", self.file.display(), self.what);
         f.write_str(&text::visible(&said))
     }
 }
@@ -40,18 +41,18 @@ pub fn read_text(folder: &Path, file: &Path, limit: u64) -> Result<String, Fault
     let read = Workspace::open(folder).and_then(|inside| inside.read_bounded(file, limit));
     let read = read.map_err(|error| match error {
         WorkspaceError::Outside { path, root } => {
-            fault(1, format!("{path:?} leads out of {}", root.display()))
+            fault(None, format!("{path:?} leads out of {}", root.display()))
         }
-        other => fault(1, other.to_string()),
+        other => fault(None, other.to_string()),
     })?;
     if read.cut {
         let what = format!("{} bytes are too many, {limit} are allowed", read.len);
-        return Err(fault(1, format!("{what}; move parts into files beside it")));
+        return Err(fault(None, format!("{what}; move parts into files beside it")));
     }
     let text = String::from_utf8(read.bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        fault(line, "this is not UTF-8 text".to_owned())
+        fault(Some(line), "this is not UTF-8 text".to_owned())
     })?;
     Ok(text.trim_start_matches('\u{feff}').replace("\r\n", "\n"))
 }
@@ -74,7 +75,7 @@ impl<'a> FrontMatter<'a> {
     /// There is no front matter, or it is no YAML. What is wrong with a field is kept for
     /// [`FrontMatter::sound`].
     pub fn parse(file: &'a Path, text: &'a str, known: &[&str]) -> Result<Self, Vec<Fault>> {
-        let fault = |(line, what)| vec![Fault { file: file.to_owned(), line, what }];
+        let fault = |(line, what)| vec![Fault { file: file.to_owned(), line: Some(line), what }];
         let (yaml, body) = split(text).map_err(|what| fault((1, what.to_owned())))?;
         let fields: Option<Mapping> = serde_yaml::from_str(yaml).map_err(|e| fault(broken(&e)))?;
         let fields = fields.unwrap_or_default();
@@ -93,7 +94,7 @@ impl<'a> FrontMatter<'a> {
         let holds = |line: &str| {
             line.strip_prefix(field).is_some_and(|rest| rest.trim_start().starts_with(':'))
         };
-        let line = self.yaml.lines().position(holds).map_or(1, |at| at + 1);
+        let line = Some(self.yaml.lines().position(holds).map_or(1, |at| at + 1));
         self.faults.push(Fault { file: self.file.to_owned(), line, what: what.into() });
     }
 

@@ -1,6 +1,7 @@
 //! The core of the harness: one loop, six seams.
 //!
-//! Read it in this order; each module stands only on those before it.
+//! The lessons that stand on it begin at [s01](../s01_perception_action_loop/index.html). To read the core
+//! itself, take this order; each module stands only on those before it.
 //!
 //! 1. [`message`] and [`conversation`]: the history as data, always valid.
 //! 2. [`model`]: what a model is; then the two that live here, [`script`] and [`anthropic`].

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::mutex::Mutex;
 
@@ -160,6 +162,31 @@ pub trait Mailbox: Send + Sync {
 
     /// How many mails of this box are not acknowledged, those that are given out included.
     async fn waiting(&self, name: &str) -> Result<usize, MailError>;
+}
+
+/// How a mailbox's [`receive`](Mailbox::receive) waits: it looks again when it is told that mail came, and
+/// `often` though nobody said so, until there is mail or the wait is over. It looks once at the least.
+///
+/// # Errors
+/// Those of `look`, at once.
+pub async fn look_until<L>(
+    wait: Duration,
+    often: Duration,
+    came: &Notify,
+    mut look: impl FnMut() -> L,
+) -> Result<Vec<Mail>, MailError>
+where
+    L: Future<Output = Result<Vec<Mail>, MailError>>,
+{
+    let deadline = Instant::now() + wait;
+    loop {
+        let told = came.notified(); // before the look: what comes after it is not missed
+        let found = look().await?;
+        if !found.is_empty() || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        let _ = timeout_at(deadline.min(Instant::now() + often), told).await;
+    }
 }
 
 /// What a mailbox has to tell the user: a damaged line, a lost connection. Clones share it.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use crate::agent::AgentError;
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Extent};
 use crate::hook::{Hook, Turn};
 use crate::journal::{Journal, JournalError};
 use crate::message::Message;
@@ -20,7 +20,8 @@ use crate::mutex::Mutex;
 use crate::workspace::{Workspace, WorkspaceError};
 
 /// A record: messages as JSON lines. Install it as a hook of the one agent that it is for. What
-/// [`Conversation::recover`] makes of its lines is the conversation.
+/// [`Conversation::recover`] makes of its lines is the conversation. One that was folded or shortened is
+/// written once more, as it is then: behind what it was, so that nothing is missing.
 #[derive(Debug)]
 pub struct Record {
     /// A name that no other record in its folder has: `subagent-1`. Fit for the agent's name.
@@ -28,22 +29,8 @@ pub struct Record {
     /// The file, relative to the workspace.
     pub path: PathBuf,
     journal: Journal<Message>,
-    written: Mutex<Written>,
-}
-
-/// Up to where the conversation is on disk.
-#[derive(Debug, Default)]
-struct Written {
-    messages: usize,
-    /// Of the last of these messages, which may still grow.
-    blocks: usize,
-}
-
-impl Written {
-    fn of(c: &Conversation) -> Self {
-        let blocks = c.messages().last().map_or(0, |last| last.content.len());
-        Self { messages: c.messages().len(), blocks }
-    }
+    /// How much of the conversation the file holds.
+    written: Mutex<Extent>,
 }
 
 impl Record {
@@ -93,7 +80,7 @@ impl Record {
         }
         let messages = lines.records.into_iter().map(|record| record.value).collect();
         let (conversation, _) = Conversation::recover(messages);
-        let written = Mutex::new(Written::of(&conversation));
+        let written = Mutex::new(conversation.extent());
         Ok((Self { name, path, journal, written }, conversation))
     }
 
@@ -120,16 +107,11 @@ impl Record {
 impl Hook for Record {
     async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
         let mut written = self.written.lock();
-        let all = c.messages();
-        let mut new = all.get(written.messages.saturating_sub(1)..).unwrap_or_default().to_vec();
-        if let (Some(last), 1..) = (new.first_mut(), written.messages) {
-            last.content.drain(..written.blocks.min(last.content.len()));
-        }
-        new.retain(|message| !message.content.is_empty());
+        let new = c.since(&written).unwrap_or_else(|| c.messages().to_vec());
         if !new.is_empty() {
             self.journal.append_all(&new).map_err(|e| AgentError::Fatal(e.to_string()))?;
         }
-        *written = Written::of(c);
+        *written = c.extent();
         Ok(())
     }
 }

@@ -208,7 +208,7 @@ impl Play {
         };
         format!(
             "{what} The prompt that I know is {}. To talk to a model, set ANTHROPIC_API_KEY \
-             (or ANTHROPIC_BASE_URL for a local server) in .env; see .env.example.",
+             (or ANTHROPIC_BASE_URL for a local server) in your .env.",
             known.join(", then ")
         )
     }

@@ -1,6 +1,9 @@
 //! Hooks that are programs: their configuration, and what each end of a program amounts to.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use harness_core::hook::happening::{Answer, Happening, Kind};
 use harness_core::hook::program::{Program, Setting, read};
 use harness_core::{Secrets, Verdict};
@@ -33,6 +36,17 @@ async fn ask(kind: Kind, command: &str, more: &str) -> Answer {
 
 async fn before(command: &str) -> Answer {
     ask(Kind::PreToolUse, command, "").await
+}
+
+#[tokio::test]
+async fn a_folder_whose_name_is_no_utf_8_is_told_as_well_as_can_be() {
+    let folder = Folder::new();
+    let cwd = folder.path().join(OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&cwd).unwrap();
+    let happening = Happening::new(Kind::Stop, "lead", json!({}));
+    let hook = program("Stop", "grep -q 'caf\u{fffd}' || exit 2", "");
+    let answer = hook.ask(&happening, &Setting { cwd, ..setting(&folder) }).await;
+    assert_eq!(answer.refusal(), None);
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_core::{Agent, AgentError, Conversation, Hook, Play, Record, Script, Turn, tools};
+use harness_core::{
+    Agent, AgentError, Block, Conversation, Hook, Message, Play, Record, Role, Script, Turn, Why,
+    tools,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -127,4 +130,30 @@ async fn a_record_goes_on_where_it_was_cut_off() {
     let why = Record::resume(folder.path(), "team", "ada").unwrap_err().to_string();
     assert!(why.contains("ada.jsonl") && why.contains("line 1"), "{why}");
     assert_eq!(fs::read(&file).unwrap(), b"half\n");
+}
+
+#[tokio::test]
+async fn what_comes_while_a_conversation_is_folded_is_in_its_record() {
+    let folder = TempDir::new().unwrap();
+    let (record, mut conversation) = Record::resume(folder.path(), "team", "ada").unwrap();
+    let agent = agent(folder.path());
+    let turn = Turn { agent: &agent, cancel: &CancellationToken::new(), why: Why::Step };
+    conversation.say("one");
+    conversation.reply(&Message { role: Role::Assistant, content: vec![Block::text("first")] });
+    conversation.say("two");
+    record.keep(&conversation, &turn).await.unwrap();
+
+    conversation.note("a mail, which counts as kept after this");
+    let cut = conversation.cut(1).unwrap();
+    conversation.fold(cut, "what was said");
+    record.keep(&conversation, &turn).await.unwrap();
+    conversation.reply(&Message { role: Role::Assistant, content: vec![Block::text("last")] });
+    record.keep(&conversation, &turn).await.unwrap();
+
+    let lines = record.journal().read().unwrap().records;
+    let texts: Vec<String> =
+        lines.iter().map(|it| serde_json::to_string(&it.value).unwrap()).collect();
+    for kept in ["one", "first", "a mail", "what was said", "last"] {
+        assert_eq!(texts.iter().filter(|it| it.contains(kept)).count(), 1, "{kept}: {texts:#?}");
+    }
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use harness_core::live::Told;
-use harness_core::mail::{Mail, MailError, MailId, Mailbox, News, check_name};
+use harness_core::mail::{Mail, MailError, MailId, Mailbox, News, check_name, look_until};
 use harness_core::{Mutex, Observer, Secrets, ids};
 use redis::cmd;
 use tokio::sync::{Notify, broadcast, mpsc};
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::server::{NoRedis, Server};
@@ -54,15 +53,9 @@ impl RedisMailbox {
         let mut hello = cmd("SADD");
         hello.arg(key(space, "names", "")).arg(names.into_iter().collect::<Vec<_>>());
         let server = Server::connect(url, hello, news.clone()).await?;
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host =
-            host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or("this host".to_owned());
-        let me = format!(
-            "process {} on {} ({})",
-            std::process::id(),
-            host.trim(),
-            ids::fresh(|_| false)
-        );
+        let uname = rustix::system::uname();
+        let (process, host) = (std::process::id(), uname.nodename().to_string_lossy());
+        let me = format!("process {process} on {host} ({})", ids::fresh(|_| false));
         let (out, outgoing) = mpsc::channel(256);
         let shared = Arc::new(Shared {
             server,
@@ -203,24 +196,14 @@ impl Mailbox for RedisMailbox {
 
     async fn receive(&self, name: &str, wait: Duration) -> Result<Vec<Mail>, MailError> {
         check_name(name)?;
-        let deadline = Instant::now() + wait;
-        loop {
-            let came = self.shared.came.notified();
-            let found = match self.shared.look(name, wait.min(PATIENCE)).await {
-                // Whoever reads already waits on; that the server is away was told.
-                Err(MailError::Store(_)) if self.reads(name) && self.shared.server.is_lost() => {
-                    Vec::new()
-                }
-                found => found?,
-            };
-            if !found.is_empty() || Instant::now() >= deadline {
-                return Ok(found);
+        let look = async || match self.shared.look(name, wait.min(PATIENCE)).await {
+            // Whoever reads already waits on; that the server is away was told.
+            Err(MailError::Store(_)) if self.reads(name) && self.shared.server.is_lost() => {
+                Ok(Vec::new())
             }
-            tokio::select! {
-                () = came => {}
-                () = sleep_until(deadline.min(Instant::now() + LOOK)) => {}
-            }
-        }
+            found => found,
+        };
+        look_until(wait, LOOK, &self.shared.came, look).await
     }
 
     async fn acknowledge(&self, name: &str, ids: &[MailId]) -> Result<(), MailError> {

@@ -1,5 +1,6 @@
 //! A session's program, started as its user starts it: by a pipe, with `-p`, against a server.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -47,6 +48,14 @@ impl Program {
         // It may leave before it has read everything.
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         child.wait_with_output().expect("the program ends")
+    }
+
+    /// Runs it to its end with a standard output that takes nothing, as on a full disk. Where a system has
+    /// no such place, there is nothing to see.
+    pub fn on_a_full_disk(mut command: Command) -> Option<Output> {
+        let full = File::options().write(true).open("/dev/full").ok()?;
+        command.stdin(Stdio::null()).stdout(full).stderr(Stdio::piped());
+        Some(command.output().expect("the program starts"))
     }
 
     /// Plays the play with the program's own script: Enter for each prompt, then `q`. Returns what was

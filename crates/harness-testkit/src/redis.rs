@@ -68,14 +68,9 @@ impl Redis {
     pub fn start_again(&mut self) {
         self.kill();
         let mut command = scrubbed("redis-server", self.folder.path());
-        command.current_dir(self.folder.path()).args([
-            "--port",
-            "0",
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-        ]);
+        command.current_dir(self.folder.path()).args(["--port", "0", "--save", ""]);
+        // On disk before it is answered. By default a request may be answered up to two seconds before that.
+        command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         command.args(["--unixsocket", &self.socket()]).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut server = command.spawn().unwrap();

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use harness_cli::Config;
+use harness_cli::{App, Config};
 use harness_core::process::{End, Limits, Prepared};
 use harness_core::{Agent, Conversation, text};
 use harness_redis::NoRedis;
+use s06_context_compact::Compact;
 use s21_mcp_runtime::McpServers;
 use s22_production_mailbox::DEFAULT_URL;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +59,8 @@ impl fmt::Display for Finding {
 /// Checks everything, one after the other. The model is really asked for a word, if a key or a server is
 /// set: that is the only way to know that key, address and model belong together. It costs a few tokens.
 pub async fn doctor(agent: &Agent, config: &Config) -> Vec<Finding> {
-    let mut findings = vec![settings(agent, config), permissions(config), model(agent).await];
+    let mut findings = vec![settings(agent, config), permissions(config)];
+    findings.extend([hooks(agent, config), memory(agent), model(agent).await]);
     findings.push(shell(agent).await);
     findings.push(git(agent).await);
     findings.push(redis(config).await);
@@ -82,6 +84,21 @@ fn permissions(config: &Config) -> Finding {
     match config.rules() {
         Ok(_) => Finding::new("permissions", State::Well, "the rules are understood"),
         Err(error) => Finding::new("permissions", State::Broken, format!("{error:#}")),
+    }
+}
+
+fn hooks(agent: &Agent, config: &Config) -> Finding {
+    match s16_event_bus::join(App::from(agent.clone()), config) {
+        Ok(_) => Finding::new("hooks", State::Well, "the files of hooks are understood"),
+        Err(error) => Finding::new("hooks", State::Broken, format!("{error:#}; mend the file")),
+    }
+}
+
+fn memory(agent: &Agent) -> Finding {
+    let new = |state, found: String| Finding::new("memory", state, found);
+    match Compact::open(agent, None) {
+        Ok(_) => new(State::Well, "what the workspace tells agents can be read".to_owned()),
+        Err(why) => new(State::Broken, format!("{why}; mend the file, or move it away")),
     }
 }
 
@@ -130,10 +147,20 @@ async fn git(agent: &Agent) -> Finding {
     let child = |args: &[&str]| Prepared::program("git", args, &agent.cwd, &agent.secrets);
     let version = match run(child(&["--version"])).await {
         Ok(version) => version,
-        Err(why) => return new(State::Without, format!("{why}; install git")),
+        Err(why) => {
+            return new(State::Without, format!("{why}; without it there are no worktrees"));
+        }
     };
     match run(child(&["rev-parse", "--show-toplevel"])).await {
-        Ok(top) => new(State::Well, format!("{version}; the repository is {top}")),
+        Ok(top) => {
+            let ours = match run(child(&["check-ignore", "-q", ".agent_events.log"])).await {
+                Ok(_) => "",
+                Err(_) => {
+                    "; add `.agent_*` to its .gitignore: what this program keeps there is yours alone"
+                }
+            };
+            new(State::Well, format!("{version}; the repository is {top}{ours}"))
+        }
         Err(_) => {
             let mend = "this is no repository, so there are no worktrees: `git init` makes one";
             new(State::Without, format!("{version}; {mend}"))
@@ -159,7 +186,7 @@ async fn redis(config: &Config) -> Finding {
 
 async fn mcp(agent: &Agent, config: &Config) -> Finding {
     let new = |state, found: String| Finding::new("mcp", state, found);
-    let servers = match McpServers::begin(agent, config) {
+    let servers = match McpServers::open(agent, config) {
         Ok(mcp) => mcp.servers().clone(),
         Err(error) => return new(State::Broken, format!("{error:#}")),
     };

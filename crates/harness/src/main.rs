@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use harness::{Flags, LESSON, State, doctor, install};
-use harness_cli::{App, Screen};
+use harness_cli::{App, say};
 use s21_mcp_runtime::demo;
 
 #[derive(Args)]
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             Some(Command::ServeDemo) => demo::serve(stdin().lock(), stdout()).map(|()| false)?,
             Some(Command::Doctor) => {
                 let findings = doctor(&agent, &config).await;
-                findings.iter().for_each(|finding| Screen::stdout().line(finding.to_string()));
+                findings.iter().try_for_each(say)?;
                 findings.iter().any(|finding| finding.state == State::Broken)
             }
         };

@@ -34,7 +34,7 @@ pub const MECHANISMS: [(&str, &str); 17] = [
 
 /// A file of settings.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping such as `without: [hooks]`")]
 struct File {
     /// The mechanisms that are switched off.
     #[serde(default)]

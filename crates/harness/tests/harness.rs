@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use expect_test::expect;
 use harness::{LESSON, MECHANISMS, OWN};
-use harness_testkit::{Folder, Key, Program, StrictServer, Terminal, scrubbed};
+use harness_testkit::{Answer, Answers, Folder, Key, Program, StrictServer, Terminal, scrubbed};
 
 /// The key that the server takes.
 const KEY: &str = "test-key-0123456789abcdef";
@@ -93,6 +93,62 @@ fn every_mechanism_can_be_switched_off_and_says_so() {
         let off: Vec<_> = printed.lines().filter(|line| line.starts_with("off ")).collect();
         assert_eq!(off, [format!("off  {name:<12} by --without")], "{printed}");
     }
+}
+
+#[test]
+fn a_home_that_is_no_absolute_path_is_none() {
+    // Else the folder it is started in would choose the server that the key is sent to.
+    let program = program();
+    let config = program.folder.path().join(".config/harness");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join(".env"), "ANTHROPIC_BASE_URL=http://127.0.0.1:1/theirs\n").unwrap();
+    fs::write(config.join("settings.yaml"), "without: [permissions]\n").unwrap();
+    for home in ["", "."] {
+        let mut command = program.command();
+        command.env("HOME", home);
+        let printed = text(&Program::pipe(command, ":mechanisms\nq\n"));
+        assert!(printed.contains("no key is set: a script speaks here"), "{printed}");
+        assert!(printed.contains("on   permissions"), "{printed}");
+    }
+}
+
+#[test]
+fn whoever_has_no_key_is_told_where_to_put_one() {
+    let program = program();
+    let printed = text(&Program::pipe(program.command(), "q\n"));
+    let told =
+        "\nfor a model, put ANTHROPIC_API_KEY=… into ~/.config/harness/.env and start again\n";
+    assert!(printed.contains(told), "{printed}");
+}
+
+#[test]
+fn a_prompt_as_an_argument_is_told_where_prompts_go() {
+    let program = program();
+    let mut command = program.command();
+    command.arg("mend the test");
+    let output = Program::pipe(command, "");
+    assert_eq!(output.status.code(), Some(2));
+    expect![[r#"
+        error: unrecognized subcommand 'mend the test'
+
+        Usage: harness [OPTIONS] [COMMAND]
+
+        For more information, try '--help'.
+        A prompt goes behind -p, or is typed at the prompt line.
+    "#]]
+    .assert_eq(&text(&output));
+}
+
+#[test]
+fn a_refusal_without_words_is_a_whole_sentence() {
+    let refusal = Answer::blocks(Vec::new()).stopping("refusal");
+    let server = StrictServer::start(Answers::List([refusal].into()));
+    let program = program();
+    let mut command = program.command();
+    command.env("ANTHROPIC_BASE_URL", server.base_url()).args(["-p", "hi"]);
+    let output = Program::pipe(command, "");
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output).ends_with("\nerror: the model declined; ask in another way\n"));
 }
 
 #[test]
@@ -185,6 +241,31 @@ fn the_doctor_asks_the_model_for_a_word_and_passes_on_what_a_server_refuses() {
     assert!(code == Some(0) && said.contains("claude-sonnet-5-5 answers, in "), "{said}");
     let (code, said) = with("another-key");
     assert!(code == Some(1) && said.contains("!! model"), "{said}");
+}
+
+#[test]
+fn the_doctor_says_what_belongs_into_a_gitignore_until_it_stands_there() {
+    let (folder, home) = (Folder::git_repo(), Folder::new());
+    let advice = "add `.agent_*` to its .gitignore";
+    let (_, said) = doctor(&folder, &home, |_| {});
+    assert!(said.contains(advice), "{said}");
+    folder.write(".gitignore", ".agent_*\n");
+    let (_, said) = doctor(&folder, &home, |_| {});
+    assert!(said.contains("the repository is ") && !said.contains(advice), "{said}");
+}
+
+#[test]
+fn what_keeps_the_harness_from_starting_is_broken_for_the_doctor_too() {
+    let (folder, home) = (Folder::new(), Folder::new());
+    folder.write("conf/permissions.yaml", include_str!("../../../config/permissions.yaml"));
+    folder.write("conf/mcp_config.yaml", "servers: []");
+    folder.write("conf/hooks.yaml", "hooks: [");
+    folder.write(".agent_memory.md/inside", "");
+    let (code, said) = doctor(&folder, &home, |command| _ = command.args(["--config", "conf"]));
+    let broken: Vec<_> = said.lines().filter(|line| line.starts_with("!!")).collect();
+    assert!(code == Some(1) && broken.len() == 2, "{said}");
+    assert!(broken[0].starts_with("!! hooks        conf/hooks.yaml:"), "{said}");
+    assert!(broken[1].starts_with("!! memory       ") && broken[1].contains(".agent_memory.md"));
 }
 
 #[test]

@@ -58,7 +58,10 @@ const RULES: &[(&str, Rule)] = &[
         packages::members,
     ),
     ("no session but s01 loops over a model", words::loops),
-    ("harness-core never prints, reads stdin or the environment", words::core_is_silent),
+    (
+        "harness-core and harness-redis never print, read stdin or the environment",
+        words::libraries_are_silent,
+    ),
     ("the current directory is never changed", words::directory),
     ("no test sleeps", words::sleeps),
     ("no registry host, no path of one machine", places::machines),

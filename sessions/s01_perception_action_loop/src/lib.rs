@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s02 · Tools](../s02_tool_use/index.html)
 
 use async_trait::async_trait;
 use harness_cli::{Chat, Lesson, Next, TurnLoop};

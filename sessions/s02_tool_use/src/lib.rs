@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s03 · Todo](../s03_todo_write/index.html)
 
 use std::path::PathBuf;
 

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s04 · Subagents](../s04_subagent/index.html)
 
 mod list;
 
@@ -7,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, Observer,
-    Stop, Tool, ToolContext, ToolError, Turn,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
+    Observer, Stop, Tool, ToolContext, ToolError, Turn,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -97,23 +99,18 @@ impl Tool for TodoWrite {
     }
 }
 
-/// What `todo_read` takes: nothing.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 struct TodoRead(Plan);
 
 impl Tool for TodoRead {
     const NAME: &'static str = "todo_read";
     const ABOUT: &'static str = "Returns the plan with the number and status of each task.";
-    type Input = Nothing;
+    type Input = NoInput;
 
-    fn effect(&self, _: &Nothing) -> Effect {
+    fn effect(&self, _: &NoInput) -> Effect {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, _: Nothing, _: &ToolContext) -> Result<Content, ToolError> {
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
         Ok(self.0.list().to_string().into())
     }
 }

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s05 · Skills](../s05_skill_loading/index.html)
 
 mod named;
 

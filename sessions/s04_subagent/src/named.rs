@@ -102,7 +102,7 @@ impl Named {
 fn files(cwd: &Path) -> Result<BTreeSet<PathBuf>, Fault> {
     let entries = match std::fs::read_dir(cwd.join(FOLDER)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Fault { file: FOLDER.into(), line: 1, what: error.to_string() });
+            return Err(Fault { file: FOLDER.into(), line: None, what: error.to_string() });
         }
         entries => entries.into_iter().flatten().flatten(),
     };

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s06 · Context compaction](../s06_context_compact/index.html)
 
 mod catalogue;
+mod command;
 mod skill;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -11,13 +14,14 @@ use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::front_matter::read_text;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Mutex, Tool,
-    ToolContext, ToolError, Turn, text,
+    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Mutex,
+    NoInput, Tool, ToolContext, ToolError, Turn, text,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use catalogue::catalogue;
+pub use command::{Command, run};
 pub use skill::{MOST, Skill};
 
 /// What the terminal is told of this session.
@@ -84,7 +88,7 @@ impl Skills {
         for dir in dirs {
             let entries = std::fs::read_dir(&dir).map_err(|error| {
                 let what = format!("this folder of skills cannot be listed: {error}");
-                skills.faults.push(Fault { file: dir, line: 1, what });
+                skills.faults.push(Fault { file: dir, line: None, what });
             });
             let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
             let folders: BTreeSet<PathBuf> = paths.filter(|path| is_skill(path)).collect();
@@ -147,23 +151,18 @@ fn is_skill(path: &Path) -> bool {
     !path.is_file() && !name.as_encoded_bytes().starts_with(b".")
 }
 
-/// What `list_skills` takes: nothing.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 struct ListSkills(Arc<Skills>);
 
 impl Tool for ListSkills {
     const NAME: &'static str = "list_skills";
     const ABOUT: &'static str = "Lists the skills with what each is for.";
-    type Input = Nothing;
+    type Input = NoInput;
 
-    fn effect(&self, _: &Nothing) -> Effect {
+    fn effect(&self, _: &NoInput) -> Effect {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, _: Nothing, _: &ToolContext) -> Result<Content, ToolError> {
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
         let lines = self.0.catalogue(LIST);
         Ok(if lines.is_empty() { "there are no skills".into() } else { lines.into() })
     }

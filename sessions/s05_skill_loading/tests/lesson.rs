@@ -348,10 +348,10 @@ fn what_is_no_skill_is_left_out_and_told_and_the_others_stay() {
         SKILLS/bare/SKILL.md:1: there is no front matter; the first line must be `---`
         SKILLS/bytes/SKILL.md:3: this is not UTF-8 text
         SKILLS/colon/SKILL.md:3: mapping values are not allowed in this context at line 3 column 22; put quotes around a text that holds `: `
-        SKILLS/folder/SKILL.md:1: "SKILL.md" is a directory, not a regular file; name a regular file
-        SKILLS/large/SKILL.md:1: 1000051 bytes are too many, 100000 are allowed; move parts into files beside it
-        SKILLS/lost/SKILL.md:1: "SKILLS/lost" does not exist; check the spelling, or list the folder
-        SKILLS/lower/SKILL.md:1: "SKILL.md" does not exist; check the spelling, or list the folder
+        SKILLS/folder/SKILL.md: "SKILL.md" is a directory, not a regular file; name a regular file
+        SKILLS/large/SKILL.md: 1000051 bytes are too many, 100000 are allowed; move parts into files beside it
+        SKILLS/lost/SKILL.md: "SKILLS/lost" does not exist; check the spelling, or list the folder
+        SKILLS/lower/SKILL.md: "SKILL.md" does not exist; check the spelling, or list the folder
         SKILLS/open/SKILL.md:1: the front matter does not end; a second line `---` is missing
         SKILLS/wrong/SKILL.md:2: the name "right" is not the folder's, "wrong""#]].assert_eq(&faults);
 }
@@ -529,7 +529,7 @@ fn the_check_prints_file_and_line_of_each_fault_and_runs_nothing() {
     assert_eq!(here(&home), [".claude"], "nor a playground");
     let (code, said) = run(&folder, home.path(), &["check", "none"]);
     assert_eq!(code, 1);
-    assert!(said.contains("none:1: this folder of skills cannot be listed"), "{said}");
+    assert!(said.contains("none: this folder of skills cannot be listed"), "{said}");
 }
 
 #[test]

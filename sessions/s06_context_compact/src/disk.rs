@@ -16,8 +16,10 @@ const STANDING: [(&str, &str); 3] = [
 ];
 /// State of other mechanisms, which a summary must not retell: the harness copies it.
 const STATE: [&str; 2] = [".agent_todo.json", ".agent_tasks.json"];
-/// Of each of these files so many bytes are read.
+/// Of each state file, and of the memory, so many bytes are read.
 const MOST: usize = 8_000;
+/// Of what the owners tell agents so many, which stand in every request.
+const TOLD: usize = 40_000;
 
 /// Keeps the whole text in a file, and returns the path.
 pub(crate) fn keep(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
@@ -46,9 +48,10 @@ pub(crate) fn standing(cwd: &Path) -> Result<Vec<String>, WorkspaceError> {
     let mut blocks: Vec<String> = Vec::new();
     for (name, what) in STANDING {
         let Some(text) = read(cwd, name)? else { continue };
-        let text = if name == MEMORY { newest(&text).to_owned() } else { text };
+        let told = || text::clip(&text, TOLD * 3 / 4, TOLD / 4);
+        let text = if name == MEMORY { newest(&text).into() } else { told() };
         // One of the two is often a link to the other.
-        if !blocks.iter().any(|block| block.ends_with(&text)) {
+        if !blocks.iter().any(|block| block.ends_with(&*text)) {
             blocks.push(format!("{what} ({name}):\n\n{text}"));
         }
     }

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s07 · Tasks](../s07_task_system/index.html)
 
 mod disk;
 mod summary;
@@ -91,9 +93,8 @@ impl Compact {
                 Ok(compact.told(before, agent, c))
             })
         })
-        .command("context", "what fills the window", move |chat, _| {
-            let table = self.table(&chat.agent, &chat.conversation, harness_cli::columns());
-            Box::pin(async move { Ok(table) })
+        .quick("context", "what fills the window", move |chat, _| {
+            Ok(self.table(&chat.agent, &chat.conversation, harness_cli::columns()))
         })
     }
 

@@ -378,6 +378,17 @@ fn a_memory_that_cannot_be_read_is_named_and_left_alone() {
     assert!(open().unwrap_err().contains("outside"), "{:?}", open());
 }
 
+#[test]
+fn of_a_long_file_of_the_owners_its_beginning_and_its_end_are_read() {
+    let folder = Folder::new();
+    folder.write("AGENTS.md", &format!("First.\n{}Last.", "Be kind.\n".repeat(200_000)));
+    let agent = Agent::new(Arc::new(By(Arc::new(|r| says(r, "")))), folder.path());
+    let agent = agent.clone().with(Compact::open(&agent, None).unwrap());
+    let told = agent.system.last().unwrap();
+    assert!(told.len() < 41_000, "it stands in every request: {}", told.len());
+    assert!(told.contains("\nFirst.\n") && told.ends_with("Last.") && told.contains("bytes"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_fold_at_once_lose_no_entry_of_the_memory() {
     let folder = Folder::new();

@@ -184,8 +184,7 @@ impl Graph {
                 task if task.status == Failed => Some(task),
                 _ => waits[*m].failed,
             });
-            waits[n].failed = failed;
-            waits[n].on = open.map(|m| &self.tasks[*m]).collect();
+            (waits[n].failed, waits[n].on) = (failed, open.map(|m| &self.tasks[*m]).collect());
         }
         Ok(waits)
     }

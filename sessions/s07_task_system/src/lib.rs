@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s08 · Background tasks](../s08_background_tasks/index.html)
 
 mod draw;
 mod graph;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use harness_cli::{App, Lesson, columns};
+use anyhow::Result;
+use clap::Subcommand;
+use harness_cli::{App, Commands, Lesson, columns, say};
 use harness_core::{Agent, Content, Effect, Mechanism, StateError, StateFile};
 use harness_core::{NoInput, Tool, ToolContext, ToolError, tools::blocking};
 
@@ -64,12 +69,21 @@ impl TaskBoard {
         self.0.change(change)
     }
 
+    /// What a tool answers that reads or changes the board; on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// Those of [`TaskBoard::load`] and [`TaskBoard::change`], as sentences.
+    pub async fn answer<F>(self, answer: F) -> Result<Content, ToolError>
+    where
+        F: FnOnce(&Self) -> Result<String, StateError> + Send + 'static,
+    {
+        blocking(move || Ok(answer(&self)?.into())).await
+    }
+
     /// Joins the agent and the terminal, which gets `:tasks`.
     pub fn join(self, app: App) -> App {
-        app.with(self.clone()).command("tasks", "draws the graph of tasks", move |_, _| {
-            let graph = self.load();
-            Box::pin(async { Ok(graph?.draw(columns())) })
-        })
+        let about = "draws the graph of tasks";
+        app.with(self.clone()).quick("tasks", about, move |_, _| Ok(self.load()?.draw(columns())))
     }
 }
 
@@ -85,9 +99,8 @@ impl Tool for TaskCreate {
     }
 
     async fn call(&self, new: NewTask, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
         let create = move |graph: &mut Graph| Ok(format!("created {}", graph.create(&new)?));
-        blocking(move || Ok(board.change(create)?.into())).await
+        self.0.clone().answer(|board| board.change(create)).await
     }
 }
 
@@ -103,8 +116,7 @@ impl Tool for TaskList {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.draw(200).into())).await
+        self.0.clone().answer(|board| Ok(board.load()?.draw(200))).await
     }
 }
 
@@ -119,11 +131,10 @@ impl Tool for TaskUpdate {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, new: Update, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        let update =
-            move |graph: &mut Graph| Ok(format!("{} is {}", graph.update(&new)?.id, new.status));
-        blocking(move || Ok(board.change(update)?.into())).await
+    async fn call(&self, to: Update, _: &ToolContext) -> Result<Content, ToolError> {
+        let set =
+            move |graph: &mut Graph| Ok(format!("{} is {}", graph.update(&to)?.id, to.status));
+        self.0.clone().answer(|board| board.change(set)).await
     }
 }
 
@@ -139,7 +150,29 @@ impl Tool for TaskNext {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.next().into())).await
+        self.0.clone().answer(|board| Ok(board.load()?.next())).await
     }
+}
+
+/// The subcommands of this session.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Adds a task and prints its id
+    Add(NewTask),
+    /// Draws the graph
+    List,
+}
+
+/// The program: an agent with a board, or one look at the board or change of it.
+///
+/// # Errors
+/// The board cannot be used or refuses the task, or the answer cannot be written.
+pub async fn run(agent: Agent, Commands { command }: Commands<Command>) -> Result<App> {
+    let board = TaskBoard::open(agent.cwd.join(TaskBoard::FILE));
+    say(match command {
+        Some(Command::Add(new)) => board.change(|graph| Ok(graph.create(&new)?.id.clone()))?,
+        Some(Command::List) => board.load()?.draw(columns()),
+        None => return Ok(board.join(agent.into())),
+    })?;
+    Ok(App::done(agent, ExitCode::SUCCESS))
 }

@@ -504,6 +504,20 @@ fn people_add_tasks_beside_a_running_agent() {
     assert_eq!(board(folder.path()).load().unwrap().tasks.len(), 2);
 }
 
+#[test]
+fn an_id_that_cannot_be_printed_is_no_success() {
+    let (folder, _) = drawn();
+    for arguments in [["list"].as_slice(), &["add", "Write it"]] {
+        let mut command = program(&folder);
+        command.args(arguments);
+        let Some(output) = Program::on_a_full_disk(command) else { return };
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.starts_with("error: cannot write to standard output: "), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
 /// Not a test by itself: what each process of the next two tests runs, in this very binary. It prints
 /// each id once the task is kept.
 #[test]

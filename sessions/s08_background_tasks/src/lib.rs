@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s09 · Agent teams](../s09_agent_teams/index.html)
 
 use std::sync::Arc;
 use std::time::Duration;

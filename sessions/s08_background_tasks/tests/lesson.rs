@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -496,6 +496,25 @@ fn nothing_outlives_one_prompt_that_is_ended_by_a_signal() {
         kill(signal, child.id());
         child.wait().unwrap();
         assert!(pids.iter().all(|pid| !lives(*pid)), "{signal}: {pids:?}");
+    }
+}
+
+#[test]
+fn one_prompt_that_is_interrupted_while_it_waits_is_no_success() {
+    for (format, last) in [("text", "interrupted"), ("stream-json", "\"subtype\":\"interrupted\"")]
+    {
+        let scene = Scene::new(&format!("- calls: [{}]\n- text: It runs.", start("sleep 600")));
+        let mut command = scene.command();
+        command.args(["-p", "go", "--output-format", format]);
+        let (shown, writer) = std::io::pipe().unwrap();
+        command.stderr(writer.try_clone().unwrap()).stdout(writer);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let mut lines = BufReader::new(shown).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("It runs.")), "{format}: it was never said");
+        kill("INT", child.id());
+        assert!(lines.any(|line| line.contains(last)), "{format}");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{format}");
     }
 }
 

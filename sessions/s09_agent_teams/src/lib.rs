@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s10 · Team protocols](../s10_team_protocols/index.html)
 
 mod command;
 mod teammate;
@@ -16,7 +18,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use command::{Command, Flags};
+pub use command::{Command, Flags, run};
 pub use teammate::{Member, State, Teammate};
 
 /// What the terminal is told of this session.

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s12 · Worktrees](../s12_worktree_task_isolation/index.html)
 
 mod claims;
 mod worker;
@@ -11,11 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Config, Display, Lesson, Screen, columns, until_asked_to_leave};
+use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
-    Relay, Tool, ToolContext, ToolError, Turn, state::changed, text, tools::blocking,
-    workspace::WorkspaceError,
+    Relay, Tool, ToolContext, ToolError, Turn, state::changed, text, workspace::WorkspaceError,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;
@@ -158,8 +159,7 @@ impl Tool for PostTask {
             posts.open.lock().push(id);
             Ok(format!("posted {said}"))
         };
-        let board = self.0.claims.board.clone();
-        blocking(move || Ok(board.change(create)?.into())).await
+        self.0.claims.board.clone().answer(|board| board.change(create)).await
     }
 }
 
@@ -175,8 +175,7 @@ impl Tool for TaskStatus {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        let board = self.0.clone();
-        blocking(move || Ok(board.load()?.draw(200).into())).await
+        self.0.clone().answer(|board| Ok(board.load()?.draw(200))).await
     }
 }
 
@@ -235,7 +234,7 @@ pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Resu
         agent.observers.add(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
         let worker = Worker::new(&claims, &agent, &format!("worker-{}", std::process::id()))?;
         let count = worker.work(Some(Duration::from_secs(idle)), &until_asked_to_leave()?).await?;
-        Screen::stdout().line(format!("tasks worked on: {count}"));
+        say(format!("tasks worked on: {count}"))?;
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
     Ok(join(agent.into(), claims, flags.workers, config.attended())?)

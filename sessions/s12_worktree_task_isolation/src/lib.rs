@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s13 · Streaming](../s13_streaming/index.html)
 
 mod worktree;
 

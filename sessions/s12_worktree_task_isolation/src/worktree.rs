@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{
-    BranchType, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
+    BranchType, DiffFile, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
     Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
 use harness_core::ids;
@@ -119,9 +119,7 @@ impl Base {
                 }
             };
             if repo.find_reference("refs/heads/task").is_ok() {
-                return refused(
-                    "a branch `task` leaves no room for `task/1`; rename it".to_owned(),
-                );
+                return refused("a branch `task` leaves no room for `task/1`; rename it".into());
             }
             planned(&tree)?;
             Workspace::open(self.root.join(&self.inside))?.own_dir(FOLDER)?;
@@ -237,7 +235,8 @@ impl Worktree {
     }
 
     /// Nothing is in the folder that is not in the commit it began at. The disk is compared with the commit
-    /// itself, ignored files and all: the index can be told to overlook changes.
+    /// itself, ignored files and all: the index can be told to overlook changes. What the harness keeps there
+    /// of its own (checkpoints, output) is nobody's work.
     ///
     /// # Errors
     /// Git cannot read it.
@@ -248,7 +247,9 @@ impl Worktree {
         all.include_untracked(true).recurse_untracked_dirs(true);
         all.include_ignored(true).recurse_ignored_dirs(true);
         let began = repo.revparse_single(&self.base)?.peel_to_tree()?;
-        let same = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?.deltas().len() == 0;
+        let diff = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?;
+        let is_own = |file: DiffFile<'_>| file.path().is_some_and(|it| it.starts_with(".harness"));
+        let same = diff.deltas().all(|it| is_own(it.old_file()) && is_own(it.new_file()));
         Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }
 

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s14 · Extended tools: checkpoints](../s14_tools_extended/index.html)
 
 mod meter;
 

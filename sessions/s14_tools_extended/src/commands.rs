@@ -9,15 +9,11 @@ use crate::open;
 
 /// Adds the commands to the prompt line.
 pub(crate) fn add(app: App) -> App {
-    app.command("checkpoints", "what was changed, a line a prompt", |chat, _| {
-        Box::pin(async { list(chat) })
-    })
-    .command("undo", "takes back what was changed for the last prompt", |chat, args| {
-        Box::pin(async move { go(chat, args, Way::Back) })
-    })
-    .command("redo", "brings back what was undone", |chat, args| {
-        Box::pin(async move { go(chat, args, Way::Forth) })
-    })
+    app.quick("checkpoints", "what was changed, a line a prompt", |chat, _| list(chat))
+        .quick("undo", "takes back what was changed for the last prompt", |chat, args| {
+            go(chat, args, Way::Back)
+        })
+        .quick("redo", "brings back what was undone", |chat, args| go(chat, args, Way::Forth))
 }
 
 fn list(chat: &Chat) -> Result<String> {

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s15 · Permissions](../s15_permissions/index.html)
 
 mod commands;
 

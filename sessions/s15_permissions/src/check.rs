@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, ErrorKind, Write};
 use std::path::PathBuf;
 
+use harness_cli::{fill, wide};
 use harness_core::permission::{Part, Ruling};
 use harness_core::{Agent, Effect, Rules, ToolCall, Toolbox, Verdict, text};
 use serde::Deserialize;
@@ -37,11 +38,11 @@ impl Check {
     pub fn line(&self, line: &str) -> String {
         let Ruling { verdict, parts } = self.rules.explain_line(line, &self.cwd);
         let mut told = format!("{:5}  {}\n", word(&verdict), shown(line));
-        let width = parts.iter().map(|part| shown(&part.text).chars().count()).max().unwrap_or(0);
+        let width = parts.iter().map(|part| wide(&shown(&part.text))).max().unwrap_or(0).min(40);
         for part in parts {
-            let (word, text) = (word(&part.verdict), shown(&part.text));
+            let (word, text) = (word(&part.verdict), fill(&shown(&part.text), width));
             let why = shown(&reason(&part));
-            let _ = writeln!(told, "  {word:5}  {text:width$}  {why}", width = width.min(40));
+            let _ = writeln!(told, "  {word:5}  {text}  {why}");
         }
         told
     }

@@ -404,6 +404,26 @@ struct Scene {
     server: StrictServer,
 }
 
+#[test]
+fn several_that_begin_at_once_in_an_empty_folder_make_it_once() {
+    let program = Program::new(
+        env!("CARGO_BIN_EXE_s15_permissions"),
+        "prompt: go\nscenes: [{lines: [{text: x}]}]",
+    );
+    let start = |_| {
+        let mut command = program.command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let started: Vec<_> = (0..8).map(start).collect();
+    for child in started {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !said.contains("not empty"), "{output:?}");
+    }
+    assert_eq!(program.folder.git(&["rev-list", "--count", "HEAD"]), "1\n");
+}
+
 const PROMPTED: &str = "prompt: go\nscenes:\n- lines:\n";
 const ASKS: &str = "say why not:";
 

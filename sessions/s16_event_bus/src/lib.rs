@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s17 · Sessions](../s17_session_management/index.html)
 
 mod seams;
 mod watch;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use harness_cli::{columns, cut};
 use harness_core::hook::program::Setting;
 use harness_core::journal::Journal;
 use harness_core::workspace::Workspace;
@@ -42,7 +43,8 @@ impl Watch {
         let folder = Workspace::open(&setting.cwd);
         let place = folder.and_then(|folder| Ok(folder.absolute(folder.resolve(LOG)?)));
         let fault = place.as_ref().err().map(|error| format!("no events are logged: {error}"));
-        let state = State { log: place.ok().map(Journal::new), fault, ..State::default() };
+        let log = place.ok().map(|place| Journal::new(place).unsynced()); // no turn waits for a log
+        let state = State { log, fault, ..State::default() };
         Self { setting: setting.clone(), state: Mutex::new(state) }
     }
 
@@ -81,7 +83,8 @@ impl Watch {
         let mut table = format!("{:>6} {:>6} {:>8}\n", "times", "no", "seconds");
         for (name, (times, no, took)) in &self.state.lock().rows {
             let (name, took) = (text::line(name), took.as_secs_f64());
-            let _ = writeln!(table, "{times:>6} {no:>6} {took:>8.1}  {name}");
+            let row = format!("{times:>6} {no:>6} {took:>8.1}  {name}");
+            let _ = writeln!(table, "{}", cut(&row, columns()));
         }
         table
     }

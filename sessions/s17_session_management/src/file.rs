@@ -57,8 +57,8 @@ pub struct Header {
     pub title: String,
     /// When it began, RFC 3339.
     pub created: String,
-    /// Where the agent worked.
-    pub cwd: PathBuf,
+    /// Where the agent worked, as it is shown: a folder's name need not be text.
+    pub cwd: String,
     /// The session it was forked from, and the last turn that was copied.
     pub parent: Option<(String, u64)>,
 }

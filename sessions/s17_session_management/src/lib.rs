@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s18 · Parallel tools](../s18_parallel_tools/index.html)
 
 mod commands;
 mod file;
@@ -178,7 +180,8 @@ impl SessionStore {
         let id = ids::fresh(|id| self.path(id).exists());
         let mut open = Open::take(self.path(&id), id.clone())?;
         let created = jiff::Timestamp::now().to_string();
-        let header = Header { version: VERSION, id, title, created, cwd: self.cwd.clone(), parent };
+        let cwd = self.cwd.display().to_string();
+        let header = Header { version: VERSION, id, title, created, cwd, parent };
         open.append(vec![Record::Session(header)], &self.secrets)?;
         Ok(open)
     }
@@ -187,8 +190,8 @@ impl SessionStore {
     fn enter(&self, mut open: Open) -> Result<Past> {
         let mut past = open.read(&self.secrets)?;
         let begun = &past.header.cwd;
-        if *begun != self.cwd && begun.is_absolute() {
-            past.told.push(format!("it was begun in {}; it goes on here", begun.display()));
+        if begun.starts_with('/') && *begun != self.cwd.to_string_lossy() {
+            past.told.push(format!("it was begun in {begun}; it goes on here"));
         }
         *self.state.lock() = State { ours: Some(past.conversation.identity()), open: Some(open) };
         Ok(past)

@@ -1,7 +1,9 @@
 //! The lesson, played; then the hard cases. What survives a crash is in `crash.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -635,6 +637,21 @@ async fn a_session_that_was_begun_elsewhere_goes_on_here_and_says_so() {
     let file = elsewhere.read(&format!(".sessions/{id}.jsonl"));
     let note = format!("The workspace is {}.", elsewhere.path().display());
     assert!(file.contains(&note), "the model is told, too: {file}");
+}
+
+#[test]
+fn a_folder_whose_name_is_no_utf_8_has_sessions_too() {
+    let home = Folder::new();
+    let folder = home.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&folder).unwrap();
+    let mut command = harness_testkit::scrubbed(BIN, home.path());
+    command.arg("--workspace").arg(&folder);
+    let output = said(&Program::pipe(command, "\nq\n"));
+    assert!(!output.contains("error"), "{output}");
+    let mut command = harness_testkit::scrubbed(BIN, home.path());
+    command.arg("--workspace").arg(&folder).arg("--continue");
+    let output = said(&Program::pipe(command, "\nq\n"));
+    assert!(output.contains(", turn 1: We take") && !output.contains("begun in"), "{output}");
 }
 
 #[test]

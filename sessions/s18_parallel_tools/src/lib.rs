@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s19 · Interrupts](../s19_interrupts/index.html)
 
 mod claim;
 mod timeline;

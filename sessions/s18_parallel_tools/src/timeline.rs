@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use harness_cli::{DIM, Screen, columns, cut, title};
+use harness_cli::{DIM, Screen, columns, cut, fill, title, wide};
 use harness_core::{Event, Mutex, Observer, text};
 
 /// So many calls get a bar; a turn may have hundreds.
@@ -107,16 +107,17 @@ pub fn draw(spans: &[Span], columns: usize) -> String {
     let saved = format!("saved {}", short(sum.saturating_sub(wall)));
     let mut drawn = format!("· {} calls, {} of work in {}", spans.len(), short(sum), short(wall));
     // At 40 columns the figure that matters most has a line of its own.
-    let apart = drawn.chars().count() + saved.chars().count() + 2 > columns;
+    let apart = wide(&drawn) + wide(&saved) + 2 > columns;
     let _ = writeln!(drawn, "{}{saved}", if apart { ",\n  " } else { ": " });
 
     let columns = columns.min(80);
-    let wide = spans.iter().map(|span| span.title.chars().count()).max().unwrap_or_default();
-    let wide = wide.min(TITLE).min((columns / 2).saturating_sub(6));
-    let room = columns.saturating_sub(wide + 13).min(*BAR.end());
+    let widest = spans.iter().map(|span| wide(&span.title)).max().unwrap_or_default();
+    let widest = widest.min(TITLE).min((columns / 2).saturating_sub(6));
+    let room = columns.saturating_sub(widest + 13).min(*BAR.end());
     for Span { title, from, to } in spans.iter().take(ROWS) {
         let bar = if room < *BAR.start() { String::new() } else { bar(*from, *to, wall, room) };
-        let row = format!("  {:<wide$} {bar} {:>8}", middle(title, wide), short(*to - *from));
+        let title = fill(&middle(title, widest), widest);
+        let row = format!("  {title} {bar} {:>8}", short(*to - *from));
         let _ = writeln!(drawn, "{}", cut(&row, columns));
     }
     if spans.len() > ROWS {
@@ -136,13 +137,14 @@ fn bar(from: Duration, to: Duration, wall: Duration, room: usize) -> String {
 }
 
 /// Both ends of a title: calls of one tool often differ at the end only.
-fn middle(title: &str, wide: usize) -> String {
-    let title: Vec<char> = cut(title, usize::MAX).chars().collect();
-    if title.len() <= wide {
-        return title.into_iter().collect();
+fn middle(title: &str, columns: usize) -> String {
+    let title = cut(title, usize::MAX);
+    if wide(&title) <= columns {
+        return title;
     }
-    let (head, tail) = (wide / 2, wide.saturating_sub(wide / 2 + 1));
-    title[..head].iter().chain(&['…']).chain(&title[title.len() - tail..]).collect()
+    let back = |text: &str| text.chars().rev().collect::<String>();
+    let (head, tail) = (cut(&title, columns / 2 + 1), cut(&back(&title), columns - columns / 2));
+    head + &back(tail.strip_suffix('…').unwrap_or(&tail))
 }
 
 fn short(time: Duration) -> String {

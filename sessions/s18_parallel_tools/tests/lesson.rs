@@ -588,7 +588,7 @@ fn the_timeline_shows_the_overlap_and_fits_its_terminal() {
         let drawn = draw(&spans, columns);
         assert!(!drawn.contains('\u{1b}') && drawn.contains("48 more"), "{drawn}");
         assert!(
-            columns < 40 || drawn.lines().all(|line| line.chars().count() <= columns),
+            columns < 40 || drawn.lines().all(|line| harness_cli::wide(line) <= columns),
             "{drawn}"
         );
     }

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s20 · Prompt caching](../s20_cache_optimization/index.html)
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -108,7 +108,7 @@ fn the_play() {
         ▸ bash echo half of it; kill -INT $PPID; sleep 30; echo the rest
           half of it
           [interrupted after N s]
-        ▸ write path=report.txt content=too late 
+        ▸ write path=report.txt content=too late
           interrupted: this call did not finish
         interrupted; the conversation goes on
         s19 >> 

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s21 · MCP runtime](../s21_mcp_runtime/index.html)
 
 mod ledger;
 mod place;

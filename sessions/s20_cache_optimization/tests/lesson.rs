@@ -571,6 +571,7 @@ fn the_discount_is_that_of_the_model() {
     assert!(tokens.ends_with("total saved≈? tokens"), "{tokens}");
     assert_eq!(dollars, "[cache cost] ? for prompts, instead of ?");
     assert!(unknown.table().ends_with("the prices of llama-at-home are not known"));
+    assert!(Ledger::default().table().ends_with("\nno model was asked yet"));
 }
 
 #[test]

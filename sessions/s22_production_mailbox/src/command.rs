@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config, Display, Screen, columns, cut, title};
+use harness_cli::{App, Config, Display, Screen, columns, cut, say, title};
 use harness_core::live::{Live, Told};
 use harness_core::mail::{Mailbox, News, check_name};
 use harness_core::{Agent, text};
@@ -176,7 +175,8 @@ async fn worker(
         news.take().iter().for_each(|news| screen.line(text::strip(news)));
     };
     mailbox.leave().await;
-    Ok(served?)
+    served?;
+    Ok(screen.check()?)
 }
 
 /// Prints what changes, until nobody reads it any more.
@@ -202,13 +202,7 @@ async fn watch(mailbox: &RedisMailbox, names: &[&str]) -> Result<()> {
                 lines.push(row);
             }
         }
-        let mut stdout = std::io::stdout().lock();
-        for line in lines {
-            let line = cut(&text::line(&line), columns());
-            if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
-                return Ok(());
-            }
-        }
+        lines.iter().try_for_each(|line| say(cut(&text::line(line), columns())))?;
     }
 }
 

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [s23 · Worktrees, advanced](../s23_worktree_advanced/index.html)
 
 mod command;
 mod live;

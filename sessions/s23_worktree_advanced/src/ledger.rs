@@ -38,6 +38,7 @@ pub struct Ledger {
 
 impl Life for Ledger {
     fn reached(&self, tree: &Worktree, task: &str, state: State) -> Made<()> {
+        self.repository()?;
         let (tree, task) = (tree.clone(), task.to_owned());
         self.register.put(&Tracked { tree, task, state }).map_err(refused)
     }
@@ -55,9 +56,12 @@ impl Ledger {
     /// The repository that the workspace is in.
     ///
     /// # Errors
-    /// Those of [`Base::find`].
+    /// Those of [`Base::find`], or its trees cannot be written down.
     pub fn repository(&self) -> Made<Repository> {
-        Ok(Repository::open(Base::find(&self.cwd)?.root)?)
+        let root = Base::find(&self.cwd)?.root;
+        let told = format!("{} is no UTF-8, and the list of trees is; rename it", root.display());
+        root.to_str().ok_or_else(|| refused(told))?;
+        Ok(Repository::open(&root)?)
     }
 
     /// The trees, oldest first. What was merged or deleted meanwhile, by whomever, is seen here.

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+//! Next page: [harness](../harness/index.html), the program that has them all
 
 mod conflicts;
 mod integrate;
@@ -10,6 +12,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
 use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks, columns, cut};
+use harness_core::workspace::is_own;
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{Isolated, Made, State};
 use tokio::task::spawn_blocking;
@@ -44,9 +47,8 @@ impl Tasks for Lifecycle {
         let met = spawn_blocking(move || meetings(&ledger, &names)).await;
         let met = met.map_err(|error| AgentError::Fatal(error.to_string()))?;
         let unknown =
-            |error| vec![(String::new(), format!("whether it merges is not known: {error}"))];
-        let met = met.unwrap_or_else(unknown);
-        for (name, told) in met {
+            |error| vec![(String::new(), format!("whether it merges is unknown: {error}"))];
+        for (name, told) in met.unwrap_or_else(unknown) {
             match done.iter_mut().find(|done| done.name == name) {
                 Some(done) => done.advice = done.advice.take().map(|old| format!("{old}\n{told}")),
                 None => lead.tell(&Event::Notice(told)),
@@ -93,12 +95,13 @@ fn surroundings(repo: &Repository) -> Made<Vec<String>> {
     Ok(notes)
 }
 
-/// What is changed in the checkout and not committed.
+/// What is changed in the checkout and not committed: the user's, not what the harness keeps there.
 fn dirty(repo: &Repository) -> Made<Vec<String>> {
     let mut options = StatusOptions::new();
     let options = options.include_untracked(true).recurse_untracked_dirs(true);
     let found = repo.statuses(Some(options))?;
-    Ok(found.iter().map(|entry| String::from_utf8_lossy(entry.path_bytes()).into_owned()).collect())
+    let paths = found.iter().map(|entry| String::from_utf8_lossy(entry.path_bytes()).into_owned());
+    Ok(paths.filter(|path| !is_own(path)).collect())
 }
 
 /// What happens when the work of these tasks meets that of every other, HEAD as it is by now, and what is not

@@ -1,7 +1,9 @@
 //! The lesson, played; then the six marks, the hard cases, and what a kill leaves.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use expect_test::expect;
 use git2::Repository;
@@ -164,13 +166,14 @@ async fn a_dirty_working_tree_is_told_and_where_a_task_changes_the_same() {
     let stage = stage(&["echo more >> README.md"]);
     stage.folder.write("README.md", "mine\n");
     stage.folder.write("new", "");
+    stage.folder.write(".agent_events.log", "the harness's own");
     let (_, done) = run(&stage, &["echo more >> README.md"]).await;
     assert_eq!(
         advice(&done[0]),
         "git merge task/1\ntask/1 changes what you have not committed: README.md"
     );
     let told = said(&stage.folder, "q\n");
-    assert!(told.contains("): README.md, ") && told.contains("tasks do not see that"), "{told}");
+    assert!(told.contains("(2): README.md, new; tasks do not see that"), "{told}");
     assert_eq!(stage.folder.read("README.md"), "mine\n");
 }
 
@@ -188,6 +191,16 @@ async fn a_stale_tree_is_pruned_and_its_unmerged_work_is_not() {
     );
     assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main task/2", 2));
     assert_eq!(stage.folder.git(&["show", "task/2:b"]), "b\n");
+}
+
+#[tokio::test]
+async fn what_the_harness_keeps_in_a_tree_does_not_keep_the_tree() {
+    let (stage, ledger, _) = after(&[], &["echo a > a"]).await;
+    stage.folder.git(&["merge", "-q", "task/1"]);
+    stage.folder.write(".worktrees/task-1/.harness/checkpoints/index.json", "[]");
+    let told = prune(&ledger, "now").unwrap();
+    assert!(told.starts_with("task-1 is removed"), "{told}");
+    assert_eq!((stage.folder.branches().as_str(), stage.folder.trees()), ("main", 1));
 }
 
 #[tokio::test]
@@ -482,4 +495,22 @@ fn a_bar_in_a_task_of_a_flag_is_part_of_it() {
     command.args(["--task", "Greet more loudly. ls | wc", "--task", "Write down who | what"]);
     let said = String::from_utf8(Program::pipe(command, ":list\nq\n").stdout).unwrap();
     assert!(said.contains("task-1    Committed   Greet more loudly. ls | wc\ntask-2    Committed   Write down who | what\n"), "{said}");
+}
+
+#[test]
+fn in_a_folder_whose_name_is_no_utf_8_it_says_what_to_do() {
+    let folder = Folder::git_repo();
+    let checkout = folder.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&checkout).unwrap();
+    fs::rename(folder.path().join(".git"), checkout.join(".git")).unwrap();
+    let mut command = harness_testkit::scrubbed(BINARY, folder.path());
+    command.args(["--demo", "--workspace"]).arg(&checkout);
+    let said = String::from_utf8(Program::pipe(command, "\nq\n").stdout).unwrap();
+    let why = format!(
+        "{}/caf\u{fffd} is no UTF-8, and the list of trees is; rename it\n",
+        folder.path().display()
+    );
+    assert!(said.contains(&format!("no task can run here: {why}")), "{said}");
+    assert!(said.contains(&format!("error: {why}")), "{said}");
+    assert!(!checkout.join(".worktrees").exists());
 }

@@ -232,7 +232,7 @@ impl Program {
 
 fn input(happening: &Happening, setting: &Setting) -> Value {
     let mut input = json!({"session_id": setting.session, "hook_event_name": happening.kind,
-        "cwd": setting.cwd, "permission_mode": "default", "agent_id": happening.agent});
+        "cwd": setting.cwd.to_string_lossy(), "permission_mode": "default", "agent_id": happening.agent});
     for (name, value) in &happening.fields {
         input[name] = value.clone();
     }

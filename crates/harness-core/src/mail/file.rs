@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::OpenOptions;
+use std::future::ready;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::{Cursor, Journal, JournalError};
-use crate::mutex::Mutex;
-use crate::workspace::{Held, Workspace, WorkspaceError, files, hold};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
-use super::{Mail, MailError, MailId, Mailbox, News, check_name};
+use crate::journal::{Cursor, Journal, JournalError};
+use crate::mutex::Mutex;
+use crate::workspace::{Held, Workspace, WorkspaceError, files, hold};
+
+use super::{Mail, MailError, MailId, Mailbox, News, check_name, look_until};
 
 /// So often a box is looked at while its reader waits: other processes have no other way to tell.
 const LOOK: Duration = Duration::from_millis(100);
@@ -232,18 +233,7 @@ impl Mailbox for FileMailbox {
     }
 
     async fn receive(&self, name: &str, wait: Duration) -> Result<Vec<Mail>, MailError> {
-        let deadline = Instant::now() + wait;
-        loop {
-            let came = self.came.notified();
-            let found = self.look(name)?;
-            if !found.is_empty() || Instant::now() >= deadline {
-                return Ok(found);
-            }
-            tokio::select! {
-                () = came => {}
-                () = sleep_until(deadline.min(Instant::now() + LOOK)) => {}
-            }
-        }
+        look_until(wait, LOOK, &self.came, || ready(self.look(name))).await
     }
 
     async fn acknowledge(&self, name: &str, ids: &[MailId]) -> Result<(), MailError> {

@@ -1,6 +1,7 @@
 //! Mail in this process alone: for tests, and where there is nothing better.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::{Mail, MailError, MailId, Mailbox};
+use super::{Mail, MailError, MailId, Mailbox, look_until};
 use crate::mutex::Mutex;
 
 /// Boxes in memory. A clone is another reader of the same boxes; what a reader had leased when it is
@@ -94,14 +95,7 @@ impl Mailbox for MemoryMailbox {
                 free.map(lease).collect::<Vec<_>>()
             })
         };
-        let deadline = tokio::time::Instant::now() + wait;
-        loop {
-            let came = self.shared.came.notified(); // before the look: what comes after it is not missed
-            let found = look()?;
-            if !found.is_empty() || tokio::time::timeout_at(deadline, came).await.is_err() {
-                return Ok(found);
-            }
-        }
+        look_until(wait, wait, &self.shared.came, || ready(look())).await
     }
 
     async fn acknowledge(&self, name: &str, ids: &[MailId]) -> Result<(), MailError> {

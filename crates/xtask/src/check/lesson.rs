@@ -21,6 +21,8 @@ const OTHERS: [&str; 14] = [
     "text", "mermaid", "sh", "bash", "console", "toml", "yaml", "json", "jsonl", "diff", "python",
     "markdown", "http", "html",
 ];
+/// Words that break a flowchart when a node is called so.
+const OF_MERMAID: [&str; 6] = ["call", "class", "click", "end", "graph", "style"];
 /// The first line of a copy that `cargo xtask new` made, until its owner has edited it.
 pub(crate) const COPY: &str = "<!-- A copy of ";
 
@@ -103,10 +105,26 @@ fn tag(block: &Block) -> Option<String> {
         return output
             .then(|| "rustdoc takes this block for Rust: tag output as `text`".to_owned());
     }
+    if words == ["mermaid"]
+        && let Some(name) = block.text.lines().find_map(no_node)
+    {
+        return Some(format!(
+            "Mermaid takes {name:?} for a word of its own: name the node otherwise"
+        ));
+    }
     let unknown = !words.first().is_some_and(|word| OTHERS.contains(word));
     unknown.then(|| {
         format!("unknown tag {:?}: Rust is untagged or `rust`, output is `text`", block.tag)
     })
+}
+
+/// A word at an end of an arrow that cannot be the name of a node.
+fn no_node(line: &str) -> Option<&str> {
+    let (first, rest) = line.trim().split_once(' ')?;
+    let behind =
+        line.split("--> ").skip(1).filter_map(|text| text.split([' ', '[', '{', '(']).next());
+    let ends = behind.chain(rest.starts_with('-').then_some(first));
+    ends.into_iter().find(|word| OF_MERMAID.contains(word))
 }
 
 /// `s03 >> …`, the prompt of a session.
@@ -176,6 +194,8 @@ mod tests {
             "```rsut\nx\n```",
             "```rust,ignore\nx\n```",
             "```text\n",
+            "```mermaid\nflowchart LR\n  a[x] --> call[y]\n```",
+            "```mermaid\nflowchart LR\n  call -- why --> a\n```",
         ] {
             assert!(tagged(wrong).is_some(), "{wrong}");
         }
