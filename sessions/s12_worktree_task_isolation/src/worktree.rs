@@ -119,9 +119,7 @@ impl Base {
                 }
             };
             if repo.find_reference("refs/heads/task").is_ok() {
-                return refused(
-                    "a branch `task` leaves no room for `task/1`; rename it".to_owned(),
-                );
+                return refused("a branch `task` leaves no room for `task/1`; rename it".into());
             }
             planned(&tree)?;
             Workspace::open(self.root.join(&self.inside))?.own_dir(FOLDER)?;
@@ -250,9 +248,8 @@ impl Worktree {
         all.include_ignored(true).recurse_ignored_dirs(true);
         let began = repo.revparse_single(&self.base)?.peel_to_tree()?;
         let diff = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?;
-        let is_work =
-            |file: DiffFile<'_>| !file.path().is_some_and(|it| it.starts_with(".harness"));
-        let same = !diff.deltas().any(|it| is_work(it.old_file()) || is_work(it.new_file()));
+        let is_own = |file: DiffFile<'_>| file.path().is_some_and(|it| it.starts_with(".harness"));
+        let same = diff.deltas().all(|it| is_own(it.old_file()) && is_own(it.new_file()));
         Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }
 

@@ -59,8 +59,7 @@ impl Ledger {
     /// Those of [`Base::find`], or its trees cannot be written down.
     pub fn repository(&self) -> Made<Repository> {
         let root = Base::find(&self.cwd)?.root;
-        let shown = root.display();
-        let told = format!("{shown} is no UTF-8, and the list of trees is; rename it");
+        let told = format!("{} is no UTF-8, and the list of trees is; rename it", root.display());
         root.to_str().ok_or_else(|| refused(told))?;
         Ok(Repository::open(&root)?)
     }

@@ -47,9 +47,8 @@ impl Tasks for Lifecycle {
         let met = spawn_blocking(move || meetings(&ledger, &names)).await;
         let met = met.map_err(|error| AgentError::Fatal(error.to_string()))?;
         let unknown =
-            |error| vec![(String::new(), format!("whether it merges is not known: {error}"))];
-        let met = met.unwrap_or_else(unknown);
-        for (name, told) in met {
+            |error| vec![(String::new(), format!("whether it merges is unknown: {error}"))];
+        for (name, told) in met.unwrap_or_else(unknown) {
             match done.iter_mut().find(|done| done.name == name) {
                 Some(done) => done.advice = done.advice.take().map(|old| format!("{old}\n{told}")),
                 None => lead.tell(&Event::Notice(told)),
@@ -102,8 +101,7 @@ fn dirty(repo: &Repository) -> Made<Vec<String>> {
     let options = options.include_untracked(true).recurse_untracked_dirs(true);
     let found = repo.statuses(Some(options))?;
     let paths = found.iter().map(|entry| String::from_utf8_lossy(entry.path_bytes()).into_owned());
-    let is_kept = |path: &String| path.split('/').next().is_some_and(|name| is_own(name.as_ref()));
-    Ok(paths.filter(|path| !is_kept(path)).collect())
+    Ok(paths.filter(|path| !is_own(path)).collect())
 }
 
 /// What happens when the work of these tasks meets that of every other, HEAD as it is by now, and what is not

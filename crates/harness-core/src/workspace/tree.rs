@@ -2,9 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
     io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -252,9 +251,10 @@ impl Workspace {
     }
 }
 
-/// Whether a name in a workspace belongs to git or to the harness: what is behind it changes while nobody works
-/// on the workspace.
-pub fn is_own(name: &OsStr) -> bool {
+/// Whether a path in a workspace, from its root, belongs to git or to the harness: what is behind it changes
+/// while nobody works on the workspace.
+pub fn is_own(path: impl AsRef<Path>) -> bool {
+    let Some(Component::Normal(name)) = path.as_ref().components().next() else { return false };
     let own = [".git", ".harness", ".sessions", ".mailboxes"];
     own.iter().any(|own| name == *own) || name.as_encoded_bytes().starts_with(b".agent_")
 }
