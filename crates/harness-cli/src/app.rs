@@ -8,6 +8,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use harness_core::{Agent, AgentError, Block, Conversation, Mechanism, Observer, Stop};
+use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ impl Chat {
     /// come from another day or folder. Not in the system prompt: that would empty the prompt cache.
     pub fn note_surroundings(&mut self) {
         const BEGIN: &str = "The workspace is ";
-        let (cwd, today) = (self.agent.cwd.display(), jiff::Zoned::now().date());
+        let (cwd, today) = (self.agent.cwd.display(), today());
         let now = format!("{BEGIN}{cwd}. Today is {today}.");
         let blocks = self.conversation.messages().iter().flat_map(|message| &message.content);
         let said = blocks.rev().find_map(|block| match block {
@@ -39,6 +40,15 @@ impl Chat {
             self.conversation.note(now);
         }
     }
+}
+
+/// The date here. Whose clock is set by `/etc/localtime`, as nearly everybody's is, is not made to wait until
+/// all time zones of the world are listed.
+fn today() -> jiff::civil::Date {
+    let set = std::env::var_os("TZ").is_some();
+    let local = std::fs::read("/etc/localtime").ok().filter(|_| !set);
+    let zone = local.and_then(|rules| TimeZone::tzif("local", &rules).ok());
+    Timestamp::now().to_zoned(zone.unwrap_or_else(TimeZone::system)).date()
 }
 
 /// One way to take a turn. What stands before or after it, or what does not concern it, is `next`'s; behind

@@ -73,9 +73,11 @@ type Compile = Box<dyn FnOnce() -> Arc<dyn Policy> + Send>;
 impl Unasked {
     fn new(config: &Config) -> Result<Self> {
         let other = config.other_rules()?;
-        Ok(Self(LazyLock::new(Box::new(move || match other.map_or_else(Rules::built_in, Ok) {
-            Ok(rules) => Arc::new(rules.deny_only()),
-            Err(broken) => Arc::new(Broken(broken.to_string())),
+        Ok(Self(LazyLock::new(Box::new(move || {
+            match other.map_or_else(Rules::built_in_denials, Ok) {
+                Ok(rules) => Arc::new(rules.deny_only()),
+                Err(broken) => Arc::new(Broken(broken.to_string())),
+            }
         }))))
     }
 }

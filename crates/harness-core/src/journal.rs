@@ -35,6 +35,7 @@ const TORN_SHOWN: usize = 4096;
 /// once, and a file that was moved away is simply begun again.
 pub struct Journal<T> {
     path: PathBuf,
+    synced: bool,
     records: PhantomData<fn(T) -> T>,
 }
 
@@ -134,7 +135,14 @@ type Result<T, E = JournalError> = std::result::Result<T, E>;
 impl<T> Journal<T> {
     /// Names a journal. The file is made by the first append, its folder must exist by then.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), records: PhantomData }
+        Self { path: path.into(), synced: true, records: PhantomData }
+    }
+
+    /// An append does not wait for the disk any more. The end of the program loses nothing, however it
+    /// ends; a power cut may lose the last records. For a log that nothing is built upon.
+    #[must_use]
+    pub fn unsynced(self) -> Self {
+        Self { synced: false, ..self }
     }
 
     /// The file.
@@ -150,7 +158,8 @@ impl<T> Journal<T> {
 }
 
 impl<T: Serialize> Journal<T> {
-    /// Adds one record; it is on disk when this returns. Returns the new length of the file.
+    /// Adds one record; it is on disk when this returns, unless the journal is [`unsynced`](Self::unsynced).
+    /// Returns the new length of the file.
     ///
     /// # Errors
     /// On any error, a full disk included, the journal holds what it held before.
@@ -189,7 +198,8 @@ impl<T: Serialize> Journal<T> {
         if text.len() <= 1 {
             return Ok(old);
         }
-        if let Err(error) = file.write_all(text).and_then(|()| file.sync_all()) {
+        let sync = |file: &File| if self.synced { file.sync_all() } else { Ok(()) };
+        if let Err(error) = file.write_all(text).and_then(|()| sync(&file)) {
             // Half a record would be read as torn; better there is none. We still hold the lock.
             let _ = file.set_len(old);
             return Err(failed(error));
@@ -198,7 +208,7 @@ impl<T: Serialize> Journal<T> {
             // Perhaps a new file: its name must be on disk too.
             let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = File::open(folder.unwrap_or(Path::new(".")));
-            folder.and_then(|folder| folder.sync_all()).map_err(failed)?;
+            folder.and_then(|folder| sync(&folder)).map_err(failed)?;
         }
         Ok(old + text.len() as u64)
     }
@@ -363,7 +373,7 @@ fn parse<T: DeserializeOwned>(line: &[u8], length: u64) -> Result<T, String> {
 
 impl<T> Clone for Journal<T> {
     fn clone(&self) -> Self {
-        Self::new(self.path.clone())
+        Self { path: self.path.clone(), ..*self }
     }
 }
 

@@ -220,10 +220,9 @@ impl Workspace {
     pub fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
         let path = path.as_ref();
         let failed = |source| self.wrap("open", path, source);
-        let file = self.dir.open_with(path, &reading()).map_err(failed)?;
-        regular(path, file.metadata().map_err(failed)?.file_type())?;
-        let file = file.into_std();
+        let file = self.dir.open_with(path, &reading()).map_err(failed)?.into_std();
         let metadata = file.metadata().map_err(failed)?;
+        regular(path, Metadata::from_just_metadata(metadata.clone()).file_type())?;
         Ok((file, metadata))
     }
 
@@ -277,9 +276,10 @@ impl Workspace {
         if !self.dir.symlink_metadata(name).map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
+        // Not waited for until it is on disk, as state is: what a power cut leaves of it is made again.
         let ignore = name.join(".gitignore");
-        if self.dir.symlink_metadata(&ignore).is_err() {
-            self.write_atomic(&ignore, b"*\n")?;
+        if self.dir.symlink_metadata(&ignore).map_or(true, |it| it.is_file() && it.len() == 0) {
+            self.dir.write(&ignore, "*\n").map_err(failed)?;
         }
         Ok(self.absolute(name))
     }

@@ -50,6 +50,15 @@ fn what_is_appended_is_read_and_offsets_go_on() {
 }
 
 #[test]
+fn one_that_does_not_wait_for_the_disk_is_read_like_any_other() {
+    let (_folder, path, _) = journal();
+    let journal = Journal::new(&path).unsynced();
+    let end = journal.clone().append_all(&[json!(1), json!(2)]).unwrap();
+    assert_eq!(end, fs::metadata(&path).unwrap().len());
+    assert_eq!(values(&journal.read().unwrap()), [json!(1), json!(2)]);
+}
+
+#[test]
 fn a_raw_value_over_several_lines_becomes_one_line() {
     let (_folder, path, _) = journal();
     let raw = RawValue::from_string("{\n \"a\":\r\n \"b\\n\"\n}".to_owned()).unwrap();

@@ -776,6 +776,20 @@ async fn grep_counts_what_it_leaves_out() {
 }
 
 #[tokio::test]
+async fn grep_answers_in_the_order_of_names_however_many_cores_search() {
+    let bench = Bench::new();
+    for file in 0..2500 {
+        let line = if file % 25 == 7 { "a match\n" } else { "nothing\n" };
+        bench.write(&format!("{}/{file:04}.txt", file / 100), line);
+    }
+    let found = bench.done("grep", json!({"pattern": "match"})).await;
+    let mut sorted: Vec<_> = found.lines().collect();
+    sorted.sort_unstable();
+    assert_eq!(found.lines().collect::<Vec<_>>(), sorted);
+    assert_eq!(sorted.len(), 100);
+}
+
+#[tokio::test]
 async fn grep_shows_the_match_in_a_long_line() {
     let bench = Bench::new();
     bench.write("min.js", format!("{}needle{}\n", "é".repeat(100_000), "y".repeat(100_000)));

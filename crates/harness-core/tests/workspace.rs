@@ -244,6 +244,12 @@ fn the_state_folder_ignores_itself_and_is_no_link() {
     assert_eq!(state, workspace.state_dir().unwrap());
     assert_eq!(state, workspace.root().join(".harness"));
     assert_eq!(fs::read(state.join(".gitignore")).unwrap(), b"*\n");
+    // What the user made of it is kept; the empty file that a power cut may leave is no such thing.
+    for (there, kept) in [("!sessions\n", "!sessions\n"), ("", "*\n")] {
+        fs::write(state.join(".gitignore"), there).unwrap();
+        workspace.state_dir().unwrap();
+        assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), kept);
+    }
     fs::remove_dir_all(&state).unwrap();
     symlink(top.path(), root.join(".harness")).unwrap();
     assert!(workspace.state_dir().is_err());

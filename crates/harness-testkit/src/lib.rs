@@ -16,6 +16,7 @@
 //! | [`gates`] | holds streams at named points, so that tests need no sleeps |
 //! | [`answers`] | where the server's replies come from: a play, or a list |
 //! | [`server`] | the server itself |
+//! | [`measure`] | rows and medians for what `cargo xtask bench` runs |
 //! | [`mailboxes`] | what every mailbox must do, as one suite |
 //! | [`wait`] | agents and tests that wait for each other, without a clock |
 //! | [`witness`] | the same checks around any `Model`, without a network |
@@ -45,6 +46,7 @@ pub mod folder;
 pub mod gates;
 pub mod history;
 pub mod mailboxes;
+pub mod measure;
 pub mod notices;
 pub mod program;
 pub mod pty;
@@ -64,7 +66,9 @@ pub use faults::{Fault, When};
 pub use folder::{Folder, scrubbed, skip};
 pub use harness_core::cache::{self, Clock, Simulated};
 pub use history::History;
+pub use measure::Row;
 pub use notices::Notices;
+pub use program::Program;
 pub use program::{Program, hash_in, outputs};
 pub use pty::{Key, Terminal};
 pub use redis::{Pause, Redis};

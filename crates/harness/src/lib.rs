@@ -22,6 +22,7 @@ use s15_permissions::Permissions;
 use s18_parallel_tools::Parallel;
 use s19_interrupts::{Lines, Steering};
 use s20_cache_optimization::PromptCache;
+use s21_mcp_runtime::McpServers;
 use s22_production_mailbox::TeamFlags;
 
 pub use doctor::{Finding, State, doctor};
@@ -68,6 +69,8 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     let own = WorkspaceFile::new(&agent, OWN, config);
     let on = |name| settings.on(name);
     let mut app = App::from(agent).tell(settings.told.clone());
+    // Servers take a moment to start: they do so while the rest is made ready.
+    let mcp = on("mcp").then(|| McpServers::open(app.agent(), config)).transpose()?;
 
     // 1. What judges a call: hooks may rewrite it, then it is kept for undo, then the gate decides on it as it is.
     if on("permissions") {
@@ -98,8 +101,8 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = TaskBoard::open(app.agent().cwd.join(TaskBoard::FILE)).join(app);
     }
 
-    if on("mcp") {
-        app = s21_mcp_runtime::join(app, config).await?;
+    if let Some(mcp) = &mcp {
+        app = mcp.clone().join(app, config);
     }
 
     // 3. What clones the agent.
@@ -139,6 +142,9 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     if on("streaming") {
         let lead = app.agent().name.clone();
         app = app.display(|screen| Arc::new(Typewriter::new(screen, lead)));
+    }
+    if let Some(mcp) = mcp {
+        app = app.tell(mcp.told().await);
     }
     Ok(app.trusts(own, settings::check).quick(
         "mechanisms",

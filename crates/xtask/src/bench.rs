@@ -9,33 +9,15 @@ use crate::run::{cargo, command, show, typed};
 pub(crate) const HELP: &str = "\
 usage: cargo xtask bench [PART]...
 
-Builds in release, runs what measures and prints what it found beside the goal. A part is a program
-of harness-testkit (src/bin/bench*.rs) or a session's own (benches/*.rs without the test harness, or
-examples/bench.rs): whatever is there is found. It prints lines name<TAB>value<TAB>unit.";
+Builds in release, runs what measures and prints one table of what it found, beside the goals. A part
+is a program of harness-testkit (src/bin/bench*) or a session's own (benches/*.rs without the test
+harness): whatever is there is found. It prints rows of fields between tabs: name, value, unit and, where
+there is one, the goal (under 10, over 200); or name, - and why there is no figure.";
 
 /// Where the programs of the testkit are.
 const SHARED: &str = "crates/harness-testkit/src/bin";
 /// Sessions that these programs start.
 const STARTED: [&str; 3] = ["s01_perception_action_loop", "s03_todo_write", "harness"];
-
-/// The goals, by the names the programs use: the value is to stay under the first number, or over it.
-const GOALS: &[(&str, Goal)] = &[
-    ("start_to_first_request", Goal::Under(10.0, "ms")),
-    ("start_to_first_request_harness", Goal::Under(20.0, "ms")),
-    ("turn_cost_50", Goal::Under(0.3, "ms")),
-    ("turn_cost_500", Goal::Under(0.6, "ms")),
-    ("peak_memory_50_turns", Goal::Under(12.0, "MB")),
-    ("sse_rate", Goal::Over(200.0, "MB/s")),
-    ("permission_200_chars", Goal::Under(1.0, "ms")),
-    ("permission_100_kB", Goal::Under(50.0, "ms")),
-    ("glob_100000_files", Goal::Under(2000.0, "ms")),
-];
-
-#[derive(Clone, Copy)]
-enum Goal {
-    Under(f64, &'static str),
-    Over(f64, &'static str),
-}
 
 /// A program that measures.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +33,6 @@ enum Place {
     Testkit,
     /// A session's `benches/`: the name of the bench.
     Bench(String),
-    /// A session's `examples/bench.rs`.
-    Example,
 }
 
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
@@ -85,9 +65,8 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
         }
     }
     say!();
-    for row in &rows {
-        say!("{row}");
-    }
+    say!("{}", line("what", "found", "unit", "goal"));
+    rows.iter().for_each(|row| say!("{row}"));
     if failed.is_empty() { Ok(()) } else { Err(Failure::Failed(failed.join("; "))) }
 }
 
@@ -103,7 +82,6 @@ fn parts(files: &[String]) -> Vec<Part> {
         let (package, rest) = file.strip_prefix("sessions/")?.split_once('/')?;
         let place = match rest.split_once('/')? {
             ("benches", bench) if !bench.contains('/') => Place::Bench(bench.to_owned()),
-            ("examples", "bench") => Place::Example,
             _ => return None,
         };
         Some(Part { name: package.to_owned(), place })
@@ -117,9 +95,6 @@ impl Part {
         let name = self.name.as_str();
         match &self.place {
             Place::Bench(bench) => cargo.args(["bench", "--quiet", "-p", name, "--bench", bench]),
-            Place::Example => {
-                cargo.args(["run", "--release", "--quiet", "-p", name, "--example", "bench"])
-            }
             Place::Testkit => {
                 let target = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
                 let target = target.unwrap_or_else(|| repo.root.join("target"));
@@ -138,23 +113,22 @@ fn measured(command: &mut Command) -> Result<String, String> {
     if output.status.success() { Ok(said) } else { Err(output.status.to_string()) }
 }
 
-/// A line `name<TAB>value<TAB>unit` as a row of the table, with its goal; other lines are no rows.
-fn row(line: &str) -> Option<String> {
-    let [name, value, unit] =
-        line.split('\t').map(str::trim).collect::<Vec<_>>().try_into().ok()?;
-    let goal = GOALS.iter().find(|(known, _)| *known == name).map(|(_, goal)| *goal);
-    let number: Option<f64> = value.parse().ok();
-    let goal = match (goal, number) {
-        (Some(Goal::Under(limit, u)), Some(n)) if u == unit => mark(n < limit, "under", limit),
-        (Some(Goal::Over(limit, u)), Some(n)) if u == unit => mark(n > limit, "over", limit),
-        (Some(Goal::Under(_, u) | Goal::Over(_, u)), _) => format!("the goal is in {u}"),
-        (None, _) => String::new(),
+/// What a program printed as a row of the table; a line of another form is no row.
+fn row(said: &str) -> Option<String> {
+    let (name, rest) = said.split_once('\t')?;
+    let (value, rest) = rest.split_once('\t')?;
+    let (unit, goal) = rest.split_once('\t').unwrap_or((rest, ""));
+    let kept = match (value.parse::<f64>(), goal.split_once(' ')) {
+        (Ok(value), Some(("under", limit))) => value < limit.parse().ok()?,
+        (Ok(value), Some(("over", limit))) => value > limit.parse().ok()?,
+        (_, None) => return Some(line(name, value, unit, goal)),
+        _ => return None,
     };
-    Some(format!("{name:<32}{value:>12} {unit:<6} {goal}").trim_end().to_owned())
+    Some(line(name, value, unit, &format!("{goal}: {}", if kept { "ok" } else { "MISSED" })))
 }
 
-fn mark(met: bool, side: &str, limit: f64) -> String {
-    format!("{} (goal: {side} {limit})", if met { "ok" } else { "MISSED" })
+fn line(name: &str, value: &str, unit: &str, goal: &str) -> String {
+    format!("{name:<40}{value:>10} {unit:<8} {goal}").trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -164,24 +138,17 @@ mod tests {
     #[test]
     fn rows_show_their_goal_and_other_lines_are_no_rows() {
         let shown =
-            |line: &str| row(line).map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
-        assert_eq!(
-            shown("sse_rate\t250.1\tMB/s").as_deref(),
-            Some("sse_rate 250.1 MB/s ok (goal: over 200)")
-        );
-        assert_eq!(
-            shown("turn_cost_50\t0.4\tms").as_deref(),
-            Some("turn_cost_50 0.4 ms MISSED (goal: under 0.3)")
-        );
-        assert_eq!(
-            shown("turn_cost_50\t400\tus").as_deref(),
-            Some("turn_cost_50 400 us the goal is in ms")
-        );
-        assert_eq!(
-            shown("permission_decision\t3\tus").as_deref(),
-            Some("permission_decision 3 us")
-        );
-        assert_eq!(shown("warming up"), None);
+            |said: &str| row(said).map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
+        for (said, expected) in [
+            ("the rate\t250.1\tMB/s\tover 200", Some("the rate 250.1 MB/s over 200: ok")),
+            ("a turn\t0.4\tms\tunder 0.3", Some("a turn 0.4 ms under 0.3: MISSED")),
+            ("a decision\t3\tus", Some("a decision 3 us")),
+            ("by rg\t-\tno rg on PATH", Some("by rg - no rg on PATH")),
+            ("a turn\t0.4\tms\tabout 0.3", None),
+            ("warming up", None),
+        ] {
+            assert_eq!(shown(said).as_deref(), expected, "{said}");
+        }
     }
 
     #[test]
@@ -193,8 +160,7 @@ mod tests {
             "crates/harness-testkit/src/bin/strict-server.rs",
             "sessions/s17_session_management/benches/speed.rs",
             "sessions/s17_session_management/src/lib.rs",
-            "sessions/s22_production_mailbox/examples/bench.rs",
-            "sessions/s22_production_mailbox/examples/other.rs",
+            "sessions/s21_mcp_runtime/examples/probe.rs",
         ];
         let part = |name: &str, place| Part { name: name.to_owned(), place };
         assert_eq!(
@@ -203,7 +169,6 @@ mod tests {
                 part("bench", Place::Testkit),
                 part("bench-mail", Place::Testkit),
                 part("s17_session_management", Place::Bench("speed".to_owned())),
-                part("s22_production_mailbox", Place::Example),
             ]
         );
     }

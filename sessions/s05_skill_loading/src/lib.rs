@@ -3,6 +3,7 @@
 //! Next page: [s06 · Context compaction](../s06_context_compact/index.html)
 
 mod catalogue;
+mod command;
 mod skill;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use catalogue::catalogue;
+pub use command::{Command, run};
 pub use skill::{MOST, Skill};
 
 /// What the terminal is told of this session.

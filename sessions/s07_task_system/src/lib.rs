@@ -6,8 +6,11 @@ mod draw;
 mod graph;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use harness_cli::{App, Lesson, columns};
+use anyhow::Result;
+use clap::Subcommand;
+use harness_cli::{App, Commands, Lesson, columns, say};
 use harness_core::{Agent, Content, Effect, Mechanism, StateError, StateFile};
 use harness_core::{NoInput, Tool, ToolContext, ToolError, tools::blocking};
 
@@ -79,9 +82,8 @@ impl TaskBoard {
 
     /// Joins the agent and the terminal, which gets `:tasks`.
     pub fn join(self, app: App) -> App {
-        app.with(self.clone()).quick("tasks", "draws the graph of tasks", move |_, _| {
-            Ok(self.load()?.draw(columns()))
-        })
+        let about = "draws the graph of tasks";
+        app.with(self.clone()).quick("tasks", about, move |_, _| Ok(self.load()?.draw(columns())))
     }
 }
 
@@ -150,4 +152,27 @@ impl Tool for TaskNext {
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
         self.0.clone().answer(|board| Ok(board.load()?.next())).await
     }
+}
+
+/// The subcommands of this session.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Adds a task and prints its id
+    Add(NewTask),
+    /// Draws the graph
+    List,
+}
+
+/// The program: an agent with a board, or one look at the board or change of it.
+///
+/// # Errors
+/// The board cannot be used or refuses the task, or the answer cannot be written.
+pub async fn run(agent: Agent, Commands { command }: Commands<Command>) -> Result<App> {
+    let board = TaskBoard::open(agent.cwd.join(TaskBoard::FILE));
+    say(match command {
+        Some(Command::Add(new)) => board.change(|graph| Ok(graph.create(&new)?.id.clone()))?,
+        Some(Command::List) => board.load()?.draw(columns()),
+        None => return Ok(board.join(agent.into())),
+    })?;
+    Ok(App::done(agent, ExitCode::SUCCESS))
 }

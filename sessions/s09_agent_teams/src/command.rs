@@ -1,14 +1,16 @@
 //! The flags and subcommands of a team.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use harness_cli::{Config, MailCommand};
+use harness_cli::{App, Config, MailCommand};
 use harness_core::Agent;
 use harness_core::mail::{FileMailbox, News};
 
-use crate::Member;
+use crate::{Member, Team};
 
 /// This session's own flags.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +29,21 @@ pub enum Command {
     /// Sends and reads mail, beside a running team
     #[command(subcommand)]
     Mail(MailCommand),
+}
+
+/// The program: a lead with its team, or mail sent and read beside a running one.
+///
+/// # Errors
+/// The team's file or its mailboxes cannot be used.
+pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
+    let news = News::default();
+    let (members, mailbox) = flags.team(&agent, &config, &news)?;
+    if let Some(Command::Mail(mail)) = &flags.command {
+        mail.run(&mailbox, &news, &agent.secrets).await?;
+        return Ok(App::done(agent, ExitCode::SUCCESS));
+    }
+    let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
+    Ok(team.join(agent.into()))
 }
 
 impl Flags {

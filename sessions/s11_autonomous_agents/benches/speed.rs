@@ -1,10 +1,11 @@
 //! How many tasks a second workers claim, each with a lease, and finish; run by `cargo xtask bench`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, run by hand")]
+#![expect(clippy::unwrap_used, reason = "a measurement, run by hand")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness_core::{Agent, Play, Script};
+use harness_testkit::Row;
 use s07_task_system::NewTask;
 use s11_autonomous_agents::{Claims, Found, Outcome};
 
@@ -12,7 +13,8 @@ const TASKS: usize = 200;
 
 fn main() {
     for workers in [1, 4] {
-        println!("claims_done_by_{workers}\t{:.0}\t1/s", rate(workers));
+        let name = format!("claims with a lease, done by {workers}");
+        Row::new(name, rate(workers), "1/s").print();
     }
 }
 

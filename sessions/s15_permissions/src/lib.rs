@@ -3,6 +3,7 @@
 //! Next page: [s16 · Event bus](../s16_event_bus/index.html)
 
 mod check;
+mod command;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use harness_cli::Lesson;
 use harness_core::{Agent, Mechanism, Rules};
 
 pub use check::Check;
+pub use command::{Command, run};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {

@@ -43,7 +43,8 @@ impl Watch {
         let folder = Workspace::open(&setting.cwd);
         let place = folder.and_then(|folder| Ok(folder.absolute(folder.resolve(LOG)?)));
         let fault = place.as_ref().err().map(|error| format!("no events are logged: {error}"));
-        let state = State { log: place.ok().map(Journal::new), fault, ..State::default() };
+        let log = place.ok().map(|place| Journal::new(place).unsynced()); // no turn waits for a log
+        let state = State { log, fault, ..State::default() };
         Self { setting: setting.clone(), state: Mutex::new(state) }
     }
 

@@ -1,10 +1,12 @@
 //! Keeps and resumes a session of 10,000 messages; run by `cargo xtask bench`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, run by hand")]
+#![expect(clippy::unwrap_used, reason = "a measurement, run by hand")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use harness_core::{Agent, Block, Conversation, Message, Play, Role, Script};
+use harness_testkit::Row;
+use harness_testkit::measure::{median, middle};
 use s17_session_management::SessionStore;
 
 const MESSAGES: usize = 10_000;
@@ -24,26 +26,26 @@ fn main() {
         match at {
             at if at >= MESSAGES - ALONE => {
                 store.save(&conversation).unwrap();
-                alone.push(begun.elapsed());
+                alone.push(begun.elapsed().as_secs_f64() * 1000.0);
             }
             at if at % 100 == 0 => store.save(&conversation).unwrap(),
             _ => {}
         }
     }
-    println!("session_append_at_10000\t{:.3}\tms", median(alone));
+    Row::new("session, one more message at 10,000", middle(alone), "ms").print();
     let id = store.current().unwrap();
     let size = std::fs::metadata(store.path(&id)).unwrap().len();
-    println!("session_file_10000_messages\t{:.1}\tMB", size as f64 / 1e6);
+    Row::new("session, the file of 10,000", size as f64 / 1e6, "MB").print();
     drop(store);
-    let resumed = (0..7).map(|_| {
+    let resume = median(7, || {
         let store = SessionStore::new(&agent);
         let begun = Instant::now();
         let past = store.resume(&id).unwrap();
-        let took = begun.elapsed();
+        let took = begun.elapsed().as_secs_f64() * 1000.0;
         assert_eq!(past.conversation.messages().len(), MESSAGES);
         took
     });
-    println!("session_resume_10000_messages\t{:.1}\tms", median(resumed.collect()));
+    Row::new("session, 10,000 messages resumed", resume, "ms").print();
 }
 
 /// A prompt, a call, its result, an answer, and again, with texts as long as they are in work.
@@ -55,9 +57,4 @@ fn add(conversation: &mut Conversation, at: usize) {
             content: vec![Block::text(format!("answer {at}: {}", "it does this. ".repeat(40)))],
         }),
     }
-}
-
-fn median(mut found: Vec<Duration>) -> f64 {
-    found.sort();
-    found[found.len() / 2].as_secs_f64() * 1000.0
 }

@@ -6,13 +6,15 @@ mod answer;
 mod connection;
 pub mod demo;
 
-use std::env;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, io};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use harness_cli::{App, Config, Given, Lesson, WorkspaceFile};
+use clap::Subcommand;
+use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
 use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
 use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, ToolSource, Turn};
 
@@ -101,6 +103,24 @@ impl McpServers {
         }
         Ok(mcp)
     }
+
+    /// Joins the agent and the terminal.
+    pub fn join(self, app: App, config: &Config) -> App {
+        let own = WorkspaceFile::new(app.agent(), OWN, config);
+        let (shown, last, trusting) = (self.servers.clone(), self.servers.clone(), self.clone());
+        app.with(self)
+            .trusts(own, move |text| trusting.json(text, OWN))
+            .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
+            .at_exit(async move || last.close().await)
+    }
+
+    /// What the user is told of them before the first prompt, once each is ready or has had its time.
+    pub async fn told(&self) -> Vec<String> {
+        self.servers.settle(PROMPT).await;
+        let mut told = self.servers.news();
+        told.push(format!("MCP: {}; :mcp shows them", self.servers.summary()));
+        told
+    }
 }
 
 #[async_trait]
@@ -120,15 +140,25 @@ impl Hook for McpServers {
 /// Those of [`McpServers::open`].
 pub async fn join(app: App, config: &Config) -> Result<App> {
     let mcp = McpServers::open(app.agent(), config)?;
-    let own = WorkspaceFile::new(app.agent(), OWN, config);
-    mcp.servers.settle(PROMPT).await;
-    let mut told = mcp.servers.news();
-    told.push(format!("MCP: {}; :mcp shows them", mcp.servers.summary()));
-    let (shown, last, trusting) = (mcp.servers.clone(), mcp.servers.clone(), mcp.clone());
-    Ok(app
-        .with(mcp)
-        .tell(told)
-        .trusts(own, move |text| trusting.json(text, OWN))
-        .quick("mcp", "the servers; with a name, its tools", move |_, of| Ok(shown.table(of)))
-        .at_exit(async move || last.close().await))
+    let app = mcp.clone().join(app, config);
+    Ok(app.tell(mcp.told().await))
+}
+
+/// The subcommands of this session.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Is the demo server: speaks MCP on standard input and output
+    ServeDemo,
+}
+
+/// The program: an agent with servers, or the demo server.
+///
+/// # Errors
+/// A file of servers is not understood, or the demo server has lost its streams.
+pub async fn run(agent: Agent, own: Commands<Command>, config: Config) -> Result<App> {
+    if let Some(Command::ServeDemo) = own.command {
+        demo::serve(io::stdin().lock(), io::stdout().lock())?;
+        return Ok(App::done(agent, ExitCode::SUCCESS));
+    }
+    join(agent.into(), &config).await
 }

@@ -4,6 +4,8 @@
 //! and `git branch -D` all belong to programs that people call harmless. So each program here comes
 //! with the arguments it may have, and what is not listed is not known.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 use super::expand::{Sure, Word};
@@ -17,21 +19,28 @@ pub(crate) fn is_harmless_env(name: &str) -> bool {
     HARMLESS_ENV.contains(&name)
 }
 
-/// What is known of programs, with the patterns it needs compiled once.
+/// What is known of programs, with the pattern it needs.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    sed: Regex,
+    /// The scripts that only look. Large, and compiled once somebody calls `sed`.
+    sed: LazyLock<Option<Regex>>,
+}
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self { sed: LazyLock::new(|| Self::looking_scripts().ok()) }
+    }
 }
 
 impl Programs {
-    pub(crate) fn new() -> Result<Self, regex::Error> {
+    fn looking_scripts() -> Result<Regex, regex::Error> {
         // In brackets a delimiter is a letter to one sed and the end to another: not known then.
         let body = |d: &str| format!(r"(?:[^{d}\\\n\[]|\\[^\n]|\[[^\]{d}\n]*\])*");
         let address = format!(r"(?:\d+|\$|/{}/)", body("/"));
         let replace = ["/", r"\|", r"\#", ",", ":", "@"]
             .map(|d| format!(r"s{d}{}{d}(?:[^{d}\\\n]|\\[^\n])*{d}[gpIi0-9]*", body(d)));
         let one = format!(r"(?:{address}(?:,[+~]?{address})?)?!?(?:[pdq=]|{})", replace.join("|"));
-        Ok(Self { sed: Regex::new(&format!(r"^\s*{one}\s*(?:[;\n]\s*{one}\s*)*;?\s*$"))? })
+        Regex::new(&format!(r"^\s*{one}\s*(?:[;\n]\s*{one}\s*)*;?\s*$"))
     }
 
     /// Does this command only look? Its redirects and environment are judged elsewhere.
@@ -82,6 +91,7 @@ impl Programs {
     }
 
     fn sed(&self, args: &[Word]) -> bool {
+        let only_looks = |script: &str| self.sed.as_ref().is_some_and(|it| it.is_match(script));
         let (mut script, mut at) = (false, 0);
         while let Some(word) = args.get(at) {
             at += 1;
@@ -89,14 +99,14 @@ impl Programs {
                 "-n" | "-E" | "-r" | "-s" | "-u" | "-z" | "--quiet" | "--silent"
                 | "--regexp-extended" => {}
                 "-e" | "-ne" | "--expression" => {
-                    if !args.get(at).is_some_and(|word| self.sed.is_match(&word.text)) {
+                    if !args.get(at).is_some_and(|word| only_looks(&word.text)) {
                         return false;
                     }
                     (script, at) = (true, at + 1);
                 }
                 option if option.starts_with('-') && option.len() > 1 => return false,
                 text if !script => {
-                    if !self.sed.is_match(text) {
+                    if !only_looks(text) {
                         return false;
                     }
                     script = true;

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use grep_matcher::Matcher as _;
 use grep_regex::RegexMatcher;
 use grep_searcher::sinks::Lossy;
-use grep_searcher::{BinaryDetection, SearcherBuilder};
+use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,9 @@ const MOST: usize = 250;
 const LONGEST: usize = 400;
 /// The most memory that one line of a searched file may take.
 const HEAP: usize = 32 * 1024 * 1024;
+/// So many files are searched at a time, on so many cores at most.
+const BATCH: usize = 1024;
+const CORES: usize = 8;
 
 /// What `grep` takes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -61,8 +66,6 @@ impl Tool for Grep {
     }
 }
 
-type Opened = Result<(File, Metadata), WorkspaceError>;
-
 fn search(
     workspace: &Workspace,
     input: &Input,
@@ -70,44 +73,96 @@ fn search(
 ) -> Result<String, ToolError> {
     let matcher = RegexMatcher::new_line_matcher(&input.pattern)
         .map_err(|e| ToolError::Tell(format!("cannot use that pattern: {e}")))?;
-    let mut searcher = SearcherBuilder::new()
-        .binary_detection(BinaryDetection::quit(0))
-        .heap_limit(Some(HEAP))
-        .line_number(true)
-        .build();
+    let search = Search { workspace, matcher, cancel };
     let mut found = Found::default();
-    let mut in_file = |path: &Path, file: Opened, found: &mut Found| -> Result<(), ToolError> {
-        let (file, _) = file.map_err(ToolError::tell)?;
-        let (shown, before) = (path.display(), found.count);
-        let searched = searcher.search_file(
-            &matcher,
-            &file,
-            Lossy(|number, line| {
-                found.add(|| format!("{shown}:{number}: {}", excerpt(&matcher, line.trim_end())));
-                Ok(!cancel.is_cancelled())
-            }),
-        );
-        found.files += usize::from(found.count > before);
-        searched.map_err(|e| ToolError::Tell(format!("cannot search {shown}: {e}")))
-    };
-
     let start = workspace
         .resolve(input.path.as_deref().unwrap_or(Path::new(".")))
         .map_err(ToolError::tell)?;
     if workspace.metadata(&start).map_err(ToolError::tell)?.is_dir() {
         let depth = if input.recursive { None } else { Some(1) };
+        let mut batch = Vec::with_capacity(BATCH);
         walk::files(workspace, &start, depth, cancel, |path| {
-            // One file that cannot be read does not spoil the search.
-            let file = workspace.open_beneath(&path);
-            if let Err(ToolError::Tell(why)) = in_file(&path, file, &mut found) {
-                found.faults.push(why);
+            batch.push(path);
+            if batch.len() == BATCH {
+                search.side_by_side(&batch, &mut found);
+                batch.clear();
             }
             Ok(())
         })?;
+        search.side_by_side(&batch, &mut found);
     } else {
-        in_file(&start, workspace.open_read(&start), &mut found)?;
+        search.file(&mut searcher(), &start, workspace.open_read(&start), &mut found)?;
+    }
+    if cancel.is_cancelled() {
+        return Err(ToolError::tell("interrupted"));
     }
     Ok(found.report(&input.pattern))
+}
+
+fn searcher() -> Searcher {
+    SearcherBuilder::new()
+        .binary_detection(BinaryDetection::quit(0))
+        .heap_limit(Some(HEAP))
+        .line_number(true)
+        .build()
+}
+
+/// What is looked for, and where.
+struct Search<'a> {
+    workspace: &'a Workspace,
+    matcher: RegexMatcher,
+    cancel: &'a CancellationToken,
+}
+
+type Opened = Result<(File, Metadata), WorkspaceError>;
+
+impl Search<'_> {
+    /// Searches these files, a part of them on each core. What they hold is put together in their order.
+    fn side_by_side(&self, files: &[PathBuf], found: &mut Found) {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get).min(CORES);
+        let parts = files.chunks(files.len().div_ceil(cores).max(1));
+        thread::scope(|scope| {
+            let parts: Vec<_> = parts.map(|part| scope.spawn(|| self.files(part))).collect();
+            parts.into_iter().for_each(|part| match part.join() {
+                Ok(more) => found.and(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+        });
+    }
+
+    fn files(&self, files: &[PathBuf]) -> Found {
+        let (mut searcher, mut found) = (searcher(), Found::default());
+        for path in files.iter().take_while(|_| !self.cancel.is_cancelled()) {
+            // One file that cannot be read does not spoil the search.
+            let file = self.workspace.open_beneath(path);
+            if let Err(ToolError::Tell(why)) = self.file(&mut searcher, path, file, &mut found) {
+                found.faults.push(why);
+            }
+        }
+        found
+    }
+
+    fn file(
+        &self,
+        searcher: &mut Searcher,
+        path: &Path,
+        file: Opened,
+        found: &mut Found,
+    ) -> Result<(), ToolError> {
+        let (file, _) = file.map_err(ToolError::tell)?;
+        let (shown, before) = (path.display(), found.count);
+        let searched = searcher.search_file(
+            &self.matcher,
+            &file,
+            Lossy(|number, line| {
+                let line = || excerpt(&self.matcher, line.trim_end());
+                found.add(|| format!("{shown}:{number}: {}", line()));
+                Ok(!self.cancel.is_cancelled())
+            }),
+        );
+        found.files += usize::from(found.count > before);
+        searched.map_err(|e| ToolError::Tell(format!("cannot search {shown}: {e}")))
+    }
 }
 
 /// The line, or the part of a long one that the match stands in.
@@ -137,6 +192,14 @@ impl Found {
         if self.lines.len() < MOST {
             self.lines.push(line());
         }
+    }
+
+    /// What was found in the files behind these.
+    fn and(&mut self, more: Self) {
+        self.count += more.count;
+        self.files += more.files;
+        self.lines.extend(more.lines.into_iter().take(MOST - self.lines.len()));
+        self.faults.extend(more.faults);
     }
 
     fn report(mut self, pattern: &str) -> String {

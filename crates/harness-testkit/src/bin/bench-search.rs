@@ -1,19 +1,14 @@
 //! Measures the built-in `grep` and `glob` on large trees, beside the programs that people would use
-//! instead, where they are on PATH. Prints `name<TAB>value<TAB>unit`; run by `cargo xtask bench`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "a measurement, run by hand"
-)]
+//! instead, where they are on PATH. Prints rows for the table of `cargo xtask bench`, which runs it.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement, run by hand")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use harness_core::{Agent, Play, Script, ToolCall, tools};
+use harness_testkit::Row;
+use harness_testkit::measure::milliseconds;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -33,16 +28,18 @@ fn main() {
         })
     };
     let found = ours("grep", json!({"pattern": NEEDLE}));
-    measure("grep_20000_files", || assert_eq!(ours("grep", json!({"pattern": NEEDLE})), found));
-    beside("rg_20000_files", source.path(), "rg", &["-n", NEEDLE, "."]);
-    beside("gnu_grep_20000_files", source.path(), "grep", &["-rn", NEEDLE, "."]);
+    let needle = || assert_eq!(ours("grep", json!({"pattern": NEEDLE})), found);
+    took("grep, a word, 20,000 files", needle).print();
+    beside("  rg", source.path(), "rg", &["-n", NEEDLE, "."]);
+    beside("  GNU grep", source.path(), "grep", &["-rn", NEEDLE, "."]);
 
     let pattern = r"fn \w+_(7|9)\(";
-    ours("grep", json!({"pattern": pattern}));
-    measure("grep_pattern_20000_files", || _ = ours("grep", json!({"pattern": pattern})));
-    beside("rg_pattern_20000_files", source.path(), "rg", &["-n", pattern, "."]);
+    let by_pattern = || _ = ours("grep", json!({"pattern": pattern}));
+    by_pattern();
+    took("grep, a pattern, 20,000 files", by_pattern).print();
+    beside("  rg", source.path(), "rg", &["-n", pattern, "."]);
     let extended = r"fn [A-Za-z0-9_]+_(7|9)\(";
-    beside("gnu_grep_pattern_20000_files", source.path(), "grep", &["-rnE", extended, "."]);
+    beside("  GNU grep", source.path(), "grep", &["-rnE", extended, "."]);
 
     let wide = tempfile::tempdir().unwrap();
     tree(wide.path(), 100_000, 0);
@@ -55,9 +52,9 @@ fn main() {
         });
     };
     glob();
-    measure("glob_100000_files", glob);
-    beside("rg_files_100000_files", wide.path(), "rg", &["--files", "-g", "*7.rs"]);
-    beside("find_100000_files", wide.path(), "find", &[".", "-name", "*7.rs"]);
+    took("glob, 100,000 files", glob).under(2000.0).print();
+    beside("  rg --files", wide.path(), "rg", &["--files", "-g", "*7.rs"]);
+    beside("  find", wide.path(), "find", &[".", "-name", "*7.rs"]);
 }
 
 /// This many files of so many lines, a hundred in a folder.
@@ -93,19 +90,11 @@ fn call(tool: &str, input: Value) -> ToolCall {
     ToolCall { id: "a".into(), name: tool.into(), input, rest: Map::new() }
 }
 
-/// The median of seven.
-fn measure(name: &str, mut run: impl FnMut()) {
-    let mut found: Vec<f64> = (0..7)
-        .map(|_| {
-            let begun = Instant::now();
-            run();
-            begun.elapsed().as_secs_f64() * 1000.0
-        })
-        .collect();
-    found.sort_by(f64::total_cmp);
-    println!("{name}\t{:.1}\tms", found[3]);
+fn took(name: &str, run: impl FnMut()) -> Row {
+    Row::new(name, milliseconds(7, run), "ms")
 }
 
+/// The same by another program. Those that sort nothing and show everything have less to do, or more.
 fn beside(name: &str, root: &Path, program: &str, words: &[&str]) {
     let run = || {
         let mut command = Command::new(program);
@@ -113,7 +102,7 @@ fn beside(name: &str, root: &Path, program: &str, words: &[&str]) {
         command.output()
     };
     match run() {
-        Ok(_) => measure(name, || _ = run().unwrap()),
-        Err(why) => eprintln!("{name}: {program}: {why}"),
+        Ok(_) => took(name, || _ = run().unwrap()).print(),
+        Err(_) => Row::missing(name, format!("no {program} on PATH")).print(),
     }
 }

@@ -1,18 +1,15 @@
-//! How many mails a second go through each mailbox: sent, received and acknowledged.
-//!
-//! Prints lines `name<TAB>value<TAB>unit`. The Redis is one of its own, started for this, with everything on
-//! disk; without a `redis-server` its lines are missing.
-#![allow(clippy::print_stdout, reason = "it prints what it measured")]
+//! How many mails a second go through each mailbox, sent, received and acknowledged; run by `cargo xtask
+//! bench`. The Redis is one of its own, started for this, with everything on disk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness_core::mail::{FileMailbox, Mail, MailError, Mailbox, MemoryMailbox, News};
-use harness_testkit::{Folder, Redis};
+use harness_testkit::{Folder, Redis, Row};
 use s22_production_mailbox::RedisMailbox;
 
 const NAMES: [&str; 2] = ["ada", "bob"];
-const MAILS: usize = 4000;
+const MAILS: usize = 2000;
 const WAIT: Duration = Duration::from_secs(30);
 
 type Shared = Arc<dyn Mailbox>;
@@ -34,14 +31,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             measure(Arc::new(open()?), each.map_err(|why: MailError| why)?).await?,
         );
 
-        let Some(redis) = Redis::start() else { continue };
+        let Some(redis) = Redis::start() else {
+            Row::missing(name("Redis", writers), "no redis-server on PATH").print();
+            continue;
+        };
         let (url, space) = (redis.url(), format!("bench{writers}"));
         let open = || RedisMailbox::open(&url, &space, NAMES, News::default());
         let mut each = Vec::new();
         for _ in 0..writers {
             each.push(Arc::new(open().await?) as Shared);
         }
-        report("redis", writers, measure(Arc::new(open().await?), each).await?);
+        report("Redis", writers, measure(Arc::new(open().await?), each).await?);
     }
     Ok(())
 }
@@ -71,7 +71,11 @@ async fn measure(reader: Shared, writers: Vec<Shared>) -> Result<Duration, MailE
     Ok(begun.elapsed())
 }
 
-fn report(name: &str, writers: usize, took: Duration) {
-    let rate = MAILS as f64 / took.as_secs_f64();
-    println!("mail_{name}_{writers}\t{rate:.0}\tmails/s");
+fn report(mailbox: &str, writers: usize, took: Duration) {
+    Row::new(name(mailbox, writers), MAILS as f64 / took.as_secs_f64(), "1/s").print();
+}
+
+fn name(mailbox: &str, writers: usize) -> String {
+    let s = if writers == 1 { "" } else { "s" };
+    format!("mails, {mailbox}, {writers} writer{s}")
 }
