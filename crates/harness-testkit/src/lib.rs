@@ -68,7 +68,6 @@ pub use harness_core::cache::{self, Clock, Simulated};
 pub use history::History;
 pub use measure::Row;
 pub use notices::Notices;
-pub use program::Program;
 pub use program::{Program, hash_in, outputs};
 pub use pty::{Key, Terminal};
 pub use redis::{Pause, Redis};
