@@ -31,7 +31,8 @@ use rustix::fs::OFlags;
 pub use cap_std::fs::Metadata;
 
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
-pub use self::state::{Entry, Held, files, hold, is_held, read, replace, update};
+pub(crate) use self::state::is_held;
+pub use self::state::{Entry, Held, files, hold, read, replace, update};
 use self::state::{Rights, replace_in};
 pub(crate) use self::state::{Share, lock};
 pub use self::tree::{Found, Listing, Stamp, Wanted, is_own};
@@ -217,7 +218,7 @@ impl Workspace {
 
     /// Opens a regular file below the root by a path that a walk of the root came upon. Follows no
     /// link, so it needs no resolving: one system call where [`Workspace::open_read`] makes many.
-    pub fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
+    pub(crate) fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
         let path = path.as_ref();
         let failed = |source| self.wrap("open", path, source);
         let file = self.dir.open_with(path, &reading()).map_err(failed)?.into_std();

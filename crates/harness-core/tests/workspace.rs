@@ -13,6 +13,7 @@ use std::{
 use harness_core::workspace::{
     Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
 };
+use harness_testkit::{SmallDisk, fifo};
 use tempfile::TempDir;
 
 /// A folder `ws` with some files, beside a file `secret` that must not be reached.
@@ -25,11 +26,6 @@ fn playground() -> (TempDir, PathBuf, Workspace) {
     fs::write(top.path().join("secret"), "secret").unwrap();
     let workspace = Workspace::open(&root).unwrap();
     (top, root, workspace)
-}
-
-fn mkfifo(path: &Path) {
-    let mode = rustix::fs::Mode::RWXU;
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -159,7 +155,7 @@ fn what_is_missing_or_in_a_circle_is_told() {
 #[test]
 fn only_regular_files_are_opened_and_nothing_blocks() {
     let (_top, root, workspace) = playground();
-    mkfifo(&root.join("pipe"));
+    fifo(&root.join("pipe"));
     let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
     for (path, kind) in [("pipe", "named pipe"), ("socket", "socket"), ("sub", "directory")] {
         for error in [
@@ -229,34 +225,16 @@ fn a_write_that_fails_leaves_the_old_content_and_nothing_else() {
 
 #[test]
 fn a_full_disk_leaves_the_old_content() {
-    // A tmpfs of four pages; only where the tests may mount one.
+    // Four pages.
     let (_top, root, _) = playground();
-    let disk = root.join("disk");
-    fs::create_dir(&disk).unwrap();
-    if !mount(&disk) {
-        return;
-    }
-    let mounted = Workspace::open(&disk).unwrap();
+    let Some(disk) = SmallDisk::mount(root.join("disk"), 16) else { return };
+    let mounted = Workspace::open(disk.path()).unwrap();
     mounted.write_atomic("f", b"old").unwrap();
     let said = mounted.write_atomic("f", &vec![b'x'; 1 << 20]).unwrap_err().to_string();
-    let (content, left) = (fs::read(disk.join("f")).unwrap(), names(&disk));
+    let (content, left) = (fs::read(disk.path().join("f")).unwrap(), names(disk.path()));
     drop(mounted);
-    unmount(&disk);
     assert!(said.starts_with("cannot write \"f\": "), "{said}");
     assert_eq!((content.as_slice(), left), (&b"old"[..], vec!["f".to_owned()]));
-}
-
-#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
-fn mount(disk: &Path) -> bool {
-    let args = ["-t", "tmpfs", "-o", "size=16k", "tmpfs"];
-    let mut command = std::process::Command::new("mount");
-    command.args(args).arg(disk).stderr(std::process::Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
-fn unmount(disk: &Path) {
-    assert!(std::process::Command::new("umount").arg(disk).status().unwrap().success());
 }
 
 #[test]

@@ -12,7 +12,9 @@ use harness_core::{
     Role, ToolSpec, Turn, Usage,
 };
 use harness_testkit::program::KEY;
-use harness_testkit::{Answer, Answers, Fault, Key, Program, Stage, StrictServer, Terminal};
+use harness_testkit::{
+    Answer, Answers, Fault, Key, Program, Stage, StrictServer, Terminal, outputs,
+};
 use s20_cache_optimization::{Call, Flags, LESSON, Ledger, PromptCache, place};
 use serde_json::{Map, Value, json};
 
@@ -168,9 +170,8 @@ fn the_readme_shows_what_the_program_prints() {
     };
     let said = run(&[], "\n\n\n:cache\nq\n") + &run(&["--clock"], "\n\n\nq\n");
     let said: Vec<String> = said.lines().map(timeless).collect();
-    let blocks = README.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut count = 0;
-    for line in blocks.flat_map(str::lines) {
+    for line in outputs(README).into_iter().flat_map(str::lines) {
         assert!(said.contains(&timeless(line)), "{line}\n{said:#?}");
         count += 1;
     }

@@ -204,7 +204,7 @@ pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
 }
 
 /// Whether somebody [`hold`]s this lock now. Does not wait; what is not there is held by nobody.
-pub fn is_held(path: impl AsRef<Path>) -> bool {
+pub(crate) fn is_held(path: impl AsRef<Path>) -> bool {
     let file = File::open(path.as_ref());
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
 }

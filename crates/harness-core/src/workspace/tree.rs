@@ -65,7 +65,7 @@ impl Stamp {
 
     /// True when the last change is so long ago that the next one will get another time. Only then
     /// does an equal stamp later mean equal bytes.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(u64::MAX));
         now > changed.saturating_add(STEP)
