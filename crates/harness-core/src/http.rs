@@ -43,7 +43,7 @@ pub fn client(url: &Url) -> Result<Client, HttpError> {
 }
 
 /// Whether an address is this machine's own.
-pub fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let name = host.trim_end_matches('.');
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

@@ -1,6 +1,6 @@
 //! Commands that run on while others are given: started, looked at, stopped, and told of when they end.
 //!
-//! A job is a family of processes ([`Family`]), a file with its output, and a record on a [`Shelf`], by
+//! A job is a family of processes ([`Family`]), a file with its output, and a record on a shelf, by
 //! which the next program finds what a killed one has left.
 
 use std::fmt;

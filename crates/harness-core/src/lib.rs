@@ -12,13 +12,17 @@
 //!    [`gauge`] measures how full its window is.
 //!
 //! At the ground, of use to all: [`process`] (children), [`jobs`] (children that run on), [`workspace`]
-//! (paths and files), [`state`] (a value in a file), [`shelf`] (records that belong to a process),
-//! [`register`] (a list of what runs have begun), [`lease`] (who works on what), [`journal`] (append-only
-//! logs), [`undo`] (what was changed, and the way back), [`mail`] (what agents write to each other),
-//! [`relay`] (who watches those in other tasks), [`front_matter`] (files that people write), [`order`] (what
-//! depends on what), [`ids`], [`text`], [`mod@transcript`] (a conversation for people to read), [`secrets`],
-//! [`trust`], [`http`], [`models`] (what is known of each model), [`cache`] (a prompt cache, simulated),
-//! [`mod@expand`] (variables in configuration), [`mod@mutex`] (a lock without poison).
+//! (paths and files), [`state`] (a value in a file), [`journal`] (append-only logs), [`record`] (what an agent
+//! says that nobody talks to), [`undo`] (what was changed, and the way back), [`mail`] (what agents write to
+//! each other), [`relay`] (who watches those in other tasks), [`live`] (what they do, for other processes),
+//! [`front_matter`] (files that people write), [`order`] (what depends on what), [`ids`], [`text`],
+//! [`mod@transcript`] (a conversation for people to read), [`secrets`], [`trust`], [`http`], [`models`] (what
+//! is known of each model), [`cache`] (a prompt cache, simulated), and [`Mutex`], which knows no poison.
+//!
+//! Three say what is whose when programs come and go. A [`lease`] is a claim on somebody else's thing, and
+//! over as soon as its owner is silent. A [`register`] lists what runs have begun under names of their own, so
+//! that a later run takes up what a killed one left. The `shelf` under [`jobs`] does that for what has no name
+//! yet: it gives each a number and a place for files.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -74,7 +78,7 @@ pub mod errand;
 pub mod gauge;
 pub use gauge::Gauge;
 
-pub mod expand;
+mod expand;
 pub mod front_matter;
 pub use front_matter::{Fault, FrontMatter};
 pub mod http;
@@ -85,7 +89,7 @@ pub mod journal;
 pub mod lease;
 pub mod live;
 pub mod mail;
-pub mod mutex;
+mod mutex;
 pub use mutex::Mutex;
 pub mod order;
 pub mod process;
@@ -97,7 +101,7 @@ pub use relay::Relay;
 pub mod secrets;
 pub use secrets::Secrets;
 pub mod servers;
-pub mod shelf;
+mod shelf;
 pub mod state;
 pub mod text;
 pub mod transcript;

@@ -195,7 +195,7 @@ impl Clipper {
     }
 
     /// True when so many more bytes can be pushed without leaving any out.
-    pub fn has_room(&self, bytes: usize) -> bool {
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let limit = self.head_limit.saturating_add(self.tail_limit) as u64;
         self.total.saturating_add(bytes as u64) <= limit
     }

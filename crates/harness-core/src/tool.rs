@@ -265,8 +265,7 @@ impl Toolbox {
         self
     }
 
-    /// One more tool that somebody else holds too.
-    pub fn add_shared(&mut self, tool: Arc<dyn DynTool>) {
+    fn add_shared(&mut self, tool: Arc<dyn DynTool>) {
         let spec = tool.spec();
         if self.specs.iter().any(|known| known.name == spec.name) {
             self.clashes.push(spec.name);

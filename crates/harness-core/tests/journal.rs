@@ -11,6 +11,7 @@ use std::{
 };
 
 use harness_core::journal::{Cursor, Journal, JournalError, LINE_LIMIT, Lines};
+use harness_testkit::fifo;
 use proptest::prelude::*;
 use serde_json::{Value, json, value::RawValue};
 use tempfile::TempDir;
@@ -145,8 +146,7 @@ fn eight_writers_lose_and_tear_nothing() {
 fn what_is_no_file_is_refused_and_does_not_block() {
     let (folder, path, journal) = journal();
     let pipe = folder.path().join("pipe");
-    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    fifo(&pipe);
     for place in [pipe.as_path(), folder.path()] {
         let journal = Journal::<Value>::new(place);
         assert!(journal.read().is_err() && journal.append(&json!(1)).is_err());

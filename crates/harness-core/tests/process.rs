@@ -1,17 +1,13 @@
 //! Real children: how they end, what is kept, who is killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use harness_core::{
     process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives},
     secrets::Secrets,
 };
-use harness_testkit::{Folder, wait_until_gone};
+use harness_testkit::{Folder, fifo, wait_until_gone};
 use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -126,7 +122,7 @@ async fn fifty_megabytes_stay_bounded_and_are_spilled_whole() {
 async fn a_spill_file_can_be_read_from_the_first_byte_on() {
     let folder = TempDir::new().unwrap();
     let spill = folder.path().join("out");
-    assert!(std::process::Command::mkfifo(&folder.path().join("go")));
+    fifo(&folder.path().join("go"));
     let limits =
         Limits { spill: Some(spill.clone()), spills: Spills::Everything, ..Limits::default() };
     let prepared =
@@ -223,12 +219,9 @@ async fn a_cancel_before_the_start_starts_nothing() {
 #[tokio::test]
 async fn a_background_child_neither_holds_the_result_nor_dies_of_a_closed_pipe() {
     let folder = TempDir::new().unwrap();
-    let fifo = |name: &str| -> PathBuf {
-        let path = folder.path().join(name);
-        assert!(std::process::Command::mkfifo(&path));
-        path
-    };
-    let (go, told) = (fifo("go"), fifo("told"));
+    let (go, told) = (folder.path().join("go"), folder.path().join("told"));
+    fifo(&go);
+    fifo(&told);
     // It waits for our word, then writes to the pipe that nobody has a use for, then reports.
     let line = "(read x < go; echo later; echo alive > told) & echo hi";
     let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
@@ -339,7 +332,7 @@ async fn a_family_dies_with_its_run() {
 #[tokio::test]
 async fn a_run_with_a_family_is_over_when_the_last_one_has_left() {
     let (folder, family) = (TempDir::new().unwrap(), Family::new());
-    assert!(std::process::Command::mkfifo(&folder.path().join("go")));
+    fifo(&folder.path().join("go"));
     let line = "setsid -f sh -c 'echo $$ > orphan; read go < go; echo last words'; exit 3";
     let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
     let path = folder.path().to_owned();
@@ -370,18 +363,6 @@ async fn a_family_can_be_ended_by_its_name_alone() {
 async fn the_prepared_command_can_be_handed_out() {
     let output = shell("pwd; cat").into_command().output().await.unwrap();
     assert_eq!(output.stdout, b"/\n");
-}
-
-/// A FIFO without a crate for it.
-trait MakeFifo {
-    fn mkfifo(path: &Path) -> bool;
-}
-
-impl MakeFifo for std::process::Command {
-    #[expect(clippy::disallowed_methods, reason = "a test of its own, with a plain child")]
-    fn mkfifo(path: &Path) -> bool {
-        Self::new("mkfifo").arg(path).status().is_ok_and(|status| status.success())
-    }
 }
 
 #[tokio::test]

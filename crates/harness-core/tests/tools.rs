@@ -13,6 +13,7 @@ use harness_core::{
     Agent, Effect, Event, Observer, Play, Script, Secrets, ToolCall, ToolError, ToolResult,
     process::Limits, tools,
 };
+use harness_testkit::fifo;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -81,11 +82,6 @@ impl Bench {
         assert!(result.is_error, "{name} did not fail: {}", result.content.text());
         result.content.text().into_owned()
     }
-}
-
-fn mkfifo(path: &Path) {
-    let mode = rustix::fs::Mode::RWXU;
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
 /// Ten gigabytes that take no place on the disk: these bytes, then a hole.
@@ -304,7 +300,7 @@ async fn a_link_inside_the_workspace_is_followed_and_stays_a_link() {
 #[tokio::test]
 async fn what_is_no_regular_file_is_named_and_nothing_waits_for_it() {
     let bench = Bench::with(&[("folder/a", "secret")]);
-    mkfifo(&bench.path("pipe"));
+    fifo(&bench.path("pipe"));
     let _socket = std::os::unix::net::UnixListener::bind(bench.path("socket")).unwrap();
     for (path, kind) in [("folder", "directory"), ("pipe", "named pipe"), ("socket", "socket")] {
         for (name, input) in calls_on(path) {

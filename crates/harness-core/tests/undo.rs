@@ -12,6 +12,7 @@ use harness_core::undo::{History, Store, Way};
 use harness_core::workspace::{
     Changes, Found, Keep, Known, Snapshot, State, Step, Wanted, Workspace, WorkspaceError,
 };
+use harness_testkit::{SmallDisk, fifo};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -278,9 +279,7 @@ fn a_file_changed_twice_within_a_tick_of_the_clock_is_read_again() {
 fn what_is_too_large_or_no_file_is_told_when_it_changes_and_only_then() {
     let place = Place::new();
     File::create(place.root.join("huge")).unwrap().set_len(500 << 20).unwrap();
-    let fifo = rustix::fs::FileType::Fifo;
-    let mode = rustix::fs::Mode::RWXU;
-    rustix::fs::mknodat(rustix::fs::CWD, place.root.join("fifo"), fifo, mode, 0).unwrap();
+    fifo(&place.root.join("fifo"));
     let changes = place.changes(|place| place.write("a.txt", "a"));
     assert_eq!((paths(&changes), changes.lost.len()), (vec!["a.txt"], 0));
     let changes = place.changes(|place| {
@@ -510,58 +509,37 @@ fn the_last_hundred_checkpoints_are_kept_and_bytes_that_nobody_needs_go_after_a_
 #[test]
 fn a_disk_that_is_full_in_the_middle_loses_nothing_and_the_same_step_works_later() {
     let place = Place::new();
-    let disk = place.root.join("disk");
-    fs::create_dir(&disk).unwrap();
-    if !mount(&disk) {
-        return harness_testkit::skip("no disk can be mounted here");
-    }
+    let Some(mounted) = SmallDisk::mount(place.root.join("disk"), 160) else { return };
+    let disk = mounted.path();
     let (large, huge) = (vec![b'x'; 100_000], vec![b'y'; 100_000]);
-    let filled = std::panic::catch_unwind(|| {
-        // The store is on the other disk, as if that one had room.
-        let workspace = Workspace::open(&disk).unwrap();
-        let never = CancellationToken::new();
-        let snapshot = |earlier: Option<&Snapshot>| {
-            let paths = [PathBuf::from(".")];
-            workspace
-                .snapshot(&paths, earlier, &place.store, &mut Known::default(), &never)
-                .unwrap()
-        };
-        fs::write(disk.join("a"), &large).unwrap();
-        fs::write(disk.join("b"), "old").unwrap();
-        let before = snapshot(None);
-        fs::remove_file(disk.join("a")).unwrap();
-        fs::write(disk.join("b"), "new").unwrap();
-        let changes = before.compare(&snapshot(Some(&before)));
-        let back: Vec<Step> = changes.steps.iter().map(Step::back).collect();
-        fs::write(disk.join("other"), &huge).unwrap();
-        let why = workspace.restore(&back, &place.store).unwrap_err().to_string();
-        assert!(why.starts_with("cannot write \"a\": "), "{why}");
-        let kept = (fs::read(disk.join("b")).unwrap(), names(&disk).len());
-        assert_eq!(kept, (b"new".to_vec(), 2), "b as it was, and no half-written file");
-        // A store on the full disk says so, and keeps nothing half.
-        let full = Store::open(&workspace, name).unwrap();
-        assert!(full.keep(&large).is_err() && !full.has(&name(&large)));
-        fs::remove_file(disk.join("other")).unwrap();
-        workspace.restore(&back, &place.store).unwrap();
-        assert_eq!(
-            (fs::read(disk.join("a")).unwrap(), fs::read(disk.join("b")).unwrap()),
-            (large.clone(), b"old".to_vec())
-        );
-    });
-    unmount(&disk);
-    filled.unwrap();
-}
-
-#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
-fn mount(disk: &Path) -> bool {
-    let mut command = std::process::Command::new("mount");
-    command.args(["-t", "tmpfs", "-o", "size=160k", "tmpfs"]).arg(disk);
-    command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
-fn unmount(disk: &Path) {
-    assert!(std::process::Command::new("umount").arg(disk).status().unwrap().success());
+    // The store is on the other disk, as if that one had room.
+    let workspace = Workspace::open(disk).unwrap();
+    let never = CancellationToken::new();
+    let snapshot = |earlier: Option<&Snapshot>| {
+        let paths = [PathBuf::from(".")];
+        workspace.snapshot(&paths, earlier, &place.store, &mut Known::default(), &never).unwrap()
+    };
+    fs::write(disk.join("a"), &large).unwrap();
+    fs::write(disk.join("b"), "old").unwrap();
+    let before = snapshot(None);
+    fs::remove_file(disk.join("a")).unwrap();
+    fs::write(disk.join("b"), "new").unwrap();
+    let changes = before.compare(&snapshot(Some(&before)));
+    let back: Vec<Step> = changes.steps.iter().map(Step::back).collect();
+    fs::write(disk.join("other"), &huge).unwrap();
+    let why = workspace.restore(&back, &place.store).unwrap_err().to_string();
+    assert!(why.starts_with("cannot write \"a\": "), "{why}");
+    let kept = (fs::read(disk.join("b")).unwrap(), names(disk).len());
+    assert_eq!(kept, (b"new".to_vec(), 2), "b as it was, and no half-written file");
+    // A store on the full disk says so, and keeps nothing half.
+    let full = Store::open(&workspace, name).unwrap();
+    assert!(full.keep(&large).is_err() && !full.has(&name(&large)));
+    fs::remove_file(disk.join("other")).unwrap();
+    workspace.restore(&back, &place.store).unwrap();
+    assert_eq!(
+        (fs::read(disk.join("a")).unwrap(), fs::read(disk.join("b")).unwrap()),
+        (large.clone(), b"old".to_vec())
+    );
 }
 
 /// Something that a command may do to one path.

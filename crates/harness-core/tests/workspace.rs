@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     thread,
@@ -13,6 +13,7 @@ use std::{
 use harness_core::workspace::{
     Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
 };
+use harness_testkit::{SmallDisk, fifo};
 use tempfile::TempDir;
 
 /// A folder `ws` with some files, beside a file `secret` that must not be reached.
@@ -25,11 +26,6 @@ fn playground() -> (TempDir, PathBuf, Workspace) {
     fs::write(top.path().join("secret"), "secret").unwrap();
     let workspace = Workspace::open(&root).unwrap();
     (top, root, workspace)
-}
-
-fn mkfifo(path: &Path) {
-    let mode = rustix::fs::Mode::RWXU;
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -159,7 +155,7 @@ fn what_is_missing_or_in_a_circle_is_told() {
 #[test]
 fn only_regular_files_are_opened_and_nothing_blocks() {
     let (_top, root, workspace) = playground();
-    mkfifo(&root.join("pipe"));
+    fifo(&root.join("pipe"));
     let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
     for (path, kind) in [("pipe", "named pipe"), ("socket", "socket"), ("sub", "directory")] {
         for error in [
@@ -229,34 +225,16 @@ fn a_write_that_fails_leaves_the_old_content_and_nothing_else() {
 
 #[test]
 fn a_full_disk_leaves_the_old_content() {
-    // A tmpfs of four pages; only where the tests may mount one.
+    // Four pages.
     let (_top, root, _) = playground();
-    let disk = root.join("disk");
-    fs::create_dir(&disk).unwrap();
-    if !mount(&disk) {
-        return;
-    }
-    let mounted = Workspace::open(&disk).unwrap();
+    let Some(disk) = SmallDisk::mount(root.join("disk"), 16) else { return };
+    let mounted = Workspace::open(disk.path()).unwrap();
     mounted.write_atomic("f", b"old").unwrap();
     let said = mounted.write_atomic("f", &vec![b'x'; 1 << 20]).unwrap_err().to_string();
-    let (content, left) = (fs::read(disk.join("f")).unwrap(), names(&disk));
+    let (content, left) = (fs::read(disk.path().join("f")).unwrap(), names(disk.path()));
     drop(mounted);
-    unmount(&disk);
     assert!(said.starts_with("cannot write \"f\": "), "{said}");
     assert_eq!((content.as_slice(), left), (&b"old"[..], vec!["f".to_owned()]));
-}
-
-#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
-fn mount(disk: &Path) -> bool {
-    let args = ["-t", "tmpfs", "-o", "size=16k", "tmpfs"];
-    let mut command = std::process::Command::new("mount");
-    command.args(args).arg(disk).stderr(std::process::Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-#[expect(clippy::disallowed_methods, reason = "mounting is not the subject here")]
-fn unmount(disk: &Path) {
-    assert!(std::process::Command::new("umount").arg(disk).status().unwrap().success());
 }
 
 #[test]
@@ -373,4 +351,36 @@ fn a_folder_lists_its_regular_files_and_nothing_else() {
     assert_eq!(files(&state, ".x").unwrap(), [found("new", 2, 2), found("old", 1, 1)]);
     symlink(&state, folder.path().join("link")).unwrap();
     assert!(files(folder.path().join("link"), ".x").is_err(), "a link is no folder");
+}
+
+#[test]
+fn where_the_harness_cannot_keep_its_own_files_it_says_what_to_do() {
+    let refused = |action, kind: io::ErrorKind| WorkspaceError::Io {
+        action,
+        path: ".harness".into(),
+        source: kind.into(),
+    };
+    let advice = "; give leave to write there, or work elsewhere";
+    for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+        assert!(refused("use", kind).to_string().ends_with(advice));
+        assert!(!refused("write", kind).to_string().contains("leave"), "a tool's own failure");
+    }
+    assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("leave"));
+}
+
+#[test]
+fn what_the_harness_keeps_is_the_users_alone_unless_the_user_has_said_otherwise() {
+    let (_top, root, workspace) = playground();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let state = root.join("state.json");
+    let set = |text: &str| update(&state, |_| Ok::<_, WorkspaceError>(text.into())).unwrap();
+    set("one");
+    let _held = hold(root.join("held.lock")).unwrap();
+    let kept = root.join(workspace.keep("output", "what a command said").unwrap());
+    for file in [&state, &root.join("state.json.lock"), &root.join("held.lock"), &kept] {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+    }
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o664)).unwrap();
+    set("two");
+    assert_eq!(mode(&state), 0o664);
 }

@@ -21,9 +21,11 @@
 //! | [`wait`] | agents and tests that wait for each other, without a clock |
 //! | [`witness`] | the same checks around any `Model`, without a network |
 //! | [`stage`] | an agent in a folder of its own, for a lesson's test |
+//! | [`notices`] | what the user was told |
 //! | [`program`] | a session's binary, started as its user starts it |
 //! | [`transcript`] | a conversation as a readable play, for snapshots |
 //! | [`folder`] | temporary folders, real git repositories, clean environments |
+//! | [`disk`] | named pipes, and disks that are soon full |
 //! | [`pty`] | a program in a real terminal of a given size |
 //! | [`redis`] | a real Redis of a test's own, to be killed and started again |
 //! | [`raw`] | a tiny HTTP/1.1 client that shows every byte |
@@ -38,12 +40,14 @@
 
 pub mod answers;
 pub mod chat;
+pub mod disk;
 pub mod faults;
 pub mod folder;
 pub mod gates;
 pub mod history;
 pub mod mailboxes;
 pub mod measure;
+pub mod notices;
 pub mod program;
 pub mod pty;
 pub mod raw;
@@ -57,12 +61,14 @@ pub mod wait;
 pub mod witness;
 
 pub use answers::{Answer, Answers};
+pub use disk::{SmallDisk, fifo};
 pub use faults::{Fault, When};
 pub use folder::{Folder, scrubbed, skip};
 pub use harness_core::cache::{self, Clock, Simulated};
 pub use history::History;
 pub use measure::Row;
-pub use program::Program;
+pub use notices::Notices;
+pub use program::{Program, hash_in, outputs};
 pub use pty::{Key, Terminal};
 pub use redis::{Pause, Redis};
 pub use rules::{Endpoint, Refusal, Rules, judge};

@@ -50,6 +50,11 @@ impl Program {
         child.wait_with_output().expect("the program ends")
     }
 
+    /// The same where it ends well: what was printed.
+    pub fn printed(command: Command, input: &str) -> String {
+        shown(Self::pipe(command, input))
+    }
+
     /// Runs it to its end with a standard output that takes nothing, as on a full disk. Where a system has
     /// no such place, there is nothing to see.
     pub fn on_a_full_disk(mut command: Command) -> Option<Output> {
@@ -62,7 +67,7 @@ impl Program {
     /// printed.
     pub fn play(&self) -> String {
         let input = "\n".repeat(self.play.prompt.len()) + "q\n";
-        shown(Self::pipe(self.command(), &input))
+        Self::printed(self.command(), &input)
     }
 
     /// Plays it over real HTTP, with a strict server in the model's place. Returns what was printed; what
@@ -79,7 +84,7 @@ impl Program {
     pub fn answer_over_the_wire(&self) -> (Value, usize) {
         let (server, mut command) = self.served();
         command.args(["-p", &self.play.prompt[0], "--output-format", "json"]);
-        let said = shown(Self::pipe(command, ""));
+        let said = Self::printed(command, "");
         let result = serde_json::from_str(&said);
         (
             result.unwrap_or_else(|why| panic!("one JSON object: {why}\n{said}")),
@@ -95,6 +100,21 @@ impl Program {
         command.env("ANTHROPIC_BASE_URL", server.base_url()).env("ANTHROPIC_API_KEY", KEY);
         (server, command)
     }
+}
+
+/// What a README says that a program prints: its blocks tagged `text`, in order.
+pub fn outputs(readme: &str) -> Vec<&str> {
+    let blocks = readme.split("```text\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap_or(rest)).collect()
+}
+
+/// The hash that a program tells its user to agree by.
+///
+/// # Panics
+/// When it tells none.
+pub fn hash_in(printed: &str) -> &str {
+    let (_, rest) = printed.split_once("if you agree: :trust ").expect("something to agree to");
+    rest.split_whitespace().next().expect("a hash")
 }
 
 fn shown(output: Output) -> String {

@@ -6,7 +6,9 @@ use std::process::{Command, Output};
 
 use expect_test::expect;
 use harness::{LESSON, MECHANISMS, OWN};
-use harness_testkit::{Answer, Answers, Folder, Key, Program, StrictServer, Terminal, scrubbed};
+use harness_testkit::{
+    Answer, Answers, Folder, Key, Program, StrictServer, Terminal, hash_in, scrubbed,
+};
 
 /// The key that the server takes.
 const KEY: &str = "test-key-0123456789abcdef";
@@ -172,8 +174,7 @@ fn a_workspaces_settings_count_once_the_user_has_agreed_to_them() {
     let printed = text(&Program::pipe(program.command(), ":mechanisms\n:trust\nq\n"));
     assert!(printed.contains("settings.yaml is not trusted yet and has no effect"), "{printed}");
     assert!(printed.contains("on   permissions"), "{printed}");
-    let hash = printed.split("if you agree: :trust ").nth(1).unwrap();
-    let agree = format!(":trust {}\nq\n", hash.split_whitespace().next().unwrap());
+    let agree = format!(":trust {}\nq\n", hash_in(&printed));
     let printed = text(&Program::pipe(program.command(), &agree));
     assert!(printed.contains("settings.yaml is trusted, as it is now"), "{printed}");
     let printed = text(&Program::pipe(program.command(), ":mechanisms\nq\n"));

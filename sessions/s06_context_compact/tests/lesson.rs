@@ -13,7 +13,9 @@ use harness_core::{
     Agent, Block, Conversation, Event, Message, Model, ModelError, ModelStream, Observer, Request,
     Role, Secrets, Stop, StopReason, ToolResult, tools,
 };
-use harness_testkit::{Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal};
+use harness_testkit::{
+    Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, outputs,
+};
 use s06_context_compact::{Compact, HEADINGS, LESSON, MEMORY};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -124,13 +126,10 @@ fn program() -> Program {
 #[test]
 fn the_readme_shows_what_the_program_prints() {
     let program = program();
-    let output = Program::pipe(program.command(), "\n:context\n\nq\n");
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let readme = include_str!("../README.md");
-    let blocks: Vec<&str> = readme.split("```text\n").skip(1).collect();
+    let printed = Program::printed(program.command(), "\n:context\n\nq\n");
+    let blocks = outputs(include_str!("../README.md"));
     assert_eq!(blocks.len(), 3);
-    for block in blocks {
-        let shown = block.split("```").next().unwrap();
+    for shown in blocks {
         assert!(
             without_sizes(&printed).contains(&without_sizes(shown)),
             "the README shows\n{shown}\nthe program printed\n{printed}"

@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::process::lives;
 use harness_core::{AgentError, Conversation, Hook, Rules, Stop, Turn};
-use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal, scrubbed, wait_until};
+use harness_testkit::{
+    Answers, Key, Program, Stage, StrictServer, Terminal, fifo, scrubbed, wait_until,
+};
 use rustix::fs::OFlags;
 use s08_background_tasks::{Background, LESSON};
 use tokio_util::sync::CancellationToken;
@@ -66,11 +68,6 @@ fn number_in(path: &Path) -> u32 {
     let read = || fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'));
     wait_until(&path.display().to_string(), || read().is_some());
     read().unwrap().trim().parse().unwrap()
-}
-
-fn fifo(path: &Path) {
-    let status = scrubbed("mkfifo", path.parent().unwrap()).arg(path).status().unwrap();
-    assert!(status.success());
 }
 
 /// Lets a task go on that waits at a FIFO, when the turn wants to stop.

@@ -14,7 +14,7 @@ use harness_core::{
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
-    Fault, Folder, Key as Press, Program, Stage, StrictServer, Terminal, transcript,
+    Fault, Folder, Key as Press, Program, Stage, StrictServer, Terminal, outputs, transcript,
 };
 use s13_streaming::{LESSON, Meter, Typewriter, deltas};
 use serde_json::{Value, json};
@@ -84,8 +84,7 @@ fn program() -> Program {
 fn the_readme_shows_what_the_program_prints_and_a_pipe_gets_no_escapes() {
     let printed = program().play();
     assert!(!printed.contains('\x1b'), "{printed:?}");
-    let readme = include_str!("../README.md");
-    let shown = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let shown = outputs(include_str!("../README.md"))[0];
     assert!(shown.lines().count() > 10, "{shown}");
     assert!(
         without_numbers(&printed).contains(&without_numbers(shown)),

@@ -14,7 +14,7 @@ use harness_core::{
     ToolCall, ToolContext, ToolError, ToolResult, Verdict,
 };
 use harness_testkit::program::{KEY, Program};
-use harness_testkit::{Folder, Key, Stage, StrictServer, Terminal, scrubbed};
+use harness_testkit::{Folder, Key, Notices, Stage, StrictServer, Terminal, outputs, scrubbed};
 use s14_tools_extended::{Checkpoints, LESSON};
 use tokio::sync::{Barrier, Notify};
 use tokio_util::sync::CancellationToken;
@@ -186,8 +186,7 @@ fn the_output_in_the_readme_is_what_the_program_prints() {
     program.folder.write("greet.sh", "mine");
     said.extend(Program::pipe(program.command(), ":undo\nq\n").stdout);
     let said = String::from_utf8(said).unwrap();
-    let blocks = include_str!("../README.md").split("```text\n").skip(1);
-    for block in blocks.map(|rest| rest.split("```").next().unwrap()) {
+    for block in outputs(include_str!("../README.md")) {
         assert!(said.contains(block), "not printed:\n{block}\nbut:\n{said}");
     }
 }
@@ -619,17 +618,6 @@ async fn a_program_that_leaves_in_the_middle_of_a_command_records_what_that_has_
 
 // ---------------------------------------------------------------- odd things
 
-#[derive(Clone, Default)]
-struct Notices(Arc<Mutex<Vec<String>>>);
-
-impl Observer for Notices {
-    fn on(&self, _: &str, event: &Event) {
-        if let Event::Notice(notice) = event {
-            self.0.lock().unwrap().push(notice.clone());
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_file_of_500_mb_is_skipped_and_told_once_a_prompt_when_it_changes() {
     let mut stage = calls(&[
@@ -643,10 +631,7 @@ async fn a_file_of_500_mb_is_skipped_and_told_once_a_prompt_when_it_changes() {
     stage.agent.observers.add(Arc::new(notices.clone()));
     File::create(stage.folder.path().join("huge")).unwrap().set_len(500 << 20).unwrap();
     stage.play().await;
-    assert_eq!(
-        *notices.0.lock().unwrap(),
-        ["not all of this can be taken back: \"huge\" is larger than 20 MB"]
-    );
+    assert_eq!(notices.all(), ["not all of this can be taken back: \"huge\" is larger than 20 MB"]);
     assert_eq!(stage.results()[4], "no change to \"huge\" is left to take back");
     assert_eq!(recorded(&stage.folder), [["a.txt"]]);
 }

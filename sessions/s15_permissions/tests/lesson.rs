@@ -11,7 +11,7 @@ use expect_test::expect;
 use harness_core::{
     Agent, Answer, Approver, Conversation, Effect, Policy, Rules, ToolCall, ToolContext, Verdict,
 };
-use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal};
+use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal, outputs};
 use s15_permissions::{Check, LESSON, Permissions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -102,8 +102,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
 #[test]
 fn the_readme_shows_what_the_program_prints() {
     let said = program().play();
-    let blocks = README.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let blocks: Vec<&str> = blocks.collect();
+    let blocks = outputs(README);
     assert!(said.contains(blocks[0]), "{}\n{said}", blocks[0]);
     for line in ["git status && rm -rf build", r#"ls; "su"d\o -n true"#] {
         let shown = check().line(line);

@@ -10,10 +10,12 @@ use futures_util::future::join_all;
 use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::journal::Journal;
 use harness_core::{
-    AgentError, Conversation, Effect, Event, Observer, Policy, Runner, Schedule, Secrets, Stop,
-    ToolCall, ToolResult, Verdict,
+    AgentError, Conversation, Effect, Event, Policy, Runner, Schedule, Secrets, Stop, ToolCall,
+    ToolResult, Verdict,
 };
-use harness_testkit::{Folder, Key, Program, Stage, Terminal, transcript};
+use harness_testkit::{
+    Folder, Key, Notices, Program, Stage, Terminal, hash_in, outputs, transcript,
+};
 use s16_event_bus::{Answer, BUILT_IN, EventBus, Happening, Kind, LESSON, OWN};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -60,36 +62,24 @@ fn program() -> Program {
 
 /// What a program prints on this input, its times and places made equal.
 fn printed(program: &Program, input: &str) -> String {
-    let output = Program::pipe(program.command(), input);
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.replace(&program.folder.path().display().to_string(), "FOLDER")
-}
-
-fn hash_in(shown: &str) -> String {
-    let (_, rest) = shown.split_once("if you agree: :trust ").unwrap();
-    rest.split_whitespace().next().unwrap().to_owned()
-}
-
-/// The n-th block of output in the README.
-fn in_readme(n: usize) -> &'static str {
-    let readme = include_str!("../README.md");
-    readme.split("```text\n").nth(n).and_then(|rest| rest.split("```").next()).unwrap()
+    let printed = Program::printed(program.command(), input);
+    printed.replace(&program.folder.path().display().to_string(), "FOLDER")
 }
 
 #[test]
 fn the_readme_shows_what_the_program_prints() {
     let program = program();
+    let shown = outputs(include_str!("../README.md"));
     let untrusted = printed(&program, "\n:stats\n:trust\nq\n");
-    assert!(untrusted.contains(in_readme(1)), "{}\n---\n{untrusted}", in_readme(1));
-    assert!(untrusted.contains(in_readme(2)), "{}\n---\n{untrusted}", in_readme(2));
+    assert!(untrusted.contains(shown[0]), "{}\n---\n{untrusted}", shown[0]);
+    assert!(untrusted.contains(shown[1]), "{}\n---\n{untrusted}", shown[1]);
 
     let again = Program::new(env!("CARGO_BIN_EXE_s16_event_bus"), LESSON.play);
     let trusting = printed(&again, &format!(":trust {}\n\nq\n", hash_in(&untrusted)));
-    assert!(trusting.contains(in_readme(3)), "{}\n---\n{trusting}", in_readme(3));
+    assert!(trusting.contains(shown[2]), "{}\n---\n{trusting}", shown[2]);
     let log = again.folder.read(".agent_events.log");
     let kinds = |line: &str| serde_json::from_str::<Value>(line).unwrap()["event"].clone();
-    let shown: Vec<Value> = in_readme(4).lines().map(kinds).collect();
+    let shown: Vec<Value> = shown[3].lines().map(kinds).collect();
     let kinds: Vec<Value> = log.lines().map(kinds).collect();
     assert!(kinds.windows(shown.len()).any(|some| some == shown), "{shown:?} in {kinds:?}");
 }
@@ -134,17 +124,6 @@ struct Turned {
     notices: Notices,
 }
 
-#[derive(Clone, Default)]
-struct Notices(Arc<Mutex<Vec<String>>>);
-
-impl Observer for Notices {
-    fn on(&self, _: &str, event: &Event) {
-        if let Event::Notice(notice) = event {
-            self.0.lock().unwrap().push(notice.clone());
-        }
-    }
-}
-
 impl Turned {
     fn new(lines: &str) -> Self {
         Self::on(Stage::lines(lines))
@@ -182,7 +161,7 @@ impl Turned {
     }
 
     fn notices(&self) -> Vec<String> {
-        self.notices.0.lock().unwrap().clone()
+        self.notices.all()
     }
 
     fn log(&self) -> Vec<Value> {

@@ -18,7 +18,7 @@ use harness_core::{
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
-    Answer, Answers, Folder, Key, Program, Stage, StrictServer, Terminal, transcript,
+    Answer, Answers, Folder, Key, Program, Stage, StrictServer, Terminal, outputs, transcript,
 };
 use s17_session_management::{LESSON, Past, SessionStore};
 use serde_json::{Value, json};
@@ -708,10 +708,9 @@ fn the_readme_shows_what_the_program_prints() {
         .replace(&copy, "c96eb731")
         .replace(&id, "3e493754")
         .replace(&format!(":fork {}", &id[..4]), ":fork 3e49");
-    let readme = include_str!("../README.md");
-    let blocks = readme.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let shown: Vec<String> = shown.lines().map(timeless).collect();
-    for line in blocks.flat_map(str::lines).map(timeless) {
+    let readme = outputs(include_str!("../README.md"));
+    for line in readme.into_iter().flat_map(str::lines).map(timeless) {
         assert!(shown.contains(&line), "{line}\n{shown:#?}");
     }
 }

@@ -12,7 +12,9 @@ use harness_core::{
     Role, ToolSpec, Turn, Usage,
 };
 use harness_testkit::program::KEY;
-use harness_testkit::{Answer, Answers, Fault, Key, Program, Stage, StrictServer, Terminal};
+use harness_testkit::{
+    Answer, Answers, Fault, Key, Program, Stage, StrictServer, Terminal, outputs,
+};
 use s20_cache_optimization::{Call, Flags, LESSON, Ledger, PromptCache, place};
 use serde_json::{Map, Value, json};
 
@@ -89,10 +91,13 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         let said: String = play(&program);
         assert_eq!(said.contains("hits and misses are simulated"), simulated, "{said}");
         assert!(said.contains("[cache] NONE → ") && said.contains("[cache] MISS → "), "{said}");
-        assert_eq!(said.matches("[cache] HIT → ").count(), 4, "{said}");
+        // Which request is the first that is long enough, depends on how long the folder's name is.
+        let hits = said.matches("[cache] HIT → ").count();
+        assert!(matches!(hits, 4 | 5) && said.matches("[cache] MISS").count() == 1, "{said}");
         assert!(said.contains("[cache summary] 7 calls | written="), "{said}");
         assert!(
-            said.contains(" | hits=4 | total saved≈") && said.contains("[cache cost] $"),
+            said.contains(&format!(" | hits={hits} | total saved≈"))
+                && said.contains("[cache cost] $"),
             "{said}"
         );
         assert!(!said.contains("still there"), "nothing that was expected is gone: {said}");
@@ -165,9 +170,8 @@ fn the_readme_shows_what_the_program_prints() {
     };
     let said = run(&[], "\n\n\n:cache\nq\n") + &run(&["--clock"], "\n\n\nq\n");
     let said: Vec<String> = said.lines().map(timeless).collect();
-    let blocks = README.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut count = 0;
-    for line in blocks.flat_map(str::lines) {
+    for line in outputs(README).into_iter().flat_map(str::lines) {
         assert!(said.contains(&timeless(line)), "{line}\n{said:#?}");
         count += 1;
     }

@@ -4,14 +4,13 @@
 mod bad;
 
 use std::path::Path;
-use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
 use harness_core::servers::Place;
 use harness_core::{Content, Gate, Headless, Rules, ToolContext, ToolSource};
-use harness_testkit::{Folder, Key, Program, Stage, Terminal, wait_until_gone};
+use harness_testkit::{Folder, Key, Program, Stage, Terminal, hash_in, outputs, wait_until_gone};
 use rustix::process::{Pid, Signal, kill_process};
 use s21_mcp_runtime::{BUILT_IN, LESSON, McpServers, OWN};
 use serde_json::{Value, json};
@@ -61,22 +60,11 @@ fn program() -> Program {
     Program::new(THIS, LESSON.play)
 }
 
-fn said(output: Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The n-th block of output in the README.
-fn in_readme(n: usize) -> &'static str {
-    let readme = include_str!("../README.md");
-    readme.split("```text\n").nth(n).and_then(|rest| rest.split("```").next()).unwrap()
-}
-
 #[test]
 fn the_readme_shows_what_the_program_prints() {
-    let printed = said(Program::pipe(program().command(), "\n:mcp demo\nq\n"));
-    for n in 1..=3 {
-        assert!(printed.contains(in_readme(n)), "{}\n---\n{printed}", in_readme(n));
+    let printed = Program::printed(program().command(), "\n:mcp demo\nq\n");
+    for shown in &outputs(include_str!("../README.md"))[..3] {
+        assert!(printed.contains(shown), "{shown}\n---\n{printed}");
     }
 }
 
@@ -385,11 +373,6 @@ async fn a_server_gets_no_variable_that_was_not_given_to_it() {
     servers.servers().close().await;
 }
 
-fn hash_in(shown: &str) -> String {
-    let (_, rest) = shown.split_once("if you agree: :trust ").unwrap();
-    rest.split_whitespace().next().unwrap().to_owned()
-}
-
 #[test]
 fn a_workspaces_own_servers_start_only_once_the_user_has_agreed() {
     let program = program();
@@ -398,16 +381,16 @@ fn a_workspaces_own_servers_start_only_once_the_user_has_agreed() {
         "{{\"mcpServers\": {{\"mine\": {{\"command\": \"{this}\", \"args\": [\"serve-demo\"]}}}}}}"
     );
     program.folder.write(OWN, &own);
-    let untrusted = said(Program::pipe(program.command(), ":mcp\n:trust\nq\n"));
+    let untrusted = Program::printed(program.command(), ":mcp\n:trust\nq\n");
     assert!(untrusted.contains(".mcp.json is not trusted yet and has no effect"), "{untrusted}");
     assert!(!untrusted.contains("mine: "), "{untrusted}");
     let agree = format!(":trust {}\n\n:mcp\nq\n", hash_in(&untrusted));
-    let trusting = said(Program::pipe(program.command(), &agree));
+    let trusting = Program::printed(program.command(), &agree);
     assert!(trusting.contains("mine: "), "{trusting}");
-    let later = said(Program::pipe(program.command(), ":mcp\nq\n"));
+    let later = Program::printed(program.command(), ":mcp\nq\n");
     assert!(later.contains("mine: "), "{later}");
     program.folder.write(OWN, &own.replace("serve-demo", "serve-other"));
-    let changed = said(Program::pipe(program.command(), ":mcp\nq\n"));
+    let changed = Program::printed(program.command(), ":mcp\nq\n");
     assert!(
         changed.contains("has changed since you agreed") && !changed.contains("mine: "),
         "{changed}"
@@ -427,7 +410,7 @@ fn configured(list: &str) -> (Program, Folder) {
 
 #[test]
 fn the_configuration_is_found_from_any_folder() {
-    let output = said(Program::pipe(program().command(), ":mcp\nq\n"));
+    let output = Program::printed(program().command(), ":mcp\nq\n");
     assert!(output.contains("demo: ready; 2 tools"), "{output}");
 }
 
@@ -436,7 +419,7 @@ fn an_empty_configuration_is_no_error() {
     let (program, config) = configured("");
     let mut command = program.command();
     command.arg("--config").arg(config.path());
-    assert!(said(Program::pipe(command, ":mcp\nq\n")).contains("there is no MCP server"));
+    assert!(Program::printed(command, ":mcp\nq\n").contains("there is no MCP server"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use harness_cli::App;
 use harness_core::mail::{FAILED, Mail, Mailbox, News};
 use harness_core::{Agent, Play};
 use harness_testkit::{
-    Answers, Fault, Folder, Key, Program, Redis, Stage, StrictServer, Terminal, scrubbed,
+    Answers, Fault, Folder, Key, Program, Redis, Stage, StrictServer, Terminal, fifo, scrubbed,
 };
 use regex::Regex;
 use s09_agent_teams::Member;
@@ -224,8 +224,7 @@ impl Place {
 
     /// Makes a gate at which `cat NAME` waits.
     fn gate(&self, name: &str) {
-        let path = self.folder.path().join(name);
-        assert!(scrubbed("mkfifo", self.home.path()).arg(path).status().unwrap().success());
+        fifo(&self.folder.path().join(name));
     }
 
     /// Waits until somebody stands at the gate; it opens when what this returns is dropped.

@@ -24,7 +24,7 @@ use crate::text;
 /// The variable by which a program knows that a hook has started it. Its own hooks would start it again.
 pub const INSIDE: &str = "HARNESS_HOOK";
 /// So long a program has, in seconds, unless its `timeout` says otherwise.
-pub const TIMEOUT: u64 = 60;
+const TIMEOUT: u64 = 60;
 /// The most that is read of an answer, in bytes. It may hold a whole file.
 const ANSWER: usize = 1 << 20;
 /// The longest text of an answer that is passed on, in bytes.

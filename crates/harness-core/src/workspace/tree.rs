@@ -11,7 +11,7 @@ use cap_std::fs::{Metadata, MetadataExt, Permissions, PermissionsExt};
 use ignore::WalkBuilder;
 use rustix::io::Errno;
 
-use super::{Result, Workspace, WorkspaceError, replace_in};
+use super::{Result, Rights, Workspace, WorkspaceError, replace_in};
 
 /// File systems count time in steps of up to so much.
 const STEP: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ impl Stamp {
 
     /// True when the last change is so long ago that the next one will get another time. Only then
     /// does an equal stamp later mean equal bytes.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(u64::MAX));
         now > changed.saturating_add(STEP)
@@ -236,7 +236,7 @@ impl Workspace {
             Wanted::File { bytes, mode } => {
                 let folder = self.dir.open_dir(folder.unwrap_or(Path::new("."))).map_err(failed)?;
                 let name = Path::new(path.file_name().unwrap_or_default());
-                replace_in(&folder, name, path, bytes, Some(mode))
+                replace_in(&folder, name, path, bytes, Rights::Set(mode))
             }
             Wanted::Folder { mode } => {
                 match self.dir.create_dir(path) {
