@@ -1,5 +1,6 @@
 //! The one writer to the terminal: words, lines, a spinner, and printing above an open prompt.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Screen(Arc<Mutex<Inner>>);
 struct Inner {
     out: Out,
     terminal: bool,
+    /// It is a terminal that can paint over what it shows.
+    paints: bool,
     color: bool,
     printer: Option<Box<dyn ExternalPrinter + Send>>,
     prompt_open: bool,
@@ -89,6 +92,7 @@ impl Screen {
         Self(Arc::new(Mutex::new(Inner {
             out,
             terminal,
+            paints: terminal && paints(std::env::var_os("TERM").as_deref()),
             color,
             printer: None,
             prompt_open: false,
@@ -176,7 +180,7 @@ impl Screen {
     /// The next frame of the spinner. Called ten times a second while a turn runs.
     pub fn tick(&self) {
         let mut inner = self.0.lock();
-        if !inner.terminal || inner.prompt_open || !inner.at_line_start {
+        if !inner.paints || inner.prompt_open || !inner.at_line_start {
             return;
         }
         let Some(spinner) = &mut inner.spinner else { return };
@@ -332,9 +336,25 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A terminal of this kind knows the control sequences of the spinner.
+fn paints(term: Option<&OsStr>) -> bool {
+    term.is_none_or(|term| term != "dumb")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_that_says_it_is_dumb_gets_no_spinner() {
+        for (term, spins) in [("dumb", false), ("xterm-256color", true)] {
+            let screen = Screen::memory();
+            screen.0.lock().paints = paints(Some(term.as_ref()));
+            screen.spin("bash");
+            screen.tick();
+            assert_eq!(screen.written().contains('\u{1b}'), spins, "{term}");
+        }
+    }
 
     #[test]
     fn ages_and_sizes_are_short() {

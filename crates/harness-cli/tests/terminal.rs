@@ -37,6 +37,25 @@ fn one_shot_at_a_terminal_shows_the_answer_once() {
 }
 
 #[test]
+fn a_terminal_that_says_it_is_dumb_is_sent_no_control_sequence() {
+    let folder = Folder::new();
+    let mut command = every_seam(&folder);
+    command.env("TERM", "dumb");
+    let mut terminal = Terminal::start(command, 80, 40);
+    terminal.wait_for("s00 >>");
+    terminal.line("go");
+    terminal.wait_for("say why not:");
+    terminal.line("y");
+    terminal.wait_for("▸ wait one");
+    folder.write("one", "");
+    terminal.wait_for("Done.");
+    terminal.line("q");
+    assert!(terminal.wait_for_end().success());
+    let raw = terminal.raw();
+    assert!(!raw.contains('\u{1b}'), "{raw:?}");
+}
+
+#[test]
 fn news_wake_the_idle_prompt_and_half_a_line_stays() {
     let folder = Folder::new();
     let mut terminal = start(&folder, 80);

@@ -74,7 +74,9 @@ impl Terminal {
     pub fn start(mut command: Command, columns: u16, rows: u16) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(pty_process::Size::new(rows, columns)).unwrap();
-        command.env("TERM", "xterm-256color");
+        if !command.get_envs().any(|(name, value)| name == "TERM" && value.is_some()) {
+            command.env("TERM", "xterm-256color");
+        }
         let child = pty_process::blocking::Command::from(command).spawn(pts).unwrap();
         let pty = Arc::new(pty);
         let parser = vt100::Parser::new(some(rows), some(columns), 10_000);
