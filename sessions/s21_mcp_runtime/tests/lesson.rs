@@ -79,6 +79,16 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
 }
 
 #[test]
+fn where_nobody_can_allow_the_servers_tools_the_play_claims_nothing() {
+    let program = program();
+    let mut command = program.command();
+    command.arg("--ask");
+    let said = String::from_utf8(Program::pipe(command, "\nq\n").stdout).unwrap();
+    assert!(said.contains("I may not ask the server, so I cannot tell.\n"), "{said}");
+    assert!(!said.contains("42.16"), "{said}");
+}
+
+#[test]
 fn the_play_in_a_terminal() {
     let program = program();
     let mut terminal = Terminal::start(program.command(), 80, 40);
