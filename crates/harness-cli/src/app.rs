@@ -278,6 +278,13 @@ impl App {
         self
     }
 
+    /// Whether a line is a command as other programs have it: a path, or a prompt that begins with one, is not.
+    pub(crate) fn has_as_slash(&self, line: &str) -> bool {
+        let word = line.split_whitespace().next().and_then(|word| word.strip_prefix('/'));
+        let known = |word| self.commands.iter().any(|command| command.name == word);
+        word.is_some_and(|word| ["help", "exit", "quit", "clear"].contains(&word) || known(word))
+    }
+
     /// What the user is told before the first prompt, a line each.
     pub fn tell(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.told.extend(lines);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Next};
 use crate::args::OutputFormat;
-use crate::repl::{Asked, INTERRUPTED, LAST, Signals, declined, leave};
+use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
 use crate::say::{self, Unsaid};
 use crate::screen::Screen;
 
@@ -197,5 +197,13 @@ impl Observer for Report {
             }
             _ => {}
         }
+    }
+}
+
+/// What the user is told of a refusal. Most come without a word from the model.
+pub(crate) fn declined(why: &str) -> String {
+    match text::line(why) {
+        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
+        why => format!("the model declined: {why}"),
     }
 }

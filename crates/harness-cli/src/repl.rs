@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Heard, Next};
 use crate::input::{Input, Typed};
+use crate::oneshot::declined;
 use crate::screen::{DIM, Screen};
 
 /// The exit code of a program that was interrupted.
@@ -69,14 +70,6 @@ pub fn until_asked_to_leave() -> std::io::Result<CancellationToken> {
         asked.cancel();
     });
     Ok(cancel)
-}
-
-/// What the user is told of a refusal. Most come without a word from the model.
-pub(crate) fn declined(why: &str) -> String {
-    match text::line(why) {
-        why if why.is_empty() => "the model declined; ask in another way".to_owned(),
-        why => format!("the model declined: {why}"),
-    }
 }
 
 /// The prompt line of one session.
@@ -173,6 +166,10 @@ impl Repl {
                         if let Some(code) = self.command(command).await {
                             return code;
                         }
+                    }
+                    command if self.app.has_as_slash(command) => {
+                        let why = "commands begin with a colon here; :help lists them";
+                        self.screen.error(format!("{command}: {why}"));
                     }
                     prompt => {
                         if let Some(code) = self.turn(Some(prompt.to_owned())).await {
@@ -308,7 +305,7 @@ impl Repl {
         match done {
             Ok(text) if text.is_empty() => {}
             Ok(text) => self.screen.line(text.trim_end()),
-            Err(error) => self.screen.error(format!("{error:#}")),
+            Err(error) => self.screen.error(crate::told(&error)),
         }
         None
     }

@@ -36,7 +36,8 @@ pub(crate) fn speaker(
     let model_id = args.model.clone().or_else(|| settings.get("MODEL_ID"));
     let model_id = model_id.unwrap_or_else(|| models::DEFAULT.to_owned());
     if let (true, Some(input)) = (args.human, input) {
-        let told = vec!["you are the model; Enter alone sends what you typed".to_owned()];
+        let how = "you are the model; Enter alone sends what you typed, Ctrl-D gives the turn up";
+        let told = vec![how.to_owned()];
         let model = Arc::new(Human::new(input.clone(), screen.clone()));
         return Ok(Speaker { model, model_id: "human".to_owned(), play: None, told });
     }

@@ -44,6 +44,16 @@ fn lines_from_a_pipe_are_prompts_and_nobody_there_is_a_no() {
 }
 
 #[test]
+fn a_command_as_other_programs_have_it_is_no_prompt_and_a_path_is() {
+    let folder = Folder::new();
+    let said = text(&piped(every_seam(&folder), "/help me\n/usr is full\nq\n").stdout);
+    let told =
+        "error: /help me: commands begin with a colon here; :help lists them\ns00 >> /usr is";
+    assert!(said.contains(told), "{said}");
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
+}
+
+#[test]
 fn the_end_of_input_leaves_with_success() {
     let folder = Folder::new();
     assert!(piped(every_seam(&folder), "").status.success());

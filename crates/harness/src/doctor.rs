@@ -147,10 +147,20 @@ async fn git(agent: &Agent) -> Finding {
     let child = |args: &[&str]| Prepared::program("git", args, &agent.cwd, &agent.secrets);
     let version = match run(child(&["--version"])).await {
         Ok(version) => version,
-        Err(why) => return new(State::Without, format!("{why}; install git")),
+        Err(why) => {
+            return new(State::Without, format!("{why}; without it there are no worktrees"));
+        }
     };
     match run(child(&["rev-parse", "--show-toplevel"])).await {
-        Ok(top) => new(State::Well, format!("{version}; the repository is {top}")),
+        Ok(top) => {
+            let ours = match run(child(&["check-ignore", "-q", ".agent_events.log"])).await {
+                Ok(_) => "",
+                Err(_) => {
+                    "; add `.agent_*` to its .gitignore: what this program keeps there is yours alone"
+                }
+            };
+            new(State::Well, format!("{version}; the repository is {top}{ours}"))
+        }
         Err(_) => {
             let mend = "this is no repository, so there are no worktrees: `git init` makes one";
             new(State::Without, format!("{version}; {mend}"))

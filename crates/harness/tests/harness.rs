@@ -245,6 +245,17 @@ fn the_doctor_asks_the_model_for_a_word_and_passes_on_what_a_server_refuses() {
 }
 
 #[test]
+fn the_doctor_says_what_belongs_into_a_gitignore_until_it_stands_there() {
+    let (folder, home) = (Folder::git_repo(), Folder::new());
+    let advice = "add `.agent_*` to its .gitignore";
+    let (_, said) = doctor(&folder, &home, |_| {});
+    assert!(said.contains(advice), "{said}");
+    folder.write(".gitignore", ".agent_*\n");
+    let (_, said) = doctor(&folder, &home, |_| {});
+    assert!(said.contains("the repository is ") && !said.contains(advice), "{said}");
+}
+
+#[test]
 fn what_keeps_the_harness_from_starting_is_broken_for_the_doctor_too() {
     let (folder, home) = (Folder::new(), Folder::new());
     folder.write("conf/permissions.yaml", include_str!("../../../config/permissions.yaml"));

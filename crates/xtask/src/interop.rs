@@ -16,8 +16,8 @@ usage: cargo xtask interop [CASE]
 Plays against real things from the registries, fetched into target/interop: needs the network,
 and is no part of CI. Cases:
   anthropic-sdk   the Python SDK against the strict server
-  litellm         every session through a LiteLLM proxy with litellm_config.yaml, a model that the proxy
-                  mocks, and the testkit's server behind it in OpenAI's dialect (700 MB of packages)
+  litellm         every session and the harness through a LiteLLM proxy with litellm_config.yaml, a model that
+                  the proxy mocks, and the testkit's server behind it in OpenAI's dialect (700 MB of packages)
   mcp-servers     s21 with three real servers at once, beside one that hangs and one that crashes
   mcp-conformance s21 against the protocol's official suite";
 
@@ -99,7 +99,7 @@ fn litellm(repo: &Repo) -> Result<Vec<String>, String> {
     let mut run = cargo(repo);
     run.args(["run", "--quiet"]).args(PROGRAM).arg("--");
     run.arg(Path::new(&python).with_file_name("litellm"));
-    checked(run.arg(repo.root.join("litellm_config.yaml")).arg(repo.root.join("sessions")))
+    checked(run.arg(repo.root.join("litellm_config.yaml")).arg(&repo.root))
 }
 
 /// The verdicts of a program that checks; it may not end badly with nothing but good ones.
@@ -123,14 +123,35 @@ fn environment(repo: &Repo, folder: &Path, package: &str) -> Result<String, Stri
     let pip =
         ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", package];
     let installed = show(command(repo, &python).args(pip));
+    let name = package.split('[').next().unwrap_or(package);
     if let Err(reason) = installed {
-        let name = package.split('[').next().unwrap_or(package).replace('-', "_");
-        if !works(command(repo, &python).args(["-c", &format!("import {name}")])) {
+        let module = name.replace('-', "_");
+        if !works(command(repo, &python).args(["-c", &format!("import {module}")])) {
             return Err(format!("cannot install {package}: {reason}"));
         }
         say!("could not look for a newer {package}: using the one that is here");
     }
+    let pip = |words: &[&str]| {
+        let mut pip = command(repo, &python);
+        pip.args(["-m", "pip", "--disable-pip-version-check"]).args(words).arg(name);
+        quiet(&mut pip).unwrap_or_default()
+    };
+    say!("{}", version(name, &pip(&["show"]), &pip(&["index", "versions"])));
     Ok(python)
+}
+
+/// What is installed, and whether it is the newest: pip takes an older one without a word where a requirement
+/// of the newest cannot be met.
+fn version(name: &str, shown: &str, index: &str) -> String {
+    let installed = shown.lines().find_map(|line| line.strip_prefix("Version: "));
+    let installed = installed.unwrap_or("of some version");
+    let newest = index.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    match newest {
+        Some((newest, _)) if newest != installed => {
+            format!("{name} {installed}; the newest, {newest}, cannot be installed here")
+        }
+        _ => format!("{name} {installed}"),
+    }
 }
 
 /// The testkit's strict server, playing one play until it is dropped.
@@ -179,6 +200,17 @@ impl Drop for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_that_is_not_the_newest_is_named() {
+        let shown = "Name: a\nVersion: 1.2\n";
+        assert_eq!(version("a", shown, ""), "a 1.2");
+        assert_eq!(version("a", shown, "a (1.2)\nAvailable versions: 1.2, 1.1"), "a 1.2");
+        assert_eq!(
+            version("a", shown, "a (1.3)\nAvailable versions: 1.3, 1.2"),
+            "a 1.2; the newest, 1.3, cannot be installed here"
+        );
+    }
 
     #[test]
     fn a_verdict_becomes_a_row() {

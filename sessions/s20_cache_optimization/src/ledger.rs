@@ -141,6 +141,7 @@ impl Ledger {
         let percent = sum(|call| call.read) * 100 / sum(|call| call.prompt).max(1);
         lines.push(format!("{percent} % of all prompt tokens were read from the cache"));
         lines.push(match models::known(priced(&self.model)) {
+            None if self.model.is_empty() => "no model was asked yet".to_owned(),
             None => format!("the prices of {} are not known", self.model),
             Some(models::Known { id, price, .. }) => format!(
                 "{id}: ${} a million tokens, ${} written for five minutes, ${} for an hour, ${} read ({})",

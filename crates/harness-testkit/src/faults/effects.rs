@@ -214,7 +214,9 @@ impl Fault {
     pub(crate) fn on_steps(&self, steps: &mut Vec<Step>) {
         match self {
             Self::Gate(name) => {
-                let delta = |step: &Step| matches!(step, Step::Bytes(text) if text.contains("content_block_delta"));
+                // In either dialect.
+                let first = ["content_block_delta", r#""delta":{"content":"#];
+                let delta = |step: &Step| matches!(step, Step::Bytes(text) if first.iter().any(|it| text.contains(it)));
                 let after = steps.iter().position(delta).map_or(0, |at| at + 1);
                 steps.insert(after, Step::Gate(name.clone()));
             }

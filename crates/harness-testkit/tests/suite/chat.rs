@@ -1,7 +1,7 @@
 //! The other dialect: what stands behind a gateway.
 
 use harness_testkit::raw::post;
-use harness_testkit::{Answer, StrictServer, raw};
+use harness_testkit::{Answer, Fault, StrictServer, raw};
 use serde_json::{Value, json};
 
 const PATH: &str = "/v1/chat/completions";
@@ -62,6 +62,25 @@ async fn a_call_is_streamed_in_pieces_that_make_its_arguments() {
     assert!(calls.len() > 2);
     let last = &events.last().unwrap()["choices"][0];
     assert_eq!(last["finish_reason"], "tool_calls");
+}
+
+#[tokio::test]
+async fn a_gate_holds_a_stream_after_its_first_word() {
+    let server = server();
+    server.fault(1, Fault::Gate("word".to_owned()));
+    let mut asked = body(json!([{"role": "user", "content": "Look."}]));
+    asked["stream"] = json!(true);
+    let mut answer = post(server.address(), PATH, &asked).await;
+    server.held("word", 1).await;
+    let mut said = String::new();
+    let patience = std::time::Duration::from_secs(60);
+    while !said.contains(r#""content":"I ""#) {
+        let piece = tokio::time::timeout(patience, answer.piece()).await.expect("the first word");
+        said += &String::from_utf8(piece.unwrap().unwrap()).unwrap();
+    }
+    server.open("word");
+    said += &answer.text().await;
+    assert!(said.ends_with("data: [DONE]\n\n"), "{said}");
 }
 
 #[tokio::test]
