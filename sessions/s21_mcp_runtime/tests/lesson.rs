@@ -119,14 +119,7 @@ async fn servers(list: &[String]) -> (Stage, McpServers) {
 }
 
 fn context(stage: &Stage) -> ToolContext {
-    ToolContext {
-        agent: "lead".to_owned(),
-        call_id: "1".to_owned(),
-        cwd: stage.agent.cwd.clone(),
-        cancel: Default::default(),
-        observers: Default::default(),
-        secrets: Default::default(),
-    }
+    stage.agent.context("1", &Default::default())
 }
 
 /// Calls a tool: what it returned, or why not.
