@@ -178,8 +178,21 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref().is_some_and(Unsaid::nobody_reads) {
         return ExitCode::SUCCESS;
     }
-    Screen::stderr().error(format!("{error:#}"));
+    Screen::stderr().error(told(error));
     ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
+}
+
+/// An error with what caused it, but for causes that its own words name already.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told += &format!(": {cause}");
+        }
+    }
+    told
 }
 
 /// What clap does not know is a word, and no flag: most likely it was meant for the model.

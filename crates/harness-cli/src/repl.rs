@@ -305,7 +305,7 @@ impl Repl {
         match done {
             Ok(text) if text.is_empty() => {}
             Ok(text) => self.screen.line(text.trim_end()),
-            Err(error) => self.screen.error(format!("{error:#}")),
+            Err(error) => self.screen.error(crate::told(&error)),
         }
         None
     }

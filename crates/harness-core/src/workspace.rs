@@ -31,8 +31,8 @@ use rustix::fs::OFlags;
 pub use cap_std::fs::Metadata;
 
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
-use self::state::replace_in;
 pub use self::state::{Entry, Held, files, hold, is_held, read, replace, update};
+use self::state::{Rights, replace_in};
 pub(crate) use self::state::{Share, lock};
 pub use self::tree::{Found, Listing, Stamp, Wanted, is_own};
 
@@ -116,7 +116,7 @@ pub enum WorkspaceError {
         by: Option<u32>,
     },
     /// The system refused. What was there before is still there.
-    #[error("cannot {action} {path:?}: {source}")]
+    #[error("cannot {action} {path:?}: {source}{}", advice(action, source))]
     Io {
         /// A verb: open, read, write …
         action: &'static str,
@@ -239,7 +239,11 @@ impl Workspace {
     /// and the umask. A link inside is followed. On disk when this returns. On any error the old
     /// content stays and nothing else is left. Returns the resolved path.
     pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<PathBuf> {
-        let path = path.as_ref();
+        self.write_with(path.as_ref(), bytes, 0o644)
+    }
+
+    /// The same, with other rights for a new file.
+    fn write_with(&self, path: &Path, bytes: &[u8], new: u32) -> Result<PathBuf> {
         let resolved = self.resolve(path)?;
         let failed = |source| self.wrap("write", path, source);
         let Some(name) = resolved.file_name() else {
@@ -252,7 +256,7 @@ impl Workspace {
             }
             _ => &*self.dir,
         };
-        replace_in(folder, Path::new(name), path, bytes, None)?;
+        replace_in(folder, Path::new(name), path, bytes, Rights::Keep(new))?;
         Ok(resolved)
     }
 
@@ -322,6 +326,17 @@ fn prepend(todo: &mut VecDeque<OsString>, path: &Path) {
         if let Component::Normal(_) | Component::ParentDir = part {
             todo.push_front(part.as_os_str().to_owned());
         }
+    }
+}
+
+/// What to do where the harness cannot keep its own files. What a tool may not write is another matter: the
+/// model is not to give itself leave.
+fn advice(action: &str, source: &io::Error) -> &'static str {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let own = matches!(action, "lock" | "use" | "make" | "append to");
+    match own && matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
+        true => "; give leave to write there, or work elsewhere",
+        false => "",
     }
 }
 

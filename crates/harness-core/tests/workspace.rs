@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     thread,
@@ -373,4 +373,36 @@ fn a_folder_lists_its_regular_files_and_nothing_else() {
     assert_eq!(files(&state, ".x").unwrap(), [found("new", 2, 2), found("old", 1, 1)]);
     symlink(&state, folder.path().join("link")).unwrap();
     assert!(files(folder.path().join("link"), ".x").is_err(), "a link is no folder");
+}
+
+#[test]
+fn where_the_harness_cannot_keep_its_own_files_it_says_what_to_do() {
+    let refused = |action, kind: io::ErrorKind| WorkspaceError::Io {
+        action,
+        path: ".harness".into(),
+        source: kind.into(),
+    };
+    let advice = "; give leave to write there, or work elsewhere";
+    for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+        assert!(refused("use", kind).to_string().ends_with(advice));
+        assert!(!refused("write", kind).to_string().contains("leave"), "a tool's own failure");
+    }
+    assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("leave"));
+}
+
+#[test]
+fn what_the_harness_keeps_is_the_users_alone_unless_the_user_has_said_otherwise() {
+    let (_top, root, workspace) = playground();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let state = root.join("state.json");
+    let set = |text: &str| update(&state, |_| Ok::<_, WorkspaceError>(text.into())).unwrap();
+    set("one");
+    let _held = hold(root.join("held.lock")).unwrap();
+    let kept = root.join(workspace.keep("output", "what a command said").unwrap());
+    for file in [&state, &root.join("state.json.lock"), &root.join("held.lock"), &kept] {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+    }
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o664)).unwrap();
+    set("two");
+    assert_eq!(mode(&state), 0o664);
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     if failed.is_empty() { Ok(()) } else { Err(Failure::Failed(failed.join("; "))) }
 }
 
-/// What measures, among the files of the repository.
+/// What measures, among the files of the repository: the whole first, then the sessions.
 fn parts(files: &[String]) -> Vec<Part> {
     let part = |path: &String| {
         let file = path.strip_suffix(".rs")?;
@@ -86,7 +86,9 @@ fn parts(files: &[String]) -> Vec<Part> {
         };
         Some(Part { name: package.to_owned(), place })
     };
-    files.iter().filter_map(part).collect()
+    let mut found: Vec<Part> = files.iter().filter_map(part).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 impl Part {

@@ -518,6 +518,16 @@ fn an_id_that_cannot_be_printed_is_no_success() {
     }
 }
 
+#[test]
+fn a_board_that_cannot_be_locked_is_told_once() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join(".agent_tasks.json.lock")).unwrap();
+    let mut command = program(&folder);
+    let output = command.args(["add", "Write it"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.matches("Is a directory").count()), (Some(1), 1));
+}
+
 /// Not a test by itself: what each process of the next two tests runs, in this very binary. It prints
 /// each id once the task is kept.
 #[test]

@@ -89,10 +89,13 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         let said: String = play(&program);
         assert_eq!(said.contains("hits and misses are simulated"), simulated, "{said}");
         assert!(said.contains("[cache] NONE → ") && said.contains("[cache] MISS → "), "{said}");
-        assert_eq!(said.matches("[cache] HIT → ").count(), 4, "{said}");
+        // Which request is the first that is long enough, depends on how long the folder's name is.
+        let hits = said.matches("[cache] HIT → ").count();
+        assert!(matches!(hits, 4 | 5) && said.matches("[cache] MISS").count() == 1, "{said}");
         assert!(said.contains("[cache summary] 7 calls | written="), "{said}");
         assert!(
-            said.contains(" | hits=4 | total saved≈") && said.contains("[cache cost] $"),
+            said.contains(&format!(" | hits={hits} | total saved≈"))
+                && said.contains("[cache cost] $"),
             "{said}"
         );
         assert!(!said.contains("still there"), "nothing that was expected is gone: {said}");

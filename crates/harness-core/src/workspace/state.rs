@@ -17,6 +17,8 @@ use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown};
 
 use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
+/// What the harness keeps may hold what a file or a command said: it is the user's alone.
+const PRIVATE: u32 = 0o600;
 /// So long a lock is waited for. Who holds it for longer is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So long a holder may be on its way out: a process that was just killed, or a child that is being started
@@ -50,12 +52,13 @@ impl Workspace {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let path = format!(".harness/{folder}/{:016x}.txt", hasher.finish());
-        self.write_atomic(path, text.as_bytes())
+        self.write_with(path.as_ref(), text.as_bytes(), PRIVATE)
     }
 }
 
-/// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic). For the
-/// harness's own files; paths that a model names go through a `Workspace`.
+/// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic), but for
+/// the rights of a new one: it is the user's alone (0600). For the harness's own files; paths that a model
+/// names go through a `Workspace`.
 ///
 /// # Errors
 /// [`WorkspaceError::TooLarge`] for more than [`read`] would read again; else the system's.
@@ -65,7 +68,13 @@ pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
     }
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
-    replace_in(&dir.map_err(|source| error("write", &path, source))?, &name, &path, bytes, None)
+    replace_in(
+        &dir.map_err(|source| error("write", &path, source))?,
+        &name,
+        &path,
+        bytes,
+        Rights::Keep(PRIVATE),
+    )
 }
 
 /// Reads one small state file, at most 64 MiB of it; `None` when it does not exist.
@@ -106,6 +115,7 @@ pub fn update<E: From<WorkspaceError>>(
     beside.push(".lock");
     let beside = folder.join(beside);
     let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
     let opened = options.create(true).truncate(false).write(true).open(&beside);
     let guard = opened.map_err(|source| error("lock", &beside, source))?;
     lock(&guard, &beside, Share::Alone)?;
@@ -173,6 +183,7 @@ pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW).bits().cast_signed();
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
     let file = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags).open(path);
     let (mut file, begun) = (file.map_err(failed)?, Instant::now());
     loop {
@@ -240,13 +251,21 @@ fn place(path: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     Ok((real, folder, name))
 }
 
-/// With a `mode` the file gets it; without, it keeps the one it had.
+/// Who may read and write a file that is replaced.
+#[derive(Clone, Copy)]
+pub(super) enum Rights {
+    /// Those that it has; these, without the umask's, if it is new.
+    Keep(u32),
+    /// These.
+    Set(u32),
+}
+
 pub(super) fn replace_in(
     folder: &Dir,
     name: &Path,
     shown: &Path,
     bytes: &[u8],
-    mode: Option<u32>,
+    rights: Rights,
 ) -> Result<()> {
     let failed = |source| error("write", shown, source);
     let old = match folder.symlink_metadata(name) {
@@ -257,7 +276,11 @@ pub(super) fn replace_in(
         regular(shown, old.file_type())?;
     }
     // Private until it has its mode; `create_new` and a name nobody can guess: no link is followed.
-    let first = if old.is_some() || mode.is_some() { 0o600 } else { 0o644 };
+    let (first, mode) = match (rights, &old) {
+        (Rights::Set(mode), _) => (PRIVATE, Some(mode)),
+        (Rights::Keep(_), Some(old)) => (PRIVATE, Some(old.mode() & 0o7777)),
+        (Rights::Keep(new), None) => (new, None),
+    };
     let temporary = format!(".{:016x}.tmp", RandomState::new().hash_one(bytes.len()));
     let temporary = Path::new(&temporary);
     let mut options = OpenOptions::new();
@@ -279,7 +302,7 @@ fn fill(mut file: File, bytes: &[u8], old: Option<&Metadata>, mode: Option<u32>)
         let (user, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
         let _ = fchown(&file, Some(user), Some(group));
     }
-    if let Some(mode) = mode.or(old.map(|old| old.mode() & 0o7777)) {
+    if let Some(mode) = mode {
         fchmod(&file, Mode::from_raw_mode(mode))?;
     }
     file.sync_all()

@@ -11,7 +11,7 @@ use cap_std::fs::{Metadata, MetadataExt, Permissions, PermissionsExt};
 use ignore::WalkBuilder;
 use rustix::io::Errno;
 
-use super::{Result, Workspace, WorkspaceError, replace_in};
+use super::{Result, Rights, Workspace, WorkspaceError, replace_in};
 
 /// File systems count time in steps of up to so much.
 const STEP: Duration = Duration::from_secs(2);
@@ -236,7 +236,7 @@ impl Workspace {
             Wanted::File { bytes, mode } => {
                 let folder = self.dir.open_dir(folder.unwrap_or(Path::new("."))).map_err(failed)?;
                 let name = Path::new(path.file_name().unwrap_or_default());
-                replace_in(&folder, name, path, bytes, Some(mode))
+                replace_in(&folder, name, path, bytes, Rights::Set(mode))
             }
             Wanted::Folder { mode } => {
                 match self.dir.create_dir(path) {
