@@ -18,7 +18,7 @@ use crate::models;
 use crate::permission::{AllowAll, Gate, Headless};
 use crate::schedule::{InOrder, Runner, Schedule};
 use crate::secrets::Secrets;
-use crate::tool::Toolbox;
+use crate::tool::{ToolContext, Toolbox};
 
 /// How long the conversation may take to be kept after an interrupt.
 const KEEPING: Duration = Duration::from_secs(1);
@@ -178,6 +178,18 @@ impl Agent {
         let runner = Runner::new(self, cancel);
         let results = self.schedule.run(calls, &runner).await;
         Acted { results, fatal: runner.into_fatal().map(AgentError::Fatal) }
+    }
+
+    /// What a call of this agent may know of its surroundings.
+    pub fn context(&self, call_id: &str, cancel: &CancellationToken) -> ToolContext {
+        ToolContext {
+            agent: self.name.clone(),
+            call_id: call_id.to_owned(),
+            cwd: self.cwd.clone(),
+            cancel: cancel.clone(),
+            observers: self.observers.clone(),
+            secrets: self.secrets.clone(),
+        }
     }
 
     /// Tells everyone who watches.

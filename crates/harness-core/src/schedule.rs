@@ -104,14 +104,7 @@ impl<'a> Runner<'a> {
         if self.has_ended() {
             return Err(self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO));
         }
-        let cx = ToolContext {
-            agent: self.agent.name.clone(),
-            call_id: call.id.clone(),
-            cwd: self.agent.cwd.clone(),
-            cancel: self.cancel.clone(),
-            observers: self.agent.observers.clone(),
-            secrets: self.agent.secrets.clone(),
-        };
+        let cx = self.agent.context(&call.id, self.cancel);
         match self.judge(&mut call, &cx).await {
             Ok((tool, effect)) => Ok(Admitted { call, effect, tool, cx }),
             Err(why) => Err(self.answered(&call, Err(why), Duration::ZERO)),

@@ -79,6 +79,9 @@ pub struct Line {
     /// From here on `${name}` in texts and inputs stands for it.
     #[serde(default)]
     pub take: BTreeMap<String, Pattern>,
+    /// Its words, and then no calls, where a call of the line before was denied: a script does not boast of
+    /// what it was not allowed to do.
+    pub denied: Option<String>,
 }
 
 impl Line {
@@ -144,6 +147,14 @@ impl Play {
         let scene = self.scenes.iter().find(|scene| self.holds(scene, request, &talk));
         let scene = scene.ok_or_else(|| self.lost(&talk))?;
         let line = scene.lines.get(talk.spoken).ok_or_else(|| self.lost(&talk))?;
+        let denied = |said: &String| said.lines().any(|line| line.starts_with("denied: "));
+        if let (Some(words), Some(_)) = (&line.denied, talk.results.last().filter(|it| denied(it)))
+        {
+            return Ok(Message {
+                role: Role::Assistant,
+                content: vec![Block::text(words.as_str())],
+            });
+        }
         let mut values = BTreeMap::new();
         for (at, earlier) in scene.lines[..=talk.spoken].iter().enumerate() {
             for (name, pattern) in &earlier.take {
@@ -333,8 +344,7 @@ fn deltas(message: &Message) -> (Vec<Delta>, usize) {
         match block {
             Block::Text(text) => {
                 written += text.text.len();
-                let words = text.text.split_inclusive(' ');
-                deltas.extend(words.map(|word| Delta::Text(word.to_owned())));
+                deltas.extend(text.text.split_inclusive(' ').map(|it| Delta::Text(it.to_owned())));
             }
             Block::ToolUse(call) => {
                 let whole = Value::Object(call.input.clone()).to_string().len();

@@ -566,6 +566,26 @@ async fn a_script_goes_on_with_its_next_line_after_a_fold() {
     assert_eq!(conversation.messages()[0].text(), "go");
 }
 
+#[tokio::test]
+async fn a_script_that_is_denied_a_call_says_so_and_calls_no_more() {
+    let lines = "  - calls: [{tool: echo, input: {word: hi}}]
+  - {text: It is done., denied: I may not., take: {n: 'hi'}, calls: [{tool: echo, input: {word: hi}}]}
+  - {text: All of it.}";
+    struct Not;
+    impl Policy for Not {
+        fn rule_on(&self, _: &ToolCall, _: &Effect, _: &std::path::Path) -> Verdict {
+            Verdict::Deny("not here".into())
+        }
+    }
+    for (deny, wanted) in [(false, "All of it."), (true, "I may not.")] {
+        let mut agent = agent(lines);
+        if deny {
+            agent.gate.policy = Arc::new(Not);
+        }
+        assert_eq!(run(&agent).await.0, Ok(Stop::Answered(wanted.to_owned())));
+    }
+}
+
 #[derive(Default)]
 struct Said(Mutex<Vec<String>>);
 

@@ -853,14 +853,7 @@ async fn a_search_that_is_interrupted_ends() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let tool = bench.agent.tools.get("grep").unwrap();
-    let cx = harness_core::ToolContext {
-        agent: "lead".into(),
-        call_id: "call".into(),
-        cwd: bench.agent.cwd.clone(),
-        cancel,
-        observers: bench.agent.observers.clone(),
-        secrets: Secrets::default(),
-    };
+    let cx = bench.agent.context("call", &cancel);
     let input = json!({"pattern": "word"}).as_object().unwrap().clone();
     let ended = tool.call(input, &cx).await;
     assert_eq!(ended, Err(ToolError::Tell("interrupted".to_owned())));

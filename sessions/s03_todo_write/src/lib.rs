@@ -4,6 +4,8 @@
 
 mod list;
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,9 +29,10 @@ pub const LESSON: Lesson = Lesson {
 /// After so many steps without an update the model is reminded, once.
 const PATIENCE: usize = 6;
 
-/// The mechanism: three tools over one list, a sentence of system prompt, and a reminder.
+/// The mechanism: three tools over a list, a sentence of system prompt, and a reminder. A clone of the agent
+/// has a list of its own, by its name.
 #[derive(Clone, Debug, Default)]
-pub struct Plan(Arc<Mutex<State>>);
+pub struct Plan(Arc<Mutex<HashMap<String, State>>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -42,9 +45,9 @@ struct State {
 impl Mechanism for Plan {
     fn install(self, agent: &mut Agent) {
         agent.system.push(SYSTEM.to_owned());
-        agent.tools.add(TodoWrite(self.clone()));
+        agent.tools.add(TodoWrite(self.clone(), agent.cwd.clone()));
         agent.tools.add(TodoRead(self.clone()));
-        agent.tools.add(TodoUpdate(self.clone()));
+        agent.tools.add(TodoUpdate(self.clone(), agent.cwd.clone()));
         agent.observers.add(Arc::new(self.clone()));
         agent.hooks.push(Arc::new(self));
     }
@@ -54,21 +57,23 @@ const SYSTEM: &str = "For work of more than two steps, write a plan with todo_wr
     exactly one task in progress while you work, and mark it done as soon as it is.";
 
 impl Plan {
-    /// The list as it is now.
-    pub fn list(&self) -> List {
-        self.0.lock().list.clone()
+    /// An agent's list as it is now.
+    pub fn list(&self, agent: &str) -> List {
+        self.0.lock().get(agent).map(|state| state.list.clone()).unwrap_or_default()
     }
 
-    /// Changes the list and keeps it on disk. A change that cannot be kept is not made.
+    /// Changes an agent's list and keeps it in this folder. A change that cannot be kept is not made.
     fn change(
         &self,
-        cx: &ToolContext,
+        agent: &str,
+        folder: &Path,
         change: impl FnOnce(&mut List) -> Result<String, String>,
     ) -> Result<Content, ToolError> {
-        let mut state = self.0.lock();
+        let mut states = self.0.lock();
+        let state = states.entry(agent.to_owned()).or_default();
         let mut list = state.list.clone();
         let done = change(&mut list).map_err(ToolError::Tell)?;
-        list.save(&cx.cwd).map_err(ToolError::tell)?;
+        list.save(folder).map_err(ToolError::tell)?;
         *state = State { list, ..State::default() };
         Ok(format!("{done}\n{}", state.list).into())
     }
@@ -82,7 +87,8 @@ struct Tasks {
     tasks: Vec<String>,
 }
 
-struct TodoWrite(Plan);
+/// Keeps the plan in the folder that the agent began in, wherever a clone of it works.
+struct TodoWrite(Plan, PathBuf);
 
 impl Tool for TodoWrite {
     const NAME: &'static str = "todo_write";
@@ -95,7 +101,7 @@ impl Tool for TodoWrite {
     }
 
     async fn call(&self, input: Tasks, cx: &ToolContext) -> Result<Content, ToolError> {
-        self.0.change(cx, |list| list.rewrite(&input.tasks))
+        self.0.change(&cx.agent, &self.1, |list| list.rewrite(&input.tasks))
     }
 }
 
@@ -110,8 +116,8 @@ impl Tool for TodoRead {
         Effect::Reads(vec![])
     }
 
-    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        Ok(self.0.list().to_string().into())
+    async fn call(&self, _: NoInput, cx: &ToolContext) -> Result<Content, ToolError> {
+        Ok(self.0.list(&cx.agent).to_string().into())
     }
 }
 
@@ -125,7 +131,7 @@ struct Update {
     status: Status,
 }
 
-struct TodoUpdate(Plan);
+struct TodoUpdate(Plan, PathBuf);
 
 impl Tool for TodoUpdate {
     const NAME: &'static str = "todo_update";
@@ -137,15 +143,16 @@ impl Tool for TodoUpdate {
     }
 
     async fn call(&self, input: Update, cx: &ToolContext) -> Result<Content, ToolError> {
-        self.0.change(cx, |list| list.update(input.index, input.status))
+        self.0.change(&cx.agent, &self.1, |list| list.update(input.index, input.status))
     }
 }
 
 #[async_trait]
 impl Hook for Plan {
     /// A plan that nobody looks at is worse than none: remind the model, but never twice.
-    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
-        let mut state = self.0.lock();
+    async fn before_model(&self, c: &mut Conversation, turn: &Turn<'_>) -> Result<(), AgentError> {
+        let mut states = self.0.lock();
+        let Some(state) = states.get_mut(&turn.agent.name) else { return Ok(()) };
         state.idle += 1;
         if state.idle > PATIENCE && !state.reminded && state.list.is_unfinished() {
             state.reminded = true;
@@ -157,9 +164,11 @@ impl Hook for Plan {
 
 impl Observer for Plan {
     /// A turn that was interrupted works on nothing any more.
-    fn on(&self, _: &str, event: &Event) {
-        if let Event::TurnEnded(Stop::Interrupted) = event {
-            self.0.lock().list.put_down();
+    fn on(&self, agent: &str, event: &Event) {
+        if let (Event::TurnEnded(Stop::Interrupted), Some(state)) =
+            (event, self.0.lock().get_mut(agent))
+        {
+            state.list.put_down();
         }
     }
 }

@@ -8,8 +8,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use harness_core::Secrets;
 use harness_core::servers::Place;
-use harness_core::{Secrets, ToolContext};
 use harness_testkit::Stage;
 use s21_mcp_runtime::McpServers;
 use serde_json::{Value, json};
@@ -76,14 +76,7 @@ async fn a_server_that_runs_elsewhere_is_reached_with_its_headers_and_left_polit
     let heard = Heard::default();
     let url = serve(axum::Router::new().fallback(old).with_state(heard.clone())).await;
     let (stage, servers) = reached(&url).await;
-    let cx = ToolContext {
-        agent: "lead".to_owned(),
-        call_id: "1".to_owned(),
-        cwd: stage.agent.cwd.clone(),
-        cancel: Default::default(),
-        observers: Default::default(),
-        secrets: Default::default(),
-    };
+    let cx = stage.agent.context("1", &Default::default());
     let tool = stage.agent.tools.get("mcp__web__add").unwrap();
     assert_eq!(tool.call(Default::default(), &cx).await.unwrap().text(), "42");
     servers.servers().close().await;

@@ -79,6 +79,16 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
 }
 
 #[test]
+fn where_nobody_can_allow_the_servers_tools_the_play_claims_nothing() {
+    let program = program();
+    let mut command = program.command();
+    command.arg("--ask");
+    let said = String::from_utf8(Program::pipe(command, "\nq\n").stdout).unwrap();
+    assert!(said.contains("I may not ask the server, so I cannot tell.\n"), "{said}");
+    assert!(!said.contains("42.16"), "{said}");
+}
+
+#[test]
 fn the_play_in_a_terminal() {
     let program = program();
     let mut terminal = Terminal::start(program.command(), 80, 40);
@@ -109,14 +119,7 @@ async fn servers(list: &[String]) -> (Stage, McpServers) {
 }
 
 fn context(stage: &Stage) -> ToolContext {
-    ToolContext {
-        agent: "lead".to_owned(),
-        call_id: "1".to_owned(),
-        cwd: stage.agent.cwd.clone(),
-        cancel: Default::default(),
-        observers: Default::default(),
-        secrets: Default::default(),
-    }
+    stage.agent.context("1", &Default::default())
 }
 
 /// Calls a tool: what it returned, or why not.
