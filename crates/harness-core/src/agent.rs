@@ -79,6 +79,9 @@ pub enum AgentError {
     /// The step limit was reached.
     #[error("stopped after {0} steps without an answer; raise --max-steps or say `continue`")]
     TooManySteps(usize),
+    /// The server's own tools paused again and again.
+    #[error("the server paused its own tools {0} times without an answer; say `continue`")]
+    Paused(u32),
     /// A reply was cut at its token limit again and again.
     #[error("the reply was cut at {0} tokens again and again; ask for smaller steps")]
     CutOff(u32),

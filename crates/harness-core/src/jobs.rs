@@ -196,9 +196,10 @@ impl Jobs {
         self.jobs.lock().iter().map(Job::to_string).collect()
     }
 
-    /// Whether any runs.
-    pub fn any_runs(&self) -> bool {
-        self.jobs.lock().iter().any(Job::runs)
+    /// The ids of those that run.
+    pub fn running(&self) -> Vec<String> {
+        let jobs = self.jobs.lock();
+        jobs.iter().filter(|job| job.runs()).map(|job| job.id.clone()).collect()
     }
 
     fn with<T>(&self, id: &str, f: impl FnOnce(&mut Job) -> T) -> Result<T, ToolError> {

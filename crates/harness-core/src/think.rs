@@ -89,9 +89,13 @@ impl Agent {
                     }
                     conversation.note(if cut_call { CUT_CALL } else { CUT_TEXT });
                 }
-                StopReason::PauseTurn if paused < PAUSES => {
+                StopReason::PauseTurn => {
                     paused += 1;
                     conversation.reply(&reply.message);
+                    if paused > PAUSES {
+                        self.keep(conversation, cancel).await?;
+                        return Err(AgentError::Paused(PAUSES));
+                    }
                 }
                 StopReason::Other(word) if reply.message.calls().next().is_none() => {
                     conversation.reply(&reply.message); // it was shown, so it is kept

@@ -202,6 +202,13 @@ async fn a_paused_reply_is_resumed_without_a_word_in_between() {
 }
 
 #[tokio::test]
+async fn a_server_that_pauses_for_ever_is_given_up_and_named() {
+    let pause = |replies: Replies, _| replies.reply(StopReason::PauseTurn, say("One moment."));
+    let (agent, _) = watched((0..20).fold(Replies::default(), pause));
+    assert_eq!(run(&agent).await.0, Err(AgentError::Paused(10)));
+}
+
+#[tokio::test]
 async fn a_refusal_is_an_end_of_its_own_and_leaves_no_trace() {
     let (agent, _) = watched(
         Replies::default()

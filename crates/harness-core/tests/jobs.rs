@@ -45,7 +45,7 @@ async fn who_takes_the_news_takes_the_wake_up_along() {
     for command in ["exit 1", "exit 2"] {
         jobs.start(command.to_owned(), Some("two of them".to_owned()), &cx).unwrap();
     }
-    while jobs.any_runs() {
+    while !jobs.running().is_empty() {
         tokio::task::yield_now().await;
     }
     assert_eq!(jobs.news().len(), 2);

@@ -208,9 +208,12 @@ impl Hook for Background {
             return None;
         }
         let news = self.news(t.agent);
-        if news.is_some() || !self.jobs.any_runs() {
+        let running = self.jobs.running();
+        if news.is_some() || running.is_empty() {
             return news;
         }
+        let waits = format!("waiting for {}; Ctrl-C ends it", running.join(", "));
+        t.agent.tell(&Event::Notice(waits));
         let _ = timeout(self.patience, self.jobs.wake.notified()).await;
         self.news(t.agent)
     }
