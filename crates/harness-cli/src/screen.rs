@@ -89,11 +89,12 @@ impl Screen {
     }
 
     fn new(out: Out, terminal: bool, color: bool) -> Self {
+        let paints = paints(std::env::var_os("TERM").as_deref());
         Self(Arc::new(Mutex::new(Inner {
             out,
             terminal,
-            paints: terminal && paints(std::env::var_os("TERM").as_deref()),
-            color,
+            paints: terminal && paints,
+            color: color && (paints || !terminal), // where CI is set, anstream colours a dumb terminal too
             printer: None,
             prompt_open: false,
             held: String::new(),
@@ -336,7 +337,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A terminal of this kind knows the control sequences of the spinner.
+/// A terminal of this kind knows control sequences.
 fn paints(term: Option<&OsStr>) -> bool {
     term.is_none_or(|term| term != "dumb")
 }

@@ -40,7 +40,7 @@ fn one_shot_at_a_terminal_shows_the_answer_once() {
 fn a_terminal_that_says_it_is_dumb_is_sent_no_control_sequence() {
     let folder = Folder::new();
     let mut command = every_seam(&folder);
-    command.env("TERM", "dumb");
+    command.env("TERM", "dumb").env("CI", "true"); // where terminals are taken to have colours
     let mut terminal = Terminal::start(command, 80, 40);
     terminal.wait_for("s00 >>");
     terminal.line("go");
