@@ -2,20 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use futures_util::FutureExt;
-use harness_core::{Jobs, Observers, Secrets, ToolContext};
+use harness_core::Jobs;
 use harness_testkit::Folder;
-use tokio_util::sync::CancellationToken;
-
-fn context(folder: &Folder) -> ToolContext {
-    ToolContext {
-        agent: "lead".to_owned(),
-        call_id: "1".to_owned(),
-        cwd: folder.path().to_owned(),
-        cancel: CancellationToken::new(),
-        observers: Observers::default(),
-        secrets: Secrets::default(),
-    }
-}
 
 async fn jobs(folder: &Folder) -> Jobs {
     let (jobs, told) = Jobs::open(folder.path(), "jobs", "job").await.unwrap();
@@ -26,7 +14,7 @@ async fn jobs(folder: &Folder) -> Jobs {
 #[tokio::test]
 async fn news_wakes_once_and_is_told_once() {
     let folder = Folder::new();
-    let (jobs, cx) = (jobs(&folder).await, context(&folder));
+    let (jobs, cx) = (jobs(&folder).await, folder.context());
     let (id, file) = jobs.start("echo one; exit 3".to_owned(), None, &cx).unwrap();
     assert_eq!((id.as_str(), file.as_str()), ("job-1", ".harness/jobs/job-1.log"));
     jobs.wake.notified().await;
@@ -41,7 +29,7 @@ async fn news_wakes_once_and_is_told_once() {
 #[tokio::test]
 async fn who_takes_the_news_takes_the_wake_up_along() {
     let folder = Folder::new();
-    let (jobs, cx) = (jobs(&folder).await, context(&folder));
+    let (jobs, cx) = (jobs(&folder).await, folder.context());
     for command in ["exit 1", "exit 2"] {
         jobs.start(command.to_owned(), Some("two of them".to_owned()), &cx).unwrap();
     }
@@ -55,7 +43,7 @@ async fn who_takes_the_news_takes_the_wake_up_along() {
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_started() {
     let folder = Folder::new();
-    let (jobs, cx) = (jobs(&folder).await, context(&folder));
+    let (jobs, cx) = (jobs(&folder).await, folder.context());
     folder.write(".harness", "in the way");
     let error = jobs.start("touch made".to_owned(), None, &cx).unwrap_err().to_string();
     assert!(error.contains(".harness"), "{error}");
@@ -65,7 +53,7 @@ async fn what_cannot_be_recorded_is_not_started() {
 #[tokio::test]
 async fn a_long_name_is_cut_and_odd_characters_are_not_shown() {
     let folder = Folder::new();
-    let (jobs, cx) = (jobs(&folder).await, context(&folder));
+    let (jobs, cx) = (jobs(&folder).await, folder.context());
     let label = format!("\u{1b}[31mred\u{1b}[0m\n{}", "é".repeat(100));
     jobs.start("true".to_owned(), Some(label), &cx).unwrap();
     jobs.wake.notified().await;

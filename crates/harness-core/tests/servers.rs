@@ -10,9 +10,7 @@ use harness_core::servers::{
     Found, Gathered, Gone, Life, Offer, Place, Remote, Server, ServerConfig, Servers, Wire,
     from_json, from_yaml, server_name, tool_name,
 };
-use harness_core::{
-    Content, Effect, Observers, Secrets, ToolContext, ToolError, ToolSource, Toolbox,
-};
+use harness_core::{Content, Effect, Secrets, ToolContext, ToolError, ToolSource, Toolbox};
 use harness_testkit::{Folder, Rules};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -187,14 +185,8 @@ fn nothing_invisible_and_nothing_endless_reaches_the_model() {
 // ---------------------------------------------------------------- results
 
 fn context(folder: &Folder) -> ToolContext {
-    ToolContext {
-        agent: "lead".to_owned(),
-        call_id: "1".to_owned(),
-        cwd: folder.path().to_owned(),
-        cancel: CancellationToken::new(),
-        observers: Observers::default(),
-        secrets: Secrets::new([], ["hunter2-hunter2".to_owned()]),
-    }
+    let secrets = Secrets::new([], ["hunter2-hunter2".to_owned()]);
+    ToolContext { secrets, ..folder.context() }
 }
 
 #[test]

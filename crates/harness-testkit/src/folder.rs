@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness_core::Play;
+use harness_core::{Observers, Play, Secrets, ToolContext};
 
 /// A temporary folder; gone when dropped.
 #[derive(Debug)]
@@ -28,6 +28,18 @@ impl Folder {
         // Resolved, so that a path a program prints equals the path the test knows.
         let path = root.path().canonicalize().unwrap();
         Self { root, path }
+    }
+
+    /// What a call of the lead in this folder knows, for tests of a tool without an agent.
+    pub fn context(&self) -> ToolContext {
+        ToolContext {
+            agent: "lead".to_owned(),
+            call_id: "1".to_owned(),
+            cwd: self.path.clone(),
+            cancel: Default::default(),
+            observers: Observers::default(),
+            secrets: Secrets::default(),
+        }
     }
 
     /// One that is kept in memory, where the system has such a place: for tests that write so often that

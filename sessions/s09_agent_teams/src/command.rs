@@ -36,6 +36,19 @@ pub enum Command {
 /// # Errors
 /// The team's file or its mailboxes cannot be used.
 pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
+    with_team(agent, flags, config, Team::join).await
+}
+
+/// The same for a session that joins its team in a way of its own.
+///
+/// # Errors
+/// As above.
+pub async fn with_team(
+    agent: Agent,
+    flags: Flags,
+    config: Config,
+    join: impl FnOnce(Team, App) -> App,
+) -> Result<App> {
     let news = News::default();
     let (members, mailbox) = flags.team(&agent, &config, &news)?;
     if let Some(Command::Mail(mail)) = &flags.command {
@@ -43,7 +56,7 @@ pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
     let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
-    Ok(team.join(agent.into()))
+    Ok(join(team, agent.into()))
 }
 
 impl Flags {
@@ -52,7 +65,7 @@ impl Flags {
     ///
     /// # Errors
     /// The file cannot be read or is no team, or there can be no mailboxes here.
-    pub fn team(
+    fn team(
         &self,
         agent: &Agent,
         config: &Config,

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use command::{Command, Flags, run};
+pub use command::{Command, Flags, run, with_team};
 pub use teammate::{Member, State, Teammate};
 
 /// What the terminal is told of this session.

@@ -8,15 +8,13 @@ mod tools;
 
 use std::mem;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use harness_cli::{App, Config, Lesson, columns, mermaid, sequence};
-use harness_core::mail::News;
 use harness_core::{Agent, Effect, Event, Mechanism, Mutex, Observer, Policy, ToolCall, Verdict};
-use s09_agent_teams::{Command, Flags, Team, Teammate};
+use s09_agent_teams::{Flags, Team, Teammate, with_team};
 
 pub use machine::{Desk, Guard, Illegal, State, Step, TABLE, WITHIN};
 
@@ -129,12 +127,6 @@ impl Policy for PlanFirst {
 /// # Errors
 /// The team's file or its mailboxes cannot be used.
 pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
-    let news = News::default();
-    let (members, mailbox) = flags.team(&agent, &config, &news)?;
-    if let Some(Command::Mail(mail)) = &flags.command {
-        mail.run(&mailbox, &news, &agent.secrets).await?;
-        return Ok(App::done(agent, ExitCode::SUCCESS));
-    }
-    let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
-    Ok(Protocols::over(team, PATIENCE).join(agent.into()))
+    let join = |team, app| Protocols::over(team, PATIENCE).join(app);
+    with_team(agent, flags, config, join).await
 }
