@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::cargo_test::{self, Where};
 use crate::manifest::{self, Table};
 use crate::repo::{Package, Repo, copy, write};
 use crate::run::{cargo, works};
@@ -53,7 +54,7 @@ fn tested(repo: &Repo, names: &[String]) -> Result<(), Failure> {
     let mut failed = 0;
     for name in &names {
         say!("\n== {name}");
-        let ended = crate::test::ejected(repo, name, false);
+        let ended = tested_alone(repo, name, Where::Here);
         failed += usize::from(ended.is_err());
         report.push(match ended {
             Ok(said) => format!("ok    {said}"),
@@ -62,6 +63,25 @@ fn tested(repo: &Repo, names: &[String]) -> Result<(), Failure> {
     }
     say!("\n{}", report.join("\n"));
     if failed == 0 { Ok(()) } else { Err(Failure::Failed(format!("eject: {failed} failed"))) }
+}
+
+/// Writes a session out and runs its tests there; the packages that are built already are not built again.
+pub(crate) fn tested_alone(repo: &Repo, name: &str, place: Where) -> Result<String, String> {
+    let target = crate::run::target_folder(repo);
+    let dir = target.join("eject").join(name);
+    let clear = || {
+        let cleared = std::fs::remove_dir_all(&dir);
+        cleared.map_err(|e| format!("cannot clear {}: {e}", dir.display()))
+    };
+    if dir.exists() {
+        clear()?;
+    }
+    eject(repo, name, &dir)?;
+    let mut command = cargo(repo);
+    command.arg("test").current_dir(&dir).env("CARGO_TARGET_DIR", &target);
+    let said = cargo_test::run(&mut command, place)?;
+    clear()?;
+    Ok(format!("{name}: {said}"))
 }
 
 /// Without `.` and `..`, which would hide where the folder lies.

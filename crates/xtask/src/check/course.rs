@@ -1,12 +1,97 @@
-//! The course as a whole: what every session has, and the two pages above them.
+//! The course as a whole: the tables of the README, and what every session has.
 
-use super::{Tree, Violation, violation};
+use super::tree::{Tree, Violation, violation};
+use crate::names;
 use crate::repo::Package;
 
-/// The last session of the course; higher numbers are a learner's own.
-const LAST: u32 = 23;
+const README: &str = "README.md";
 const DOC: &str = "#![doc = include_str!(\"../README.md\")]";
-const MAP_LINES: usize = 140;
+/// From this phase on, the course goes beyond the original.
+const BEYOND: u32 = 7;
+
+/// The sessions as the tables of the README list them, phase by phase.
+#[derive(Debug, Default)]
+pub(crate) struct Course {
+    rows: Vec<Row>,
+}
+
+/// A row: `| [s01](sessions/s01_name/README.md) | name | *motto* | …`.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    line: usize,
+    /// Of the heading above the table, `### Phase 1: the loop`; 0 where there is none.
+    phase: u32,
+    session: String,
+    motto: String,
+}
+
+impl Course {
+    pub(crate) fn read(readme: &str) -> Self {
+        let mut phase = 0;
+        let mut rows = Vec::new();
+        for (index, text) in readme.lines().enumerate() {
+            if text.starts_with('#') {
+                phase = phase_of(text).unwrap_or(0);
+            }
+            rows.extend(row(index + 1, phase, text));
+        }
+        Self { rows }
+    }
+
+    /// The number of the last session; nothing where the README has no table.
+    pub(crate) fn last(&self) -> Option<u32> {
+        self.rows.iter().filter_map(|row| names::number(&row.session)).max()
+    }
+
+    /// Whether a session is the course's. Numbers behind the last of the tables are a learner's own.
+    pub(crate) fn has(&self, session: &Package) -> bool {
+        let number = session.number();
+        self.last().is_none_or(|last| number.is_none_or(|number| number <= last))
+    }
+
+    fn row(&self, session: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.session == session)
+    }
+
+    /// How many of these sessions are the original's, beyond it, and a learner's.
+    pub(crate) fn counts<'a>(&self, sessions: impl Iterator<Item = &'a Package>) -> Counts {
+        let mut counts = Counts::default();
+        for session in sessions {
+            let phase = self.row(&session.name).map_or(0, |row| row.phase);
+            if !self.has(session) {
+                counts.own += 1;
+            } else if phase >= BEYOND {
+                counts.beyond += 1;
+            } else {
+                counts.original += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// How many sessions there are of each kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) original: usize,
+    pub(crate) beyond: usize,
+    pub(crate) own: usize,
+}
+
+/// `### Phase 2: knowledge and memory`.
+fn phase_of(heading: &str) -> Option<u32> {
+    let text = heading.trim_start_matches('#').trim().strip_prefix("Phase ")?;
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+fn row(line: usize, phase: u32, text: &str) -> Option<Row> {
+    let mut cells = text.trim().strip_prefix('|')?.split('|').map(str::trim);
+    let (_, link) = cells.next()?.strip_suffix("/README.md)")?.split_once("](sessions/")?;
+    let motto = cells.nth(1)?;
+    let motto = motto.strip_prefix('*').and_then(|m| m.strip_suffix('*')).unwrap_or(motto);
+    Some(Row { line, phase, session: link.to_owned(), motto: motto.to_owned() })
+}
 
 pub(crate) fn files(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -25,27 +110,11 @@ pub(crate) fn files(tree: &Tree) -> Vec<Violation> {
         if tree.text(&manifest).is_some_and(|text| !text.lines().any(|line| line.trim() == named)) {
             violations.push(violation(&manifest, 1, format!("the package does not say {named}")));
         }
-        if !crate::names::is_session(name) {
+        if !names::is_session(name) {
             violations.push(violation(dir, 1, "a session is called sNN_snake_case"));
         }
     }
     violations
-}
-
-/// A row of the README's table: `| [s01](sessions/s01_name/README.md) | name | *motto* | …`.
-#[derive(Debug, PartialEq, Eq)]
-struct Row {
-    line: usize,
-    session: String,
-    motto: String,
-}
-
-fn row(line: usize, text: &str) -> Option<Row> {
-    let mut cells = text.trim().strip_prefix('|')?.split('|').map(str::trim);
-    let (_, link) = cells.next()?.strip_suffix("/README.md)")?.split_once("](sessions/")?;
-    let motto = cells.nth(1)?;
-    let motto = motto.strip_prefix('*').and_then(|m| m.strip_suffix('*')).unwrap_or(motto);
-    Some(Row { line, session: link.to_owned(), motto: motto.to_owned() })
 }
 
 /// The motto of a lesson: the first line after its title, `> *motto*`.
@@ -58,17 +127,14 @@ pub(crate) fn motto(readme: &str) -> Option<(usize, &str)> {
 }
 
 pub(crate) fn mottos(tree: &Tree) -> Vec<Violation> {
-    const README: &str = "README.md";
-    let Some(readme) = tree.text(README) else {
-        return vec![violation(README, 1, "is missing: the table of sessions belongs there")];
-    };
-    let rows: Vec<Row> =
-        readme.lines().enumerate().filter_map(|(index, text)| row(index + 1, text)).collect();
+    if tree.text(README).is_none() {
+        return vec![violation(README, 1, "is missing: the tables of sessions belong there")];
+    }
     let mut violations = Vec::new();
     for session in tree.sessions() {
         let path = format!("{}/README.md", session.dir);
         let Some((line, motto)) = tree.text(&path).and_then(motto) else { continue };
-        match rows.iter().find(|row| row.session == session.name) {
+        match tree.course.row(&session.name) {
             Some(row) if row.motto != motto => {
                 let reason = format!(
                     "the motto is {motto:?} here and {:?} in {README}:{}",
@@ -76,15 +142,15 @@ pub(crate) fn mottos(tree: &Tree) -> Vec<Violation> {
                 );
                 violations.push(violation(&path, line, reason));
             }
-            None if session.number().is_none_or(|number| number <= LAST) => {
+            None if tree.course.has(session) => {
                 let form =
                     format!("| [sNN](sessions/{}/README.md) | name | *motto* |", session.name);
-                violations.push(violation(README, 1, format!("the table has no row `{form}`")));
+                violations.push(violation(README, 1, format!("no table has the row `{form}`")));
             }
             _ => {}
         }
     }
-    for Row { line, session, .. } in &rows {
+    for Row { line, session, .. } in &tree.course.rows {
         if !tree.sessions().any(|known| known.name == *session) {
             violations.push(violation(
                 README,
@@ -96,28 +162,43 @@ pub(crate) fn mottos(tree: &Tree) -> Vec<Violation> {
     violations
 }
 
+/// The map of the whole is there; how long it is, is its writer's affair.
 pub(crate) fn map(tree: &Tree) -> Vec<Violation> {
     const MAP: &str = "ARCHITECTURE.md";
-    let Some(text) = tree.text(MAP) else { return vec![violation(MAP, 1, "is missing")] };
-    let lines = text.lines().count();
-    if lines <= MAP_LINES {
-        return Vec::new();
+    match tree.text(MAP) {
+        Some(_) => Vec::new(),
+        None => vec![violation(MAP, 1, "is missing")],
     }
-    vec![violation(MAP, MAP_LINES + 1, format!("{lines} lines, {MAP_LINES} are two pages"))]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{shown, tree};
+    use crate::check::tree::{shown, tree};
 
     #[test]
     fn rows_are_read_and_other_tables_are_not() {
         let text = "| [s01](sessions/s01_loop/README.md) | The loop | *One loop.* | bash |";
-        let expected = Row { line: 4, session: "s01_loop".into(), motto: "One loop.".into() };
-        assert_eq!(row(4, text), Some(expected));
-        assert_eq!(row(1, "| session | name | motto |"), None);
-        assert_eq!(row(1, "| [x](y.md) | a | *b* |"), None);
+        let expected =
+            Row { line: 4, phase: 1, session: "s01_loop".into(), motto: "One loop.".into() };
+        assert_eq!(row(4, 1, text), Some(expected));
+        assert_eq!(row(1, 1, "| session | name | motto |"), None);
+        assert_eq!(row(1, 1, "| [x](y.md) | a | *b* |"), None);
+    }
+
+    #[test]
+    fn the_last_session_is_the_one_of_the_tables_and_later_phases_are_counted_apart() {
+        let course = Course::read(
+            "### Phase 1: a\n| [s01](sessions/s01_a/README.md) | a | *A.* |\n### Phase 6: b\n\n\
+             | [s23](sessions/s23_b/README.md) | b | *B.* |\n### Phase 7: c\n\
+             | [s24](sessions/s24_c/README.md) | c | *C.* |\n## Take one with you\n",
+        );
+        assert_eq!(course.last(), Some(24));
+        let session = |name: &str| Package { name: name.into(), dir: format!("sessions/{name}") };
+        let all = ["s01_a", "s02_x", "s23_b", "s24_c", "s25_own"].map(session);
+        assert_eq!(course.counts(all.iter()), Counts { original: 3, beyond: 1, own: 1 });
+        assert!(course.has(&all[3]) && !course.has(&all[4]));
+        assert!(Course::read("").has(&all[4]), "without tables every session is held to them");
     }
 
     #[test]
@@ -143,7 +224,7 @@ mod tests {
             shown(&found),
             [
                 "sessions/s01_a/README.md:2: the motto is \"Two.\" here and \"One.\" in README.md:1",
-                "README.md:1: the table has no row `| [sNN](sessions/s02_b/README.md) | name | *motto* |`",
+                "README.md:1: no table has the row `| [sNN](sessions/s02_b/README.md) | name | *motto* |`",
                 "README.md:2: links to sessions/s09_z, which is not there",
             ]
         );
@@ -165,9 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn the_map_is_two_pages() {
-        assert!(map(&tree(&[("ARCHITECTURE.md", &"x\n".repeat(140))])).is_empty());
-        assert_eq!(map(&tree(&[("ARCHITECTURE.md", &"x\n".repeat(141))])).len(), 1);
+    fn the_map_is_there_and_as_long_as_it_likes() {
+        assert!(map(&tree(&[("ARCHITECTURE.md", &"x\n".repeat(900))])).is_empty());
         assert_eq!(map(&tree(&[])).len(), 1);
     }
 }

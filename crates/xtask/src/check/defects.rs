@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::markdown::Page;
 use super::source::Source;
-use super::{Tree, Violation, violation};
+use super::tree::{Tree, Violation, violation};
 use crate::names::is_session;
 
 /// The page: `| s07 | what was wrong | ` `` `test` `` ` | ` `` `file` `` ` |`.
@@ -114,7 +114,7 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{shown, tree};
+    use crate::check::tree::{shown, tree};
 
     const TEST: (&str, &str) = (
         "sessions/s01_a/tests/lesson.rs",

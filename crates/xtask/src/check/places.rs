@@ -1,6 +1,6 @@
 //! Hosts and paths that only one machine knows.
 
-use super::{Tree, Violation, violation};
+use super::tree::{Tree, Violation, violation};
 
 /// The one source of packages that a lock file may name.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
