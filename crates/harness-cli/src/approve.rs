@@ -1,7 +1,8 @@
 //! Asking the person at the terminal whether a call may run.
 
 use async_trait::async_trait;
-use harness_core::{Answer, Approver, ToolCall, ToolContext, text};
+use harness_core::host::text;
+use harness_core::{Answer, Approver, ToolCall, ToolContext};
 use tokio::sync::Mutex;
 
 use crate::input::{Ahead, Input};

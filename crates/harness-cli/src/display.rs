@@ -1,6 +1,7 @@
 //! The display that every session has: words as they arrive, a line a tool, a few lines of its result.
 
-use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult, text};
+use harness_core::host::text;
+use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult};
 use serde_json::Value;
 
 use crate::screen::{BOLD, CYAN, DIM, RED, Screen, width};

@@ -2,9 +2,10 @@
 
 use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
+use harness_core::host::text;
 use harness_core::{
     Block, Delta, Message, Model, ModelError, ModelStream, Reply, Request, Role, StopReason,
-    ToolCall, Usage, text,
+    ToolCall, Usage,
 };
 use serde_json::{Map, Value};
 

@@ -46,7 +46,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use harness_core::{Agent, text, tools};
+use harness_core::Agent;
+use harness_core::host::text;
+use harness_core::tool::builtin;
 
 pub use app::{App, Chat, Heard, Next, Steering, TurnLoop};
 pub use approve::AskPerson;
@@ -244,7 +246,7 @@ async fn run<X, A: Into<App>>(
     agent.max_steps = args.max_steps as usize;
     agent.secrets = settings.secrets();
     agent.system.push(SYSTEM.to_owned());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
     let config = Config::new(&args, &settings, person.is_some());
     agent.gate = rules::gate(&args, &config, person, &screen)?;

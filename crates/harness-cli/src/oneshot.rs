@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use harness_core::host::text;
+use harness_core::model::models;
 use harness_core::{
-    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, Stop, Usage, models, text,
+    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, Stop, Usage,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use harness_core::Secrets;
-use harness_core::process::{End, Limits, Prepared};
-use harness_core::script::Setup;
-use harness_core::workspace::Workspace;
+use harness_core::host::process::{End, Limits, Prepared};
+use harness_core::host::workspace::Workspace;
+use harness_core::model::script::Setup;
 use tokio_util::sync::CancellationToken;
 
 /// A fresh folder under the system's temporary one.

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use harness_core::{Event, Stop, text};
+use harness_core::host::text;
+use harness_core::{Event, Stop};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

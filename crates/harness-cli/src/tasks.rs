@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use harness_core::errand::outcome;
+use harness_core::agent::errand::outcome;
 use harness_core::{Agent, AgentError, Event, Mutex, Stop};
 use tokio_util::sync::CancellationToken;
 

@@ -16,13 +16,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Observers};
-use crate::mutex::Mutex;
-use crate::process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills};
-use crate::secrets::Secrets;
-use crate::shelf::{Owned, Shelf};
-use crate::text;
+use crate::host::mutex::Mutex;
+use crate::host::ownership::shelf::{Owned, Shelf};
+use crate::host::process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills};
+use crate::host::secrets::Secrets;
+use crate::host::text;
+use crate::host::workspace::{Workspace, WorkspaceError};
 use crate::tool::{ToolContext, ToolError};
-use crate::workspace::{Workspace, WorkspaceError};
 
 /// The most bytes that are read at once.
 const PIECE: u64 = 16 * 1024;

@@ -26,7 +26,8 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use harness_core::{Agent, Conversation, Play, Script, Stop, tools};
+//! use harness_core::{Agent, Conversation, Play, Script, Stop};
+//! use harness_core::tool::builtin;
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -42,72 +43,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod message;
-pub use message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub mod conversation;
+pub use conversation::message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
+pub use conversation::transcript::transcript;
 pub use conversation::{Conversation, Cut, Extent, INTERRUPTED, Identity, Repair};
 
 pub mod model;
+pub use model::script::{Play, Script};
 pub use model::{
     CacheLife, Delta, Mark, Model, ModelError, ModelStream, Place, Reply, Request, StopReason,
     ToolSpec, Usage,
 };
-pub mod cache;
-pub mod models;
-pub mod script;
-pub use script::{Play, Script};
-pub mod anthropic;
-
-pub mod tool;
-pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
-pub mod tools;
 
 pub mod event;
 pub use event::{Decision, Event, Observer, Observers, Stop};
-pub mod hook;
-pub use hook::{Hook, Turn, Why};
+
+pub mod tool;
+pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+
 pub mod permission;
 pub use permission::{AllowAll, Answer, Approver, Gate, Headless, Policy, Rules, Verdict};
 
-pub mod schedule;
-pub use schedule::{Admitted, InOrder, Runner, Schedule};
 pub mod agent;
-mod think;
+pub use agent::act::{Admitted, InOrder, Runner, Schedule};
+pub use agent::gauge::Gauge;
+pub use agent::hook::{Hook, Turn, Why};
+pub use agent::record::Record;
+pub use agent::relay::Relay;
 pub use agent::{Acted, Agent, AgentError, Mechanism};
-pub mod errand;
-pub mod gauge;
-pub use gauge::Gauge;
 
-mod expand;
-pub mod front_matter;
-pub use front_matter::{Fault, FrontMatter};
-pub mod http;
-pub mod ids;
+pub mod host;
+pub use host::front_matter::{Fault, FrontMatter};
+pub use host::mutex::Mutex;
+pub use host::secrets::Secrets;
+pub use host::state::{StateError, StateFile};
+pub use host::trust::Trust;
+
 pub mod jobs;
 pub use jobs::Jobs;
-pub mod journal;
-pub mod lease;
 pub mod live;
 pub mod mail;
-mod mutex;
-pub use mutex::Mutex;
-pub mod order;
-pub mod process;
-pub mod record;
-pub mod register;
-pub use record::Record;
-pub mod relay;
-pub use relay::Relay;
-pub mod secrets;
-pub use secrets::Secrets;
 pub mod servers;
-mod shelf;
-pub mod state;
-pub mod text;
-pub mod transcript;
-pub use transcript::transcript;
-pub mod trust;
-pub use trust::Trust;
 pub mod undo;
-pub mod workspace;
-pub use state::{StateError, StateFile};

@@ -623,7 +623,7 @@ async fn a_play_with_a_pace_says_the_same_in_its_time() {
             tools: Vec::new().into(),
             messages: conversation.messages(),
             marks: Vec::new(),
-            extra: harness_core::models::extra(&agent.model_id),
+            extra: harness_core::model::models::extra(&agent.model_id),
         };
         let start = tokio::time::Instant::now();
         let pieces: Vec<_> = agent.model.stream(&request).collect().await;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use harness_core::cache::Prefix;
+use harness_core::model::cache::Prefix;
 use harness_core::{Block, CacheLife, Mark, Message, Place, Request, Role, ToolSpec};
 use serde_json::{Map, Value, json};
 

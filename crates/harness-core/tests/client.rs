@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use harness_core::anthropic::{Client, Config, Key, Patience};
+use harness_core::model::anthropic::{Client, Config, Key, Patience};
 use harness_core::{
     Block, CacheLife, Conversation, Delta, Mark, Message, Model, ModelError, Place, Reply, Request,
     Role, StopReason, ToolSpec, model,
@@ -188,7 +188,7 @@ fn request_of(messages: &[Message]) -> Request<'_> {
         tools: Vec::new().into(),
         messages,
         marks: Vec::new(),
-        extra: harness_core::models::extra("claude-sonnet-5-5"),
+        extra: harness_core::model::models::extra("claude-sonnet-5-5"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::Secrets;
-use harness_core::process::{
+use harness_core::host::process::{
     Companion, End, Family, Lines, Log, MESSAGE, Prepared, Streams, messages,
 };
 use harness_testkit::{Folder, wait_until_gone};

@@ -6,10 +6,11 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness_core::conversation::transcript;
 use harness_core::mail::{
     Done, FileMailbox, Mail, MailId, Mailbox, MemoryMailbox, News, Post, held, shown,
 };
-use harness_core::{Agent, AgentError, Conversation, Hook, Play, Record, Script, Turn, transcript};
+use harness_core::{Agent, AgentError, Conversation, Hook, Play, Record, Script, Turn};
 use harness_testkit::Folder;
 use harness_testkit::mailboxes::{NAMES, conforms};
 use tokio_util::sync::CancellationToken;

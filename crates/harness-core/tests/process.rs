@@ -3,10 +3,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use harness_core::{
-    process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives},
-    secrets::Secrets,
+use harness_core::host::process::{
+    End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives,
 };
+use harness_core::host::secrets::Secrets;
 use harness_testkit::{Folder, fifo, wait_until_gone};
 use rustix::process::Pid;
 use tempfile::TempDir;
@@ -147,7 +147,7 @@ async fn a_spill_file_is_bounded_and_says_so() {
     let line = "head -c 70000000 /dev/zero";
     let done = shell(line).run(limits, &CancellationToken::new(), |_| {}).await.unwrap();
     assert!(done.spill_fault.unwrap().contains("cut after"));
-    assert!(fs::metadata(&spill).unwrap().len() < harness_core::process::SPILL_LIMIT + 100);
+    assert!(fs::metadata(&spill).unwrap().len() < harness_core::host::process::SPILL_LIMIT + 100);
     assert!(fs::read(&spill).unwrap().ends_with("…]\n".as_bytes()));
 }
 

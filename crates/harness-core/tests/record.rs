@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Block, Conversation, Hook, Message, Play, Record, Role, Script, Turn, Why,
-    tools,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ fn agent(cwd: &Path) -> Agent {
   - {text: Done.}";
     let play = Play::from_yaml(&format!("prompt: go\nscenes:\n- lines:{lines}")).unwrap();
     let mut agent = Agent::new(Arc::new(Script::new(play)), cwd);
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     agent
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, Stop, tools};
+use harness_core::tool::builtin;
+use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, Stop};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Folder, Witness, transcript};
@@ -31,7 +32,7 @@ impl Stage {
         let witness = Witness::new(Script::new(play));
         let cwd = folder.path().canonicalize().expect("a folder");
         let mut agent = Agent::new(Arc::new(witness.clone()), cwd);
-        agent.tools = tools::all();
+        agent.tools = builtin::all();
         Self { agent, conversation: Conversation::new(), prompts, folder, witness }
     }
 

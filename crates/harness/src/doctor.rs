@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use harness_cli::{App, Config};
-use harness_core::process::{End, Limits, Prepared};
-use harness_core::{Agent, Conversation, text};
+use harness_core::host::process::{End, Limits, Prepared};
+use harness_core::host::text;
+use harness_core::{Agent, Conversation};
 use harness_redis::NoRedis;
 use s06_context_compact::Compact;
 use s21_mcp_runtime::McpServers;
@@ -199,7 +200,7 @@ async fn mcp(agent: &Agent, config: &Config) -> Finding {
 
 /// The first line that a program prints.
 async fn run(
-    child: Result<Prepared, harness_core::process::ProcessError>,
+    child: Result<Prepared, harness_core::host::process::ProcessError>,
 ) -> Result<String, String> {
     let limits = Limits { timeout: LIMIT, ..Limits::default() };
     let (child, cancel) = (child.map_err(|why| why.to_string())?, CancellationToken::new());

@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use harness_cli::{Chat, Lesson, Next, TurnLoop};
-use harness_core::{Agent, AgentError, Conversation, Stop, StopReason, Toolbox, tools::Bash};
+use harness_core::tool::builtin::Bash;
+use harness_core::{Agent, AgentError, Conversation, Stop, StopReason, Toolbox};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use harness_cli::Lesson;
-use harness_core::workspace::Workspace;
+use harness_core::host::workspace::Workspace;
 use harness_core::{Agent, Content, Effect, Mechanism, Tool, ToolContext, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;

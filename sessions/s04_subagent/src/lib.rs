@@ -9,10 +9,12 @@ use std::mem;
 use std::sync::Arc;
 
 use harness_cli::Lesson;
-use harness_core::workspace::Workspace;
+use harness_core::host::text;
+use harness_core::host::workspace::Workspace;
+use harness_core::model::models;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Mechanism, Message, Mutex, Observer,
-    Record, Role, Stop, Tool, ToolContext, ToolError, Usage, models, text,
+    Record, Role, Stop, Tool, ToolContext, ToolError, Usage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
-use harness_core::journal::Journal;
+use harness_core::host::journal::Journal;
 use harness_core::{
     Content, Effect, Event, Message, Observer, Policy, Stop, Tool, ToolCall, ToolContext,
     ToolError, Verdict,

@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::Lesson;
-use harness_core::front_matter::read_text;
+use harness_core::host::front_matter::read_text;
+use harness_core::host::text;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Mutex,
-    NoInput, Tool, ToolContext, ToolError, Turn, text,
+    NoInput, Tool, ToolContext, ToolError, Turn,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

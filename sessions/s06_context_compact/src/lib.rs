@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use harness_cli::{App, Lesson, bars};
-use harness_core::text::digits;
-use harness_core::workspace::WorkspaceError;
+use harness_core::host::text::digits;
+use harness_core::host::workspace::WorkspaceError;
+use harness_core::model::models;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Cut, Event, Gauge, Hook, Mechanism, Message,
-    ModelError, Turn, Why, models,
+    ModelError, Turn, Why,
 };
 
 pub use disk::MEMORY;

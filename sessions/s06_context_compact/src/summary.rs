@@ -1,7 +1,9 @@
 //! The second layer: a clone without tools writes down what the older messages came to.
 
 use anyhow::{Result, bail, ensure};
-use harness_core::{Agent, Conversation, Message, Stop, Toolbox, Turn, text, transcript};
+use harness_core::host::text;
+use harness_core::transcript;
+use harness_core::{Agent, Conversation, Message, Stop, Toolbox, Turn};
 
 use crate::disk;
 

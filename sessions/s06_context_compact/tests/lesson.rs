@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use common::{By, Said, call, lead, lead_in, reply, says, source, summary, within};
 use expect_test::expect;
 use futures_util::{StreamExt, stream};
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, Block, Conversation, Event, Message, Model, ModelError, ModelStream, Observer, Request,
-    Role, Secrets, Stop, StopReason, ToolResult, tools,
+    Role, Secrets, Stop, StopReason, ToolResult,
 };
 use harness_testkit::{
     Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, outputs,
@@ -298,7 +299,7 @@ async fn tool_inputs_are_counted() {
             _ => says(request, "Done."),
         },
     });
-    lead.agent.tools.add(tools::Write);
+    lead.agent.tools.add(builtin::Write);
     assert_eq!(lead.say("Write thirty files.").await, Ok(Stop::Answered("Done.".to_owned())));
     assert!(lead.sizes().iter().all(|size| *size <= 4_000), "{:?}", lead.sizes());
 }

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::Look;
-use harness_core::anthropic::{Client, Config, Key};
+use harness_core::model::anthropic::{Client, Config, Key};
 use harness_core::{Agent, Conversation, Stop};
 use harness_testkit::{Folder, StrictServer, cache::estimate};
 use s06_context_compact::Compact;

@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 use harness_cli::{App, Commands, Lesson, columns, say};
+use harness_core::tool::builtin::blocking;
 use harness_core::{Agent, Content, Effect, Mechanism, StateError, StateFile};
-use harness_core::{NoInput, Tool, ToolContext, ToolError, tools::blocking};
+use harness_core::{NoInput, Tool, ToolContext, ToolError};
 
 pub use graph::{Graph, MOVES, NewTask, Priority, Status, Task, Update, Waits};
 

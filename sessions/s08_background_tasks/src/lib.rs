@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use harness_cli::{App, Lesson};
-use harness_core::workspace::WorkspaceError;
+use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Jobs, Mechanism, NoInput, Tool,
     ToolContext, ToolError, Turn,

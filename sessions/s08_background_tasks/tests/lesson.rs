@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use expect_test::expect;
-use harness_core::process::lives;
+use harness_core::host::process::lives;
 use harness_core::{AgentError, Conversation, Hook, Rules, Stop, Turn};
 use harness_testkit::{
     Answers, Key, Program, Stage, StrictServer, Terminal, fifo, scrubbed, wait_until,

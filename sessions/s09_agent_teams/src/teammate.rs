@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use harness_cli::cut;
+use harness_core::host::text;
 use harness_core::mail::{Done, MailError, Mailbox, News, Post};
-use harness_core::{Agent, Conversation, Event, Hook, Mutex, Record, Role, Stop, Turn, Why, text};
+use harness_core::{Agent, Conversation, Event, Hook, Mutex, Record, Role, Stop, Turn, Why};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 

@@ -14,9 +14,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
 use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
+use harness_core::host::state::changed;
+use harness_core::host::text;
+use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
-    Relay, Tool, ToolContext, ToolError, Turn, state::changed, text, workspace::WorkspaceError,
+    Relay, Tool, ToolContext, ToolError, Turn,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;

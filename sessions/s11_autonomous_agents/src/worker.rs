@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::errand::outcome;
-use harness_core::lease::Owner;
-use harness_core::state::changed;
-use harness_core::tools::blocking;
-use harness_core::workspace::WorkspaceError;
+use harness_core::agent::errand::outcome;
+use harness_core::host::ownership::lease::Owner;
+use harness_core::host::state::changed;
+use harness_core::host::workspace::WorkspaceError;
+use harness_core::tool::builtin::blocking;
 use harness_core::{Agent, Event, StateError, Stop, ToolError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

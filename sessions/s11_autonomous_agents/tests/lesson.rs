@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use expect_test::expect;
 use futures_util::{StreamExt, stream};
-use harness_core::lease::Owner;
+use harness_core::host::ownership::lease::Owner;
 use harness_core::{
     Agent, Conversation, Delta, Hook, Model, ModelStream, Play, Reply, Request, Rules, StopReason,
     Turn, Usage,
@@ -539,7 +539,7 @@ fn a_worker_that_is_asked_to_stop_gives_its_task_back() {
     assert_eq!((back.status, back.rest["attempts"].as_u64()), (Status::Pending, Some(0)));
     assert!(claims.leases.load().unwrap().is_empty());
     let child: u32 = folder.read("long").trim().parse().unwrap();
-    assert!(!harness_core::process::lives(child));
+    assert!(!harness_core::host::process::lives(child));
 }
 
 #[test]
@@ -566,7 +566,7 @@ fn a_process_that_hangs_loses_its_task_and_stops_when_it_finds_out() {
     assert!(hangs.wait().unwrap().success());
     assert_eq!(task(&claims, &id).result.unwrap(), "It ran.");
     let child: u32 = folder.read("long").trim().parse().unwrap();
-    assert!(!harness_core::process::lives(child), "its command has ended too");
+    assert!(!harness_core::host::process::lives(child), "its command has ended too");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks};
-use harness_core::{Agent, AgentError, Event, errand};
+use harness_core::agent::errand;
+use harness_core::{Agent, AgentError, Event};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
 use harness_cli::{Done, Tasks};
-use harness_core::journal::Journal;
+use harness_core::host::journal::Journal;
 use harness_core::{
     AgentError, Content, Message, Model, ModelStream, NoInput, Request, Stop, Tool, ToolContext,
     ToolError,

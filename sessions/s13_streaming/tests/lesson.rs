@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use harness_cli::{Display, Screen};
-use harness_core::anthropic::{Client, Config, Key, Patience};
+use harness_core::host::text;
+use harness_core::model::anthropic::{Client, Config, Key, Patience};
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Block, Conversation, Decision, Delta, Effect, Event, Hook, Message,
     ModelError, Observer, Reply, Role, Stop, StopReason, ToolCall, ToolContext, ToolResult, Usage,
-    Verdict, text, tools,
+    Verdict,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -372,7 +374,7 @@ fn line(play: &str, faults: &[Fault]) -> Line {
     let idle = Duration::from_millis(if stalls { 1500 } else { 60_000 });
     let config = Config { patience, idle, ..config };
     let mut agent = Agent::new(Arc::new(Client::new(config).unwrap()), folder.path());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     agent.observers.add(Arc::new(Typewriter::new(screen.clone(), "lead")));
     Line { server, agent, screen, conversation: Conversation::new(), _folder: folder }
 }

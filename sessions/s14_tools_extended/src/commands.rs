@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use harness_cli::{App, Chat, cut};
-use harness_core::text;
+use harness_core::host::text;
 use harness_core::undo::{Checkpoint, Way};
 
 use crate::open;

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Lesson, cut};
+use harness_core::host::text;
+use harness_core::host::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::permission::is_read_only;
 use harness_core::undo::{Change, Store};
-use harness_core::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::{
     Agent, Content, Effect, Event, Hook, Mechanism, Mutex, Observer, Secrets, StateError, Stop,
-    Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict, text,
+    Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -15,12 +15,13 @@ use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use harness_cli::{App, Config, Given, Lesson, Screen, WorkspaceFile};
-use harness_core::hook::program::{INSIDE, Program, Setting, read};
-use harness_core::{Agent, Event, Mutex, Observers, Verdict, ids};
+use harness_core::agent::hook::program::{INSIDE, Program, Setting, read};
+use harness_core::host::ids;
+use harness_core::{Agent, Event, Mutex, Observers, Verdict};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use harness_core::hook::happening::{Answer, Happening, Kind, OnFailure};
+pub use harness_core::agent::hook::happening::{Answer, Happening, Kind, OnFailure};
 use watch::Watch;
 
 /// What the terminal is told of this session.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use expect_test::expect;
 use futures_util::future::join_all;
 use harness_cli::{Chat, Next, TurnLoop};
-use harness_core::journal::Journal;
+use harness_core::host::journal::Journal;
 use harness_core::{
     AgentError, Conversation, Effect, Event, Policy, Runner, Schedule, Secrets, Stop, ToolCall,
     ToolResult, Verdict,
@@ -793,7 +793,7 @@ fn programs_are_told_to_the_end_and_one_that_starts_us_again_ends_all_the_same()
 
 #[test]
 fn the_configuration_that_is_compiled_in_is_understood() {
-    let programs = harness_core::hook::program::read(BUILT_IN, "config/hooks.yaml").unwrap();
+    let programs = harness_core::agent::hook::program::read(BUILT_IN, "config/hooks.yaml").unwrap();
     assert_eq!(programs.len(), 1);
     // And so are its examples, without the marks that put them out of force.
     let (head, examples) = BUILT_IN.split_once("\nhooks:\n").unwrap();
@@ -810,7 +810,7 @@ fn the_configuration_that_is_compiled_in_is_understood() {
         })
         .collect();
     let yaml = format!("hooks:\n{yaml}");
-    let programs = harness_core::hook::program::read(&yaml, "examples")
+    let programs = harness_core::agent::hook::program::read(&yaml, "examples")
         .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     assert_eq!(programs.len(), 5, "{yaml}");
 }

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use harness_cli::{App, Chat, age, columns, cut, size};
-use harness_core::workspace::Entry;
-use harness_core::{Role, text};
+use harness_core::Role;
+use harness_core::host::text;
+use harness_core::host::workspace::Entry;
 
 use crate::{Past, SessionStore};
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{Lesson, cut};
-use harness_core::journal::JournalError;
-use harness_core::workspace::{Entry, Workspace, WorkspaceError, files};
+use harness_core::host::journal::JournalError;
+use harness_core::host::workspace::{Entry, Workspace, WorkspaceError, files};
+use harness_core::host::{ids, text};
 use harness_core::{
-    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Mutex, Secrets, Turn, ids, text,
+    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Mutex, Secrets, Turn,
 };
 
 pub use commands::{Flags, join};

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use harness_core::Effect;
+use harness_core::host::workspace::Workspace;
 use harness_core::permission::is_read_only;
-use harness_core::workspace::Workspace;
 
 /// What a call lays claim to while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harness_core::anthropic::{Client, Config, Key};
+use harness_core::model::anthropic::{Client, Config, Key};
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Answer, Approver, Content, Conversation, Delta, Effect, Event, Hook,
     Message, NoInput, Observer, Policy, Stop, Tool, ToolCall, ToolContext, ToolError, ToolResult,
-    Turn, Verdict, tools,
+    Turn, Verdict,
 };
 use harness_testkit::{Answers, Fault, Folder, StrictServer, transcript};
 use tokio::sync::watch;
@@ -206,7 +207,7 @@ async fn interrupted_at(point: Point, faults: Vec<(usize, Fault)>) -> String {
         disk: Mutex::default(),
     });
     let mut agent = Agent::new(Arc::new(client(&server)), folder.path());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     agent.tools.add(Probe(trap.clone()));
     agent.hooks.push(trap.clone());
     agent.observers.add(trap.clone());

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use harness_cli::{App, DIM, Lesson, Screen};
-use harness_core::{
-    Agent, CacheLife, Event, Hook, Mechanism, Mutex, Observer, Request, Turn, models, text,
-};
+use harness_core::host::text;
+use harness_core::model::models;
+use harness_core::{Agent, CacheLife, Event, Hook, Mechanism, Mutex, Observer, Request, Turn};
 
 pub use ledger::{Call, Ledger};
 pub use place::place;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
-use harness_core::cache::{Clock, canonical};
+use harness_core::model::cache::{Clock, canonical};
 use harness_core::{
     Agent, Block, CacheLife, Content, Conversation, Event, Hook, Message, Observer, Place, Request,
     Role, ToolSpec, Turn, Usage,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, pending};
-use harness_core::process::{Companion, Log, MESSAGE, Prepared};
+use harness_core::host::http;
+use harness_core::host::process::{Companion, Log, MESSAGE, Prepared};
 use harness_core::servers::{Gone, Life, Offer, Place, Remote, Server, ServerConfig, Wire};
-use harness_core::{Content, ToolContext, ToolError, http};
+use harness_core::{Content, ToolContext, ToolError};
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ClientConfig, ClientRequest, ErrorCode,
     Implementation, ListToolsRequest, PaginatedRequestParams, ProtocolVersion, ServerResult,

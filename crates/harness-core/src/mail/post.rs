@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::agent::AgentError;
+use crate::agent::hook::{Hook, Turn};
+use crate::agent::record::Record;
 use crate::conversation::Conversation;
+use crate::conversation::message::{Block, Role};
 use crate::event::Event;
-use crate::hook::{Hook, Turn};
-use crate::message::{Block, Role};
-use crate::record::Record;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};

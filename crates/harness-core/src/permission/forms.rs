@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use super::expand::Sure;
 use super::judge::Hit;
+use super::line::read;
 use super::paths::by_text;
 use super::programs::{Programs, is_harmless_env};
-use super::reading::{Reading, read};
 use super::rules::Rules;
-use super::shell::Redirect;
 use super::source::{Rule, Source};
-use super::unwrap::Layer;
+use harness_shell::Layer;
+use harness_shell::Reading;
+use harness_shell::Redirect;
+use harness_shell::Sure;
 
 /// Does this line only look? What is not fully understood does not. For schedules that run readers
 /// together; no rule is asked.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::conversation::message::ToolCall;
 use crate::event::{Decision, Event};
-use crate::message::ToolCall;
 use crate::tool::{Effect, ToolContext};
 
 /// What a rule, a hook or a policy says of a call. Ordered: `max` is "the strictest wins".

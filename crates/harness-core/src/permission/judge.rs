@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::expand::{Sure, Word};
 use super::forms::{clip, flow, harmless_redirect, is_plain_variable, normal, stricter, strings};
 use super::gate::Verdict;
+use super::line::read;
 use super::programs::{is_harmless_env, path_words};
-use super::reading::{Reading, read};
 use super::repository::Repositories;
 use super::rules::{RuleRef, Rules};
-use super::shell::{Redirect, TOO_LONG};
 use super::source::{Access, Rule, Tier};
-use super::unwrap::Layer;
-use crate::message::ToolCall;
+use crate::conversation::message::ToolCall;
 use crate::tool::Effect;
+use harness_shell::Layer;
+use harness_shell::Reading;
+use harness_shell::{Redirect, TOO_LONG};
+use harness_shell::{Sure, Word};
 
 /// What the rules say of a call, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::expand::{Sure, Word};
 use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSION, VERSIONED};
 use super::git;
-use super::unwrap::{EXEC, Layer};
+use harness_shell::{EXEC, Layer};
+use harness_shell::{Sure, Word};
 
 /// May this variable be set for a command without a question? Never one that chooses programs,
 /// libraries, pagers or configuration.

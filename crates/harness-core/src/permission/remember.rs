@@ -15,14 +15,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::gate::{Answer, Approver};
+use super::line::read;
 use super::paths::{in_word, places, protected};
-use super::reading::read;
 use super::rules::RulesError;
+use crate::conversation::message::ToolCall;
 use crate::event::Event;
-use crate::message::ToolCall;
-use crate::mutex::Mutex;
+use crate::host::mutex::Mutex;
+use crate::host::workspace;
+use crate::host::workspace::WorkspaceError;
 use crate::tool::ToolContext;
-use crate::workspace::{self, WorkspaceError};
 
 const HEAD: &str =
     "# Calls that you answered with \"always\". Delete an entry to be asked again.\n";
@@ -115,7 +116,7 @@ impl<A: Approver> Remember<A> {
         let one =
             reading.commands.len() == 1 && reading.loops.is_empty() && reading.doubts.is_empty();
         let words = || reading.commands.iter().flatten().flat_map(|layer| &layer.words);
-        let configures = |layer: &super::unwrap::Layer| {
+        let configures = |layer: &harness_shell::Layer| {
             layer.name() == "git"
                 && layer.words.iter().any(|word| {
                     let text = word.text.as_str();
@@ -126,7 +127,7 @@ impl<A: Approver> Remember<A> {
             .redirects
             .iter()
             .all(|redirect| !self.is_protected(&redirect.target.text, cwd))
-            && words().all(|word| word.sure == super::expand::Sure::Known)
+            && words().all(|word| word.sure == harness_shell::Sure::Known)
             && !words()
                 .any(|word| in_word(&word.text).iter().any(|text| self.is_protected(text, cwd)))
             && !reading.commands.iter().flatten().any(configures)

@@ -13,7 +13,7 @@ use super::gate::{Policy, Verdict};
 use super::paths;
 use super::programs::Programs;
 use super::source::Source;
-use crate::message::ToolCall;
+use crate::conversation::message::ToolCall;
 use crate::tool::Effect;
 
 /// The policy that comes with the program, as it is written.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::expand::Word;
 use super::forms::stricter;
 use super::judge::{Hit, Judge, MOST_WORDS};
 use super::paths::{self, Place, could_be, in_word};
 use super::source::{Access, Rule, Source, Tier};
+use harness_shell::Word;
 
 impl<'r> Judge<'r> {
     /// The rule on a path. Deny and ask hold if it may be meant under any of its names; allow only

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::message::Content;
-use crate::text;
+use crate::conversation::message::Content;
+use crate::host::text;
+use crate::host::workspace::Workspace;
 use crate::tool::{ToolContext, ToolError};
-use crate::workspace::Workspace;
 
 /// Of a longer text these bytes go to the model, the first and the last; a file has all of it.
 const HEAD: usize = 20_000;

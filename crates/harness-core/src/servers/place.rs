@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::config::{ServerConfig, Wire};
 use super::offer::server_name;
-use crate::process::{Family, Log, Prepared, ProcessError};
-use crate::secrets::Secrets;
-use crate::workspace::Workspace;
+use crate::host::process::{Family, Log, Prepared, ProcessError};
+use crate::host::secrets::Secrets;
+use crate::host::workspace::Workspace;
 
 /// What every server gets of this program's environment; what else it needs is named in its
 /// configuration. A secret that nobody thought of reaches no server.

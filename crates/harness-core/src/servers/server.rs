@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::offer::Offer;
-use crate::message::Content;
+use crate::conversation::message::Content;
+use crate::host::mutex::Mutex;
 use crate::model::ToolSpec;
-use crate::mutex::Mutex;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
 /// So much news is kept until the user can be told: a server may have some every moment.
