@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use harness_core::{Agent, AgentError, Block, Conversation, Mechanism, Observer, Stop};
+use harness_core::{Agent, AgentError, Block, Conversation, Mechanism, Observer, TurnOutcome};
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -33,11 +33,11 @@ impl Chat {
         let now = format!("{BEGIN}{cwd}. Today is {today}.");
         let blocks = self.conversation.messages().iter().flat_map(|message| &message.content);
         let said = blocks.rev().find_map(|block| match block {
-            Block::Note(note) if note.starts_with(BEGIN) => Some(note),
+            Block::Reminder(note) if note.starts_with(BEGIN) => Some(note),
             _ => None,
         });
         if said != Some(&now) {
-            self.conversation.note(now);
+            self.conversation.remind(now);
         }
     }
 }
@@ -65,7 +65,7 @@ pub trait TurnLoop: Send + Sync {
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
-    ) -> Result<Stop, AgentError>;
+    ) -> Result<TurnOutcome, AgentError>;
 }
 
 /// Who else may take the turn; by default the core's loop alone.
@@ -86,7 +86,7 @@ impl<'a> Next<'a> {
         prompt: Option<&str>,
         chat: &mut Chat,
         cancel: &CancellationToken,
-    ) -> Result<Stop, AgentError> {
+    ) -> Result<TurnOutcome, AgentError> {
         if let Some((first, rest)) = self.0.split_first() {
             return first.turn(prompt, chat, cancel, Next(rest)).await;
         }

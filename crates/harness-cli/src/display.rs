@@ -114,7 +114,7 @@ impl Observer for Display {
                 self.finished(call, result);
                 self.screen.spin(going);
             }
-            Event::Folded { messages } => {
+            Event::Compacted { messages } => {
                 self.screen
                     .styled_line(DIM, &format!("{by}{messages} messages folded into a summary"));
             }
@@ -182,7 +182,7 @@ pub fn title(call: &ToolCall) -> String {
 
 #[cfg(test)]
 mod tests {
-    use harness_core::Stop;
+    use harness_core::TurnOutcome;
     use serde_json::json;
 
     use super::*;
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
-        let cut = Event::TurnEnded(Stop::Interrupted);
+        let cut = Event::TurnEnded(TurnOutcome::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
     }
 

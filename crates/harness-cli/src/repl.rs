@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use harness_core::host::text;
-use harness_core::{Event, Stop};
+use harness_core::{Event, TurnOutcome};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -91,9 +91,9 @@ impl Repl {
     /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
     /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
-        self.app.chat.agent.tell(&Event::SessionStarted);
+        self.app.chat.agent.emit(&Event::SessionStarted);
         let code = self.lines().await;
-        self.app.chat.agent.tell(&Event::SessionEnded);
+        self.app.chat.agent.emit(&Event::SessionEnded);
         self.input.restore();
         self.screen.leave_prompt();
         if code != 0 {
@@ -194,7 +194,7 @@ impl Repl {
     async fn turn(&mut self, prompt: Option<String>) -> Option<u8> {
         let App { chat, turns, steering, .. } = &mut self.app;
         if let Some(prompt) = &prompt {
-            chat.agent.tell(&Event::Prompt(prompt.clone()));
+            chat.agent.emit(&Event::Prompt(prompt.clone()));
         }
         self.input.watch();
         let cancel = CancellationToken::new();
@@ -248,9 +248,9 @@ impl Repl {
             self.input.keep_first(steering.left());
         }
         match ended {
-            Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => self.screen.error(declined(&why)),
-            Ok(Stop::Interrupted) => {
+            Ok(TurnOutcome::Answered(_)) => {}
+            Ok(TurnOutcome::Refused(why)) => self.screen.error(declined(&why)),
+            Ok(TurnOutcome::Interrupted) => {
                 self.screen.styled_line(DIM, "interrupted; the conversation goes on")
             }
             Err(error) => self.screen.error(text::strip(&error.to_string())),

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use harness_core::agent::errand::outcome;
-use harness_core::{Agent, AgentError, Event, Mutex, Stop};
+use harness_core::agent::task::outcome;
+use harness_core::{Agent, AgentError, Event, Mutex, TurnOutcome};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Chat, Next, TurnLoop};
@@ -41,7 +41,7 @@ pub struct Done {
     /// Who did it.
     pub name: String,
     /// How that ended, and what was said last.
-    pub ended: Result<Stop, AgentError>,
+    pub ended: Result<TurnOutcome, AgentError>,
     /// What is left of it, or why that is not known, in a few words.
     pub left: Result<String, String>,
     /// What the user can do now.
@@ -56,13 +56,13 @@ impl Done {
     }
 
     fn is_good(&self) -> bool {
-        matches!(self.ended, Ok(Stop::Answered(_))) && self.left.is_ok()
+        matches!(self.ended, Ok(TurnOutcome::Answered(_))) && self.left.is_ok()
     }
 
     /// All of it, with the answer.
     fn report(&self) -> String {
         let answer = match &self.ended {
-            Ok(Stop::Answered(answer)) => answer.trim(),
+            Ok(TurnOutcome::Answered(answer)) => answer.trim(),
             _ => "",
         };
         let lines = answer.lines().chain(self.advice.as_deref()).map(|line| format!("  {line}\n"));
@@ -113,7 +113,7 @@ impl<T: Tasks> TurnLoop for TaskTurns<T> {
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
-    ) -> Result<Stop, AgentError> {
+    ) -> Result<TurnOutcome, AgentError> {
         let own = prompt.map_or(Some(Vec::new()), |prompt| self.bars.tasks(prompt));
         let Some(own) = own else { return next.turn(prompt, chat, cancel).await };
         let first = std::mem::take(&mut *self.first.lock());
@@ -129,13 +129,13 @@ impl<T: Tasks> TurnLoop for TaskTurns<T> {
         let done = self.tasks.run(&chat.agent, tasks, cancel).await?;
         for done in &done {
             if let Some(advice) = &done.advice {
-                chat.agent.tell(&Event::Notice(format!("{}: {advice}", done.name)));
+                chat.agent.emit(&Event::Notice(format!("{}: {advice}", done.name)));
             }
         }
         let report: String = done.iter().map(Done::report).collect();
         match done.iter().all(Done::is_good) {
-            _ if cancel.is_cancelled() => Ok(Stop::Interrupted),
-            true => Ok(Stop::Answered(report)),
+            _ if cancel.is_cancelled() => Ok(TurnOutcome::Interrupted),
+            true => Ok(TurnOutcome::Answered(report)),
             false => Err(AgentError::Fatal(format!("not every task was done\n{report}"))),
         }
     }
@@ -200,7 +200,7 @@ mod tests {
             let done = |task: String| Done {
                 name: "echo".to_owned(),
                 left: if task == "fail" { Err("lost".to_owned()) } else { Ok("kept".to_owned()) },
-                ended: Ok(Stop::Answered(task)),
+                ended: Ok(TurnOutcome::Answered(task)),
                 advice: Some("look".to_owned()),
             };
             Ok(tasks.into_iter().map(done).collect())
@@ -222,8 +222,8 @@ mod tests {
                 .map_err(|e| e.to_string())
         };
         let one = |task: &str| format!("echo: answered · kept\n  {task}\n  look\n");
-        assert_eq!(turn(None).await, Ok(Stop::Answered(one("a | b"))));
-        assert_eq!(turn(Some("a | b")).await, Ok(Stop::Answered(one("a") + &one("b"))));
+        assert_eq!(turn(None).await, Ok(TurnOutcome::Answered(one("a | b"))));
+        assert_eq!(turn(Some("a | b")).await, Ok(TurnOutcome::Answered(one("a") + &one("b"))));
         let failed = turn(Some("fail")).await.unwrap_err();
         assert_eq!(failed, "not every task was done\necho: answered · lost\n  fail\n  look\n");
         let none = turn(Some(" | ")).await.unwrap_err();

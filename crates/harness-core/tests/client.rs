@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use harness_core::model::anthropic::{Client, Config, Key, Patience};
 use harness_core::{
-    Block, CacheLife, Conversation, Delta, Mark, Message, Model, ModelError, Place, Reply, Request,
-    Role, StopReason, ToolSpec, model,
+    Block, CacheLife, CachePosition, Conversation, Delta, Mark, Message, Model, ModelError, Reply,
+    Request, Role, StopReason, ToolSpec, model,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -266,8 +266,11 @@ async fn marks_and_tools_go_into_the_body() {
     let request = Request {
         tools: vec![tool].into(),
         marks: vec![
-            Mark { place: Place::Tool(0), life: CacheLife::OneHour },
-            Mark { place: Place::Message { message: 0, block: 0 }, life: CacheLife::FiveMinutes },
+            Mark { place: CachePosition::Tool(0), life: CacheLife::OneHour },
+            Mark {
+                place: CachePosition::Message { message: 0, block: 0 },
+                life: CacheLife::FiveMinutes,
+            },
         ],
         ..request_of(&messages)
     };

@@ -89,7 +89,7 @@ async fn every_kind_of_block_is_counted_and_the_parts_are_the_whole() {
         serde_json::from_str(r#"{"type":"tool_use","id":"a","name":"write","input":{"path":"a"}}"#);
     c.reply(&Message { role: Role::Assistant, content: vec![call.unwrap()] });
     c.answer(vec![ToolResult::done("a", "r".repeat(60))]);
-    c.note("n".repeat(90));
+    c.remind("n".repeat(90));
     let kinds = gauge.kinds(&agent, &c);
     let full: Vec<&str> = kinds.iter().filter(|(_, n)| *n > 0).map(|(kind, _)| *kind).collect();
     let all = [

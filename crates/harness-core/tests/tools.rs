@@ -857,5 +857,5 @@ async fn a_search_that_is_interrupted_ends() {
     let cx = bench.agent.context("call", &cancel);
     let input = json!({"pattern": "word"}).as_object().unwrap().clone();
     let ended = tool.call(input, &cx).await;
-    assert_eq!(ended, Err(ToolError::Tell("interrupted".to_owned())));
+    assert_eq!(ended, Err(ToolError::Failed("interrupted".to_owned())));
 }

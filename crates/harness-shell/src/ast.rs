@@ -1,6 +1,6 @@
 //! What a line is taken apart into.
 
-use crate::expand::{Sure, Value, Values, Word, finish};
+use crate::expand::{Certainty, Value, Values, Word, finish};
 use crate::scan::Scan;
 use crate::word::Unit;
 
@@ -27,7 +27,7 @@ impl Simple {
         let value = finish(&units[at + 1..], values);
         let text = value.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         let value = Word {
-            sure: value.iter().map(|word| word.sure).max().unwrap_or(Sure::Known),
+            sure: value.iter().map(|word| word.sure).max().unwrap_or(Certainty::Known),
             wild: value.iter().any(|word| word.wild),
             ..Word::known(text)
         };

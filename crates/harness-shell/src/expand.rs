@@ -6,7 +6,7 @@ use crate::word::Unit;
 
 /// How much is known of a word before the line runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sure {
+pub enum Certainty {
     /// Every character.
     Known,
     /// It stands for names that this very line lists elsewhere (a loop's variable, `{}` of find).
@@ -21,7 +21,7 @@ pub struct Word {
     /// Its text; a variable that is not known is left as `$NAME`.
     pub text: String,
     /// How much of it is known.
-    pub sure: Sure,
+    pub sure: Certainty,
     /// It has wildcards, or variables, outside quotes: it may become other words, or several.
     pub wild: bool,
     /// Its text if the variables that nobody knows are empty: `r${x}m`.
@@ -31,12 +31,12 @@ pub struct Word {
 impl Word {
     /// A word of which every character is known.
     pub fn known(text: impl Into<String>) -> Self {
-        Self { text: text.into(), sure: Sure::Known, wild: false, unset: None }
+        Self { text: text.into(), sure: Certainty::Known, wild: false, unset: None }
     }
 
     /// A word that may become anything.
     pub fn unknown(text: impl Into<String>) -> Self {
-        Self { sure: Sure::Unknown, ..Self::known(text) }
+        Self { sure: Certainty::Unknown, ..Self::known(text) }
     }
 
     fn push(&mut self, text: &str) {
@@ -85,24 +85,24 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
             Unit::Quoted(c) => word.push(c.encode_utf8(&mut [0; 4])),
             Unit::Hole(raw) => {
                 word.wild = true; // in quotes or not is no longer known
-                word.sure = Sure::Unknown;
+                word.sure = Certainty::Unknown;
                 word.push(raw);
             }
             Unit::Maybe(units) => {
                 if !units.is_empty() {
-                    word.sure = Sure::Unknown;
+                    word.sure = Certainty::Unknown;
                     fill(units, values, words, any);
                 }
             }
             Unit::Var { name, quoted } => match values.get(name) {
                 Some(Value::Listed) => {
                     word.wild |= !quoted;
-                    word.sure = word.sure.max(Sure::Listed);
+                    word.sure = word.sure.max(Certainty::Listed);
                     word.push("$");
                     word.push(name);
                 }
                 Some(Value::Text(text)) => {
-                    word.sure = Sure::Unknown;
+                    word.sure = Certainty::Unknown;
                     let mut pieces = text.split_whitespace();
                     match quoted {
                         true => word.push(text),
@@ -114,7 +114,7 @@ fn fill(units: &[Unit], values: &Values, words: &mut Vec<Word>, any: &mut bool) 
                 }
                 None => {
                     word.wild |= !quoted;
-                    word.sure = Sure::Unknown;
+                    word.sure = Certainty::Unknown;
                     split = name == "IFS" && !quoted;
                     word.unset.get_or_insert_with(|| word.text.clone());
                     if name.starts_with(|c: char| c == '_' || c.is_alphabetic()) && !split {

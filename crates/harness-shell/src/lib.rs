@@ -9,7 +9,7 @@
 //! - `reading`: all of it, down to the scripts inside scripts
 //!
 //! ```
-//! use harness_shell::{Sure, read};
+//! use harness_shell::{Certainty, read};
 //!
 //! let reading = read("cd src && grep -n TODO *.rs | head", char::is_control);
 //! let names: Vec<&str> = reading.commands.iter().map(|layers| layers[0].name()).collect();
@@ -18,7 +18,7 @@
 //!
 //! let reading = read("timeout 5 rm $X", char::is_control);
 //! assert_eq!(reading.commands[0].iter().map(|layer| layer.name()).collect::<Vec<_>>(), ["timeout", "rm"]);
-//! assert_eq!(reading.commands[0][1].words[1].sure, Sure::Unknown);
+//! assert_eq!(reading.commands[0][1].words[1].sure, Certainty::Unknown);
 //! ```
 
 mod ansi;
@@ -33,7 +33,7 @@ mod word;
 mod wrappers;
 
 pub use ast::{Doubt, Redirect};
-pub use expand::{Sure, Word};
+pub use expand::{Certainty, Word};
 pub use parse::{IsHidden, TOO_LONG};
 pub use reading::{Reading, read};
 pub use unwrap::{EXEC, Layer};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::ast::{Doubt, Line, Redirect, Simple};
-use crate::expand::{Sure, Word};
+use crate::expand::{Certainty, Word};
 use crate::parse::{IsHidden, parse};
 use crate::scan::Scan;
 use crate::unwrap::{Layer, Peeled, peel};
@@ -119,7 +119,10 @@ impl Reading {
             if matches!(name, "echo" | "printf") {
                 let words: Vec<&str> =
                     told.words.iter().skip(1).map(|word| word.text.as_str()).collect();
-                scripts.push((into, Word { sure: Sure::Unknown, ..Word::known(words.join(" ")) }));
+                scripts.push((
+                    into,
+                    Word { sure: Certainty::Unknown, ..Word::known(words.join(" ")) },
+                ));
             }
         }
         let needed = !scripts.is_empty();
@@ -132,7 +135,7 @@ impl Reading {
                 return;
             }
             let inner = reader.read(&script.text, depth + 1);
-            if script.sure != Sure::Known {
+            if script.sure != Certainty::Known {
                 self.doubts.push(Doubt { why: "a script made at run time", broken: false });
             }
             let none = Vec::new();
@@ -166,7 +169,7 @@ impl Reading {
 
 fn lists(simple: Option<&Simple>) -> bool {
     let words = simple.map_or(&[][..], |simple| &simple.words);
-    let plain = words.iter().all(|word| word.sure == Sure::Known);
+    let plain = words.iter().all(|word| word.sure == Certainty::Known);
     let text = |at: usize| words.get(at).map_or("", |word| word.text.as_str());
     plain
         && match text(0) {

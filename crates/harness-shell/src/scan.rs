@@ -4,7 +4,7 @@
 //! line that is not understood is searched through its eyes for what is denied.
 
 use crate::ast::{Redirect, Simple};
-use crate::expand::{Sure, Value, Values, Word, finish};
+use crate::expand::{Certainty, Value, Values, Word, finish};
 use crate::word::{Lexer, Unit};
 
 /// What was found.
@@ -254,7 +254,7 @@ pub(crate) fn listed(words: &[Word], values: &mut Values) {
     let mut words = words.iter();
     if let Some(name) = words.next() {
         words.next();
-        if words.len() > 0 && words.all(|word| word.sure == Sure::Known) {
+        if words.len() > 0 && words.all(|word| word.sure == Certainty::Known) {
             values.insert(name.text.clone(), Value::Listed);
         } else {
             values.remove(&name.text);

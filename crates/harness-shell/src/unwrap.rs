@@ -2,7 +2,7 @@
 //! taken off, one layer at a time.
 
 use crate::ast::Simple;
-use crate::expand::{Sure, Word};
+use crate::expand::{Certainty, Word};
 use crate::wrappers::{PLAIN, SHELLS, TELLS_SHELL, WRAPPERS, Wrapper};
 
 /// One layer of a command.
@@ -13,7 +13,7 @@ pub struct Layer {
     /// `NAME=value` before the program, or alone.
     pub assigns: Vec<(String, Word)>,
     /// It adds nothing of its own: what it runs decides.
-    pub clear: bool,
+    pub transparent: bool,
     /// It reads a script from its standard input.
     pub reads_script: bool,
 }
@@ -75,10 +75,10 @@ impl Peeled {
                 };
                 let at = words.iter().position(is_exec)?;
                 layer.words.truncate(at);
-                Some(listed(&words[at + 1..], "{", Sure::Listed))
+                Some(listed(&words[at + 1..], "{", Certainty::Listed))
             }
             "eval" => {
-                layer.clear = true;
+                layer.transparent = true;
                 self.script(layer, &words[1..]);
                 None
             }
@@ -115,9 +115,9 @@ impl Peeled {
                 // Some programs are many in one file, and `exec -a rm ls` then is `rm`.
                 self.unsure |= name == "exec" && words[1].text.contains('a');
                 let start = self.start(&words, wrapper);
-                layer.clear = wrapper.4;
+                layer.transparent = wrapper.4;
                 let inner = words.get(start..).filter(|words| !words.is_empty());
-                layer.clear &= inner.is_some();
+                layer.transparent &= inner.is_some();
                 Some(Layer { words: inner?.to_vec(), ..Layer::default() })
             }
         }
@@ -128,7 +128,7 @@ impl Peeled {
         let mut at = 1;
         while let Some(word) = words.get(at) {
             let text = word.text.as_str();
-            if word.sure != Sure::Known {
+            if word.sure != Certainty::Known {
                 self.unsure = true;
             }
             if text == "--" {
@@ -160,8 +160,8 @@ impl Peeled {
 
     fn script(&mut self, layer: &mut Layer, words: &[Word]) {
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-        let sure = words.iter().map(|word| word.sure).max().unwrap_or(Sure::Known);
-        layer.clear &= sure == Sure::Known;
+        let sure = words.iter().map(|word| word.sure).max().unwrap_or(Certainty::Known);
+        layer.transparent &= sure == Certainty::Known;
         self.scripts.push(Word { sure, ..Word::known(text) });
     }
 
@@ -203,19 +203,19 @@ impl Peeled {
                 },
             }
         }
-        layer.clear = !inner.words.is_empty();
-        layer.clear.then_some(inner)
+        layer.transparent = !inner.words.is_empty();
+        layer.transparent.then_some(inner)
     }
 
     /// `names_only`: what it reads are names that another command of the line has listed.
     fn xargs(&mut self, layer: &mut Layer, names_only: bool) -> Layer {
-        let sure = if names_only { Sure::Listed } else { Sure::Unknown };
+        let sure = if names_only { Certainty::Listed } else { Certainty::Unknown };
         let words = layer.words.clone();
         let start = self.start(&words, ("xargs", "0rtpxoile", "InLPsdaE", 0, true));
         let options = words.get(1..start.min(words.len())).unwrap_or_default();
-        layer.clear = true;
+        layer.transparent = true;
         let from_file = |word: &Word| word.text.starts_with("-a") || word.text.starts_with("--a");
-        let sure = if options.iter().any(from_file) { Sure::Unknown } else { sure };
+        let sure = if options.iter().any(from_file) { Certainty::Unknown } else { sure };
         let marks =
             options.iter().zip(options.iter().skip(1)).filter(|(option, _)| option.text == "-I");
         let mut replaced: Vec<String> = marks.map(|(_, mark)| mark.text.clone()).collect();
@@ -259,7 +259,7 @@ impl Peeled {
                 // What it runs is judged by itself; the name stays, for rules on `find / -exec rm`.
                 layer.words.push(word);
                 layer.words.extend(command.first().cloned());
-                if let Some(before) = inner.replace(listed(&command, "{}", Sure::Listed)) {
+                if let Some(before) = inner.replace(listed(&command, "{}", Certainty::Listed)) {
                     self.waiting.push(before);
                 }
             } else {
@@ -281,7 +281,7 @@ impl Peeled {
             if option == "-" {
                 break;
             }
-            plain &= word.sure == Sure::Known && option.chars().all(|c| "ceux".contains(c));
+            plain &= word.sure == Certainty::Known && option.chars().all(|c| "ceux".contains(c));
             if option.starts_with('-') {
                 at += usize::from(matches!(option, "-rcfile" | "-init-file"));
             } else {
@@ -291,7 +291,7 @@ impl Peeled {
         }
         match layer.words.get(at).cloned() {
             Some(script) if takes_text => {
-                layer.clear = plain && script.sure == Sure::Known;
+                layer.transparent = plain && script.sure == Certainty::Known;
                 self.scripts.push(script);
             }
             // `bash -s` and a bare `bash` read their script.
@@ -310,7 +310,7 @@ fn is_assignment(text: &str) -> bool {
 }
 
 /// A command in which a mark stands for listed names.
-fn listed(words: &[Word], mark: &str, sure: Sure) -> Layer {
+fn listed(words: &[Word], mark: &str, sure: Certainty) -> Layer {
     let replace = |word: &Word| match word.text.contains(mark) {
         true => Word { sure: word.sure.max(sure), ..word.clone() },
         false => word.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use harness_core::tool::builtin;
-use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, Stop};
+use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, TurnOutcome};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Folder, Witness, transcript};
@@ -52,8 +52,8 @@ impl Stage {
     ///
     /// # Errors
     /// Those of the turn.
-    pub async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
-        self.agent.tell(&Event::Prompt(prompt.to_owned()));
+    pub async fn say(&mut self, prompt: &str) -> Result<TurnOutcome, AgentError> {
+        self.agent.emit(&Event::Prompt(prompt.to_owned()));
         self.conversation.say(prompt);
         self.agent.run(&mut self.conversation, &CancellationToken::new()).await
     }
@@ -62,7 +62,10 @@ impl Stage {
     pub async fn play(&mut self) -> String {
         for prompt in self.prompts.clone() {
             let stop = self.say(&prompt).await.expect("the turn ends well");
-            assert!(matches!(stop, Stop::Answered(_)), "the turn was not answered: {stop:?}");
+            assert!(
+                matches!(stop, TurnOutcome::Answered(_)),
+                "the turn was not answered: {stop:?}"
+            );
         }
         self.transcript()
     }

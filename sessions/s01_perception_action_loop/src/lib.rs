@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use harness_cli::{Chat, Lesson, Next, TurnLoop};
 use harness_core::tool::builtin::Bash;
-use harness_core::{Agent, AgentError, Conversation, Stop, StopReason, Toolbox};
+use harness_core::{Agent, AgentError, Conversation, StopReason, Toolbox, TurnOutcome};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -28,7 +28,7 @@ impl TurnLoop for Loop {
         chat: &mut Chat,
         cancel: &CancellationToken,
         _: Next<'_>,
-    ) -> Result<Stop, AgentError> {
+    ) -> Result<TurnOutcome, AgentError> {
         if let Some(prompt) = prompt {
             chat.conversation.say(prompt);
         }
@@ -44,20 +44,20 @@ pub async fn perceive_and_act(
     agent: &Agent,
     conversation: &mut Conversation,
     cancel: &CancellationToken,
-) -> Result<Stop, AgentError> {
+) -> Result<TurnOutcome, AgentError> {
     for _ in 0..agent.max_steps {
         // Think: the whole history goes to the model, one reply comes back.
         let Some(reply) = agent.think(conversation, cancel).await? else {
-            return Ok(Stop::Interrupted);
+            return Ok(TurnOutcome::Interrupted);
         };
         if reply.stop == StopReason::Refusal {
-            return Ok(Stop::Refused(reply.text()));
+            return Ok(TurnOutcome::Refused(reply.text()));
         }
         conversation.reply(&reply.message);
         // Act: run what it called, and answer every call in the very next message.
         let calls = conversation.calls();
         if calls.is_empty() {
-            return Ok(Stop::Answered(conversation.answered()));
+            return Ok(TurnOutcome::Answered(conversation.answered()));
         }
         let acted = agent.act(&calls, cancel).await;
         conversation.answer(acted.results);

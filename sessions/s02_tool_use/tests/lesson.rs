@@ -76,12 +76,12 @@ impl Tool for Shout {
     type Input = Words;
 
     fn effect(&self, _: &Words) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Words, _: &ToolContext) -> Result<Content, ToolError> {
         match input.words.trim() {
-            "" => Err(ToolError::Tell("there is nothing to shout".to_owned())),
+            "" => Err(ToolError::Failed("there is nothing to shout".to_owned())),
             words => Ok(words.to_uppercase().into()),
         }
     }

@@ -96,7 +96,7 @@ impl Tool for TaskCreate {
     type Input = NewTask;
 
     fn effect(&self, _: &NewTask) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, new: NewTask, _: &ToolContext) -> Result<Content, ToolError> {
@@ -113,7 +113,7 @@ impl Tool for TaskList {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
@@ -129,7 +129,7 @@ impl Tool for TaskUpdate {
     type Input = Update;
 
     fn effect(&self, _: &Update) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, to: Update, _: &ToolContext) -> Result<Content, ToolError> {
@@ -147,7 +147,7 @@ impl Tool for TaskNext {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {

@@ -181,7 +181,7 @@ impl Office {
 }
 
 pub(crate) fn tell(why: impl std::fmt::Display) -> ToolError {
-    ToolError::tell(why)
+    ToolError::failed(why)
 }
 
 fn answer_first(peer: &str) -> ToolError {

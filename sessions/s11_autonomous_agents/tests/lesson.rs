@@ -11,8 +11,8 @@ use expect_test::expect;
 use futures_util::{StreamExt, stream};
 use harness_core::host::ownership::lease::Owner;
 use harness_core::{
-    Agent, Conversation, Delta, Hook, Model, ModelStream, Play, Reply, Request, Rules, StopReason,
-    Turn, Usage,
+    Agent, Conversation, Delta, Hook, HookContext, Model, ModelStream, Play, Reply, Request, Rules,
+    StopReason, Usage,
 };
 use harness_testkit::{
     Answers, Folder, Key, Program, Stage, StrictServer, Terminal, scrubbed, wait_until,
@@ -67,7 +67,7 @@ struct Begin(Mutex<Option<Worker>>, CancellationToken);
 
 #[async_trait]
 impl Hook for Begin {
-    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
         let (worker, cancel) = (self.0.lock().unwrap().take(), self.1.clone());
         worker.map(|worker| tokio::spawn(async move { worker.work(None, &cancel).await }));
         None

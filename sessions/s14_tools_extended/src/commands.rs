@@ -46,6 +46,6 @@ fn go(chat: &mut Chat, args: &str, way: Way) -> Result<String> {
         Ok(Some(line(checkpoint)))
     })?;
     let Some(line) = line else { return Ok(format!("there is nothing to be {word}")) };
-    chat.conversation.note(format!("The user has {note} these changes to files:\n{line}"));
+    chat.conversation.remind(format!("The user has {note} these changes to files:\n{line}"));
     Ok(format!("{word}: {line}"))
 }

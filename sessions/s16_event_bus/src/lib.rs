@@ -212,7 +212,7 @@ impl EventBus {
     /// Shows the user what hooks had to say.
     fn speak(&self, agent: &str, observers: &Observers) {
         let notices = self.notices().into_iter().map(Event::Notice);
-        notices.for_each(|notice| observers.tell(agent, &notice));
+        notices.for_each(|notice| observers.emit(agent, &notice));
     }
 
     fn notices(&self) -> Vec<String> {

@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::host::journal::Journal;
 use harness_core::{
-    AgentError, Conversation, Effect, Event, Policy, Runner, Schedule, Secrets, Stop, ToolCall,
-    ToolResult, Verdict,
+    AgentError, Conversation, Effect, Event, Policy, Runner, Schedule, Secrets, ToolCall,
+    ToolResult, TurnOutcome, Verdict,
 };
 use harness_testkit::{
     Folder, Key, Notices, Program, Stage, Terminal, hash_in, outputs, transcript,
@@ -145,8 +145,8 @@ impl Turned {
         turned
     }
 
-    async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
-        self.chat.agent.tell(&Event::Prompt(prompt.to_owned()));
+    async fn say(&mut self, prompt: &str) -> Result<TurnOutcome, AgentError> {
+        self.chat.agent.emit(&Event::Prompt(prompt.to_owned()));
         let cancel = CancellationToken::new();
         self.bus.turn(Some(prompt), &mut self.chat, &cancel, Next::default()).await
     }
@@ -179,7 +179,7 @@ const FAIL: &str = "- calls: [{tool: bash, input: {command: touch ran; exit 7}}]
 async fn outcome(kind: &str, command: &str, more: &str) -> String {
     let lines = if kind == "PostToolUseFailure" { FAIL } else { RUN };
     let mut turned = Turned::hooked(lines, &[hook(kind, command, more)]);
-    turned.chat.agent.tell(&Event::SessionStarted);
+    turned.chat.agent.emit(&Event::SessionStarted);
     let ended = turned.say("go").await;
     let mut parts = Vec::new();
     if let Err(error) = ended {
@@ -337,7 +337,7 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
         Answer::default()
     });
     let stop = turned.bus.turn(Some("go"), &mut turned.chat, &cancel, Next::default()).await;
-    assert_eq!(stop, Ok(Stop::Interrupted));
+    assert_eq!(stop, Ok(TurnOutcome::Interrupted));
     assert!(turned.transcript().contains("error denied: the user interrupted"));
     assert!(turned.chat.conversation.calls().is_empty());
 }
@@ -358,7 +358,7 @@ async fn a_security_hook_that_raises_lets_nothing_run() {
 async fn an_empty_tool_input_ends_no_loop_and_leaves_no_call_open() {
     let lines = "- calls: [{tool: bash}, {tool: glob, input: {pattern: '*'}}]\n- {text: I see.}";
     let mut turned = Turned::hooked(lines, &[hook("PreToolUse", "exit 0", "")]);
-    assert_eq!(turned.say("go").await, Ok(Stop::Answered("I see.".to_owned())));
+    assert_eq!(turned.say("go").await, Ok(TurnOutcome::Answered("I see.".to_owned())));
     assert!(turned.transcript().contains("missing field `command`"), "{}", turned.transcript());
     let failed: Vec<Value> =
         turned.log().into_iter().filter(|line| line["event"] == "PostToolUseFailure").collect();
@@ -496,7 +496,7 @@ async fn a_hook_can_end_the_turn_and_the_conversation_goes_on() {
     let json = json!({"continue": false, "stopReason": "the budget is spent"});
     let hooks = [hook("PreToolUse", &format!("echo '{json}'"), "")];
     let mut turned = Turned::hooked(RUN, &hooks);
-    assert_eq!(turned.say("go").await, Ok(Stop::Interrupted));
+    assert_eq!(turned.say("go").await, Ok(TurnOutcome::Interrupted));
     assert_eq!(turned.notices(), ["a hook ended the turn: the budget is spent"]);
     assert!(turned.transcript().contains("error denied: the budget is spent"));
     assert!(turned.chat.conversation.calls().is_empty());
@@ -553,7 +553,7 @@ async fn what_hooks_say_goes_to_the_model_with_its_next_request() {
         hook("PostToolUse", &format!("echo '{after}'"), ""),
     ];
     let mut turned = Turned::hooked(RUN, &hooks);
-    turned.chat.agent.tell(&Event::SessionStarted);
+    turned.chat.agent.emit(&Event::SessionStarted);
     let said = turned.go().await;
     expect![[r#"
         human: go
@@ -622,14 +622,14 @@ async fn everything_that_happens_is_told_once() {
             Answer::default()
         });
     }
-    turned.chat.agent.tell(&Event::SessionStarted);
+    turned.chat.agent.emit(&Event::SessionStarted);
     turned.go().await;
     let (child, task) = ("scout".to_owned(), "look".to_owned());
-    turned.chat.agent.tell(&Event::ChildStarted { child: child.clone(), task });
-    turned.chat.agent.tell(&Event::ChildEnded { child, outcome: "answered".to_owned() });
-    turned.chat.agent.tell(&Event::Folded { messages: 4 });
-    turned.chat.agent.tell(&Event::TurnFailed("the network is down".to_owned()));
-    turned.chat.agent.tell(&Event::SessionEnded);
+    turned.chat.agent.emit(&Event::ChildStarted { child: child.clone(), task });
+    turned.chat.agent.emit(&Event::ChildEnded { child, outcome: "answered".to_owned() });
+    turned.chat.agent.emit(&Event::Compacted { messages: 4 });
+    turned.chat.agent.emit(&Event::TurnFailed("the network is down".to_owned()));
+    turned.chat.agent.emit(&Event::SessionEnded);
     expect![[r#"
         SessionStart
         UserPromptSubmit go

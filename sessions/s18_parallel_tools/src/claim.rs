@@ -41,7 +41,8 @@ impl Claim {
         };
         match effect {
             None => Claim::Nothing,
-            // The harness's own state: a plan, a board, another agent. Its order is what was meant.
+            // A plan, a board, another agent: the order in which the model wrote the calls may matter.
+            Some(Effect::Internal) => Claim::Alone,
             Some(Effect::Reads(paths) | Effect::Writes(paths)) if paths.is_empty() => Claim::Alone,
             Some(Effect::Reads(paths)) => spots(paths).map_or(Claim::Alone, Claim::Reads),
             Some(Effect::Writes(paths)) => spots(paths).map_or(Claim::Alone, Claim::Writes),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harness_cli::{App, Chat, Heard, Lesson, Next, TurnLoop};
 use harness_core::conversation::Identity;
-use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, Mutex, Stop, Turn};
+use harness_core::{
+    Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism, Mutex, TurnOutcome,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -130,11 +132,11 @@ impl TurnLoop for Steering {
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
-    ) -> Result<Stop, AgentError> {
+    ) -> Result<TurnOutcome, AgentError> {
         // Nobody works yet, so there is nothing to interrupt.
         let mut prompt = prompt.map(|words| words.strip_prefix('!').unwrap_or(words).trim());
         if prompt == Some("") {
-            return Ok(Stop::Answered(String::new()));
+            return Ok(TurnOutcome::Answered(String::new()));
         }
         if let Some(prompt) = prompt {
             let waiting = &mut self.state.lock().waiting;
@@ -154,13 +156,17 @@ impl TurnLoop for Steering {
 
 #[async_trait]
 impl Hook for Steering {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         let mut state = self.state.lock();
         if state.whose != Some(c.identity()) {
             return Ok(());
         }
         for line in state.queue.drain(..) {
-            t.agent.tell(&Event::Notice(format!("» {line}")));
+            t.agent.emit(&Event::Notice(format!("» {line}")));
             c.say(line); // the human's own words, so no note: nothing may fold or doubt them
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Tasks for Lifecycle {
         for (name, told) in met.unwrap_or_else(unknown) {
             match done.iter_mut().find(|done| done.name == name) {
                 Some(done) => done.advice = done.advice.take().map(|old| format!("{old}\n{told}")),
-                None => lead.tell(&Event::Notice(told)),
+                None => lead.emit(&Event::Notice(told)),
             }
         }
         Ok(done)

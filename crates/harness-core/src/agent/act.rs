@@ -147,14 +147,14 @@ impl<'a> Runner<'a> {
         if self.has_ended() {
             return self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO);
         }
-        cx.observers.tell(&cx.agent, &Event::ToolStarted(call.clone()));
+        cx.observers.emit(&cx.agent, &Event::ToolStarted(call.clone()));
         let start = Instant::now();
         let work = AssertUnwindSafe(tool.call(call.input.clone(), &cx)).catch_unwind();
         let late = self.late().shared();
         let outcome = tokio::select! {
             done = work => match done {
                 Ok(Ok(content)) => Ok(content),
-                Ok(Err(ToolError::Tell(why))) => Err(why),
+                Ok(Err(ToolError::Failed(why))) => Err(why),
                 Ok(Err(ToolError::Fatal(why))) => {
                     *self.fatal.lock() = Some(why.clone());
                     Err(why)
@@ -208,7 +208,7 @@ impl<'a> Runner<'a> {
 
     fn told(&self, call: &ToolCall, result: ToolResult, took: Duration) -> ToolResult {
         let event = Event::ToolFinished { call: call.clone(), result, took };
-        self.agent.observers.tell(&self.agent.name, &event);
+        self.agent.observers.emit(&self.agent.name, &event);
         match event {
             Event::ToolFinished { result, .. } => result,
             _ => unreachable!("the event above"),

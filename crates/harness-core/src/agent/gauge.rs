@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::agent::Agent;
-use crate::agent::hook::{Hook, Turn};
+use crate::agent::hook::{Hook, HookContext};
 use crate::conversation::Conversation;
 use crate::conversation::message::{Block, Message, Role};
 use crate::event::{Event, Observer};
@@ -47,7 +47,7 @@ impl Sizes {
             for block in &message.content {
                 let kind = match block {
                     Block::Text(_) if message.role == Role::User => 2,
-                    Block::Note(_) => 3,
+                    Block::Reminder(_) => 3,
                     Block::Text(_) | Block::Other(_) => 4,
                     Block::Thinking(_) | Block::RedactedThinking(_) => 5,
                     Block::ToolUse(_) => 6,
@@ -152,7 +152,7 @@ impl Gauge {
 
 #[async_trait]
 impl Hook for Gauge {
-    fn shape_request(&self, request: &mut Request<'_>, t: &Turn<'_>) {
+    fn shape_request(&self, request: &mut Request<'_>, t: &HookContext<'_>) {
         let sizes = Sizes::of(&request.system, &request.tools, request.messages);
         self.change(&t.agent.name, |meter| meter.sent = sizes.total());
     }

@@ -4,11 +4,11 @@
 //! called. [`Agent::run`] puts them in a loop until the model calls no more tools.
 
 pub mod act;
-pub mod errand;
 pub mod gauge;
 pub mod hook;
-pub mod record;
+pub mod log;
 pub mod relay;
+pub mod task;
 mod think;
 
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::act::{InOrder, Runner, Schedule};
-use crate::agent::hook::{Hook, Turn, Why};
+use crate::agent::hook::{Hook, HookContext, HookReason};
 use crate::conversation::Conversation;
 use crate::conversation::message::{ToolCall, ToolResult};
-use crate::event::{Event, Observers, Stop};
+use crate::event::{Event, Observers, TurnOutcome};
 use crate::host::secrets::Secrets;
 use crate::model::models;
 use crate::model::{Model, ModelError, StopReason};
@@ -139,9 +139,9 @@ impl Agent {
         &self,
         conversation: &mut Conversation,
         cancel: &CancellationToken,
-    ) -> Result<Stop, AgentError> {
+    ) -> Result<TurnOutcome, AgentError> {
         let ended = self.steps(conversation, cancel).await;
-        self.tell(&match &ended {
+        self.emit(&match &ended {
             Ok(stop) => Event::TurnEnded(stop.clone()),
             Err(error) => Event::TurnFailed(error.to_string()),
         });
@@ -152,33 +152,33 @@ impl Agent {
         &self,
         conversation: &mut Conversation,
         cancel: &CancellationToken,
-    ) -> Result<Stop, AgentError> {
-        self.keep(conversation, cancel).await?; // what the human said
+    ) -> Result<TurnOutcome, AgentError> {
+        self.persist(conversation, cancel).await?; // what the human said
         for _ in 0..self.max_steps {
             let Some(reply) = self.think(conversation, cancel).await? else {
-                return Ok(Stop::Interrupted);
+                return Ok(TurnOutcome::Interrupted);
             };
             if reply.stop == StopReason::Refusal {
-                return Ok(Stop::Refused(reply.text()));
+                return Ok(TurnOutcome::Refused(reply.text()));
             }
             conversation.reply(&reply.message);
-            self.keep(conversation, cancel).await?; // the calls, before they run
+            self.persist(conversation, cancel).await?; // the calls, before they run
             let calls = conversation.calls();
             if !calls.is_empty() {
                 let acted = self.act(&calls, cancel).await;
                 conversation.answer(acted.results); // first, also when something was fatal
-                self.keep(conversation, cancel).await?;
+                self.persist(conversation, cancel).await?;
                 if let Some(fatal) = acted.fatal {
                     return Err(fatal);
                 }
                 if cancel.is_cancelled() {
-                    return Ok(Stop::Interrupted);
+                    return Ok(TurnOutcome::Interrupted);
                 }
                 continue;
             }
             match self.nudge(conversation, cancel).await {
-                Some(nudge) => conversation.note(nudge),
-                None => return Ok(Stop::Answered(conversation.answered())),
+                Some(nudge) => conversation.remind(nudge),
+                None => return Ok(TurnOutcome::Answered(conversation.answered())),
             }
         }
         Err(AgentError::TooManySteps(self.max_steps))
@@ -203,12 +203,12 @@ impl Agent {
         }
     }
 
-    /// Tells everyone who watches.
-    pub fn tell(&self, event: &Event) {
-        self.observers.tell(&self.name, event);
+    /// Emits an event to every observer.
+    pub fn emit(&self, event: &Event) {
+        self.observers.emit(&self.name, event);
     }
 
-    pub(crate) async fn keep(
+    pub(crate) async fn persist(
         &self,
         conversation: &Conversation,
         cancel: &CancellationToken,
@@ -219,7 +219,11 @@ impl Agent {
         };
         let kept = async {
             for hook in &self.hooks {
-                hook.keep(conversation, &Turn { agent: self, cancel, why: Why::Step }).await?;
+                hook.persist(
+                    conversation,
+                    &HookContext { agent: self, cancel, why: HookReason::Step },
+                )
+                .await?;
             }
             Ok(())
         };
@@ -237,7 +241,7 @@ impl Agent {
         cancel: &CancellationToken,
     ) -> Option<String> {
         for hook in &self.hooks {
-            let turn = Turn { agent: self, cancel, why: Why::Step };
+            let turn = HookContext { agent: self, cancel, why: HookReason::Step };
             let nudge = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::agent::hook::{Hook, Turn};
+use crate::agent::hook::{Hook, HookContext};
 use crate::agent::{Agent, AgentError, Mechanism};
 use crate::conversation::Conversation;
 use crate::event::{Event, Observer, Observers};
@@ -43,13 +43,17 @@ impl Mechanism for Relay {
 impl Observer for Relay {
     fn on(&self, agent: &str, event: &Event) {
         let observers = self.observers.lock().clone();
-        observers.tell(agent, event);
+        observers.emit(agent, event);
     }
 }
 
 #[async_trait]
 impl Hook for Relay {
-    async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        _: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         if t.agent.name == self.of {
             let mut observers = self.observers.lock();
             *observers = t.agent.observers.clone();

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::hook::{Turn, Why};
+use crate::agent::hook::{HookContext, HookReason};
 use crate::agent::{Agent, AgentError};
 use crate::conversation::message::{Block, Message, Role};
 use crate::conversation::{CUT_TEXT, Conversation};
@@ -43,7 +43,7 @@ impl Agent {
         conversation: &mut Conversation,
         cancel: &CancellationToken,
     ) -> Result<Option<Reply>, AgentError> {
-        let (mut why, mut max_tokens) = (Why::Step, self.max_tokens);
+        let (mut why, mut max_tokens) = (HookReason::Step, self.max_tokens);
         let (mut continued, mut paused, mut asked_again) = (0, 0, false);
         loop {
             if !self.prepare(conversation, cancel, why).await? {
@@ -52,15 +52,15 @@ impl Agent {
             let mut reply = match self.ask(conversation, cancel, why, max_tokens).await {
                 Heard::Reply(reply) => reply,
                 Heard::Cancelled(said) => {
-                    self.keep_said(conversation, cancel, said).await?;
+                    self.persist_said(conversation, cancel, said).await?;
                     return Ok(None);
                 }
-                Heard::Failed(_, ModelError::TooLong { .. }) if why == Why::Step => {
-                    why = Why::Overflow;
+                Heard::Failed(_, ModelError::TooLong { .. }) if why == HookReason::Step => {
+                    why = HookReason::Overflow;
                     continue;
                 }
                 Heard::Failed(said, error) => {
-                    self.keep_said(conversation, cancel, said).await?;
+                    self.persist_said(conversation, cancel, said).await?;
                     return Err(error.into());
                 }
             };
@@ -81,35 +81,35 @@ impl Agent {
                     conversation.reply(&reply.message);
                     continued += 1;
                     if continued > CONTINUATIONS {
-                        self.keep(conversation, cancel).await?;
+                        self.persist(conversation, cancel).await?;
                         return Err(AgentError::CutOff(max_tokens));
                     }
                     if reply.stop == StopReason::WindowExceeded {
-                        why = Why::Overflow;
+                        why = HookReason::Overflow;
                     }
-                    conversation.note(if cut_call { CUT_CALL } else { CUT_TEXT });
+                    conversation.remind(if cut_call { CUT_CALL } else { CUT_TEXT });
                 }
                 StopReason::PauseTurn => {
                     paused += 1;
                     conversation.reply(&reply.message);
                     if paused > PAUSES {
-                        self.keep(conversation, cancel).await?;
+                        self.persist(conversation, cancel).await?;
                         return Err(AgentError::Paused(PAUSES));
                     }
                 }
                 StopReason::Other(word) if reply.message.calls().next().is_none() => {
                     conversation.reply(&reply.message); // it was shown, so it is kept
-                    self.keep(conversation, cancel).await?;
+                    self.persist(conversation, cancel).await?;
                     return Err(AgentError::UnknownStop(word.clone()));
                 }
                 StopReason::EndTurn if !asked_again && is_empty(&reply.message) => {
                     asked_again = true;
                     conversation.reply(&reply.message);
-                    conversation.note(EMPTY);
+                    conversation.remind(EMPTY);
                 }
                 _ => return Ok(Some(reply)),
             }
-            self.keep(conversation, cancel).await?;
+            self.persist(conversation, cancel).await?;
         }
     }
 
@@ -118,17 +118,17 @@ impl Agent {
         &self,
         conversation: &mut Conversation,
         cancel: &CancellationToken,
-        why: Why,
+        why: HookReason,
     ) -> Result<bool, AgentError> {
         for hook in &self.hooks {
-            let turn = Turn { agent: self, cancel, why };
+            let turn = HookContext { agent: self, cancel, why };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(false),
                 done = hook.before_model(conversation, &turn) => done?,
             }
         }
-        self.keep(conversation, cancel).await?;
+        self.persist(conversation, cancel).await?;
         Ok(!cancel.is_cancelled())
     }
 
@@ -136,7 +136,7 @@ impl Agent {
         &self,
         conversation: &Conversation,
         cancel: &CancellationToken,
-        why: Why,
+        why: HookReason,
         max_tokens: u32,
     ) -> Heard {
         let mut request = Request {
@@ -150,7 +150,7 @@ impl Agent {
             extra: models::extra(&self.model_id),
         };
         for hook in &self.hooks {
-            hook.shape_request(&mut request, &Turn { agent: self, cancel, why });
+            hook.shape_request(&mut request, &HookContext { agent: self, cancel, why });
         }
         let mut stream = self.model.stream(&request);
         let mut said = String::new();
@@ -162,17 +162,17 @@ impl Agent {
             };
             match delta {
                 Some(Ok(Delta::Done(reply))) => {
-                    self.tell(&Event::Replied(reply.clone()));
+                    self.emit(&Event::Replied(reply.clone()));
                     return Heard::Reply(reply);
                 }
                 Some(Ok(Delta::Retrying { wait, why })) => {
-                    self.tell(&Event::Retrying { wait, why })
+                    self.emit(&Event::Retrying { wait, why })
                 }
                 Some(Ok(delta)) => {
                     if let Delta::Text(text) = &delta {
                         said.push_str(text);
                     }
-                    self.tell(&Event::Delta(delta));
+                    self.emit(&Event::Delta(delta));
                 }
                 Some(Err(error)) => return Heard::Failed(said, error),
                 None => {
@@ -184,14 +184,14 @@ impl Agent {
     }
 
     /// Keeps the words of a reply that never ended. Half-made calls and their thinking are gone.
-    async fn keep_said(
+    async fn persist_said(
         &self,
         conversation: &mut Conversation,
         cancel: &CancellationToken,
         said: String,
     ) -> Result<(), AgentError> {
         conversation.reply(&Message { role: Role::Assistant, content: vec![Block::text(said)] });
-        self.keep(conversation, cancel).await
+        self.persist(conversation, cancel).await
     }
 }
 

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-pub(crate) const NOTE_OPEN: &str = "<system-reminder>\n";
-const NOTE_CLOSE: &str = "\n</system-reminder>";
+pub(crate) const REMINDER_OPEN: &str = "<system-reminder>\n";
+const REMINDER_CLOSE: &str = "\n</system-reminder>";
 
 /// Who speaks. Tool results and the harness's notes travel as the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub enum Block {
     /// What the human or the model says.
     Text(Text),
     /// What the harness tells the model (news, mail, nudges): text inside `<system-reminder>`.
-    Note(String),
+    Reminder(String),
     /// The model wants a tool run.
     ToolUse(ToolCall),
     /// The answer to a call.
@@ -225,7 +225,7 @@ impl Block {
     pub fn size(&self) -> usize {
         match self {
             Block::Text(text) => text.text.len(),
-            Block::Note(note) => note.len() + NOTE_OPEN.len() + NOTE_CLOSE.len(),
+            Block::Reminder(note) => note.len() + REMINDER_OPEN.len() + REMINDER_CLOSE.len(),
             Block::ToolUse(call) => call.name.len() + fields(&call.input),
             Block::ToolResult(result) => match &result.content {
                 Content::Text(text) => text.len(),
@@ -277,8 +277,8 @@ impl Serialize for Block {
         }
         match self {
             Block::Text(text) => Wire::Text(text).serialize(serializer),
-            Block::Note(note) => {
-                let text = format!("{NOTE_OPEN}{note}{NOTE_CLOSE}");
+            Block::Reminder(note) => {
+                let text = format!("{REMINDER_OPEN}{note}{REMINDER_CLOSE}");
                 Wire::Text(&Text { text, rest: Map::new() }).serialize(serializer)
             }
             Block::ToolUse(call) => Wire::ToolUse(call).serialize(serializer),
@@ -306,8 +306,12 @@ impl<'de> Deserialize<'de> for Block {
         Ok(match kind.as_str() {
             "text" => {
                 let text: Text = known(fields)?;
-                match text.text.strip_prefix(NOTE_OPEN).and_then(|t| t.strip_suffix(NOTE_CLOSE)) {
-                    Some(note) => Block::Note(note.to_owned()),
+                match text
+                    .text
+                    .strip_prefix(REMINDER_OPEN)
+                    .and_then(|t| t.strip_suffix(REMINDER_CLOSE))
+                {
+                    Some(note) => Block::Reminder(note.to_owned()),
                     None => Block::Text(text),
                 }
             }

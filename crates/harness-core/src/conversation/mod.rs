@@ -14,14 +14,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::conversation::message::{
-    Block, Content, Message, NOTE_OPEN, Role, ToolCall, ToolResult,
+    Block, Content, Message, REMINDER_OPEN, Role, ToolCall, ToolResult,
 };
 
 /// What a call is answered with when its answer never came.
 pub const INTERRUPTED: &str = "interrupted: this call did not finish";
 
 /// How a note ends on the wire.
-const NOTE_END: &str = "</system-reminder";
+const REMINDER_END: &str = "</system-reminder";
 
 /// What follows this note continues the reply before it.
 pub(crate) const CUT_TEXT: &str =
@@ -117,7 +117,7 @@ impl Conversation {
     /// The human says something. Blank text is nothing said.
     pub fn say(&mut self, text: impl Into<String>) {
         let mut text = text.into();
-        if text.starts_with(NOTE_OPEN) {
+        if text.starts_with(REMINDER_OPEN) {
             // What the human types is never taken for the harness's voice.
             text.insert(0, '\n');
         }
@@ -125,13 +125,13 @@ impl Conversation {
     }
 
     /// The harness tells the model something that the human did not say.
-    pub fn note(&mut self, text: impl Into<String>) {
+    pub fn remind(&mut self, text: impl Into<String>) {
         let mut text = text.into();
-        if text.contains(NOTE_END) {
+        if text.contains(REMINDER_END) {
             // What a note quotes (an output, a letter) does not end it and speak on as somebody else.
-            text = text.replace(NOTE_END, "<\\/system-reminder");
+            text = text.replace(REMINDER_END, "<\\/system-reminder");
         }
-        self.append(Role::User, vec![Block::Note(text)], &mut Vec::new());
+        self.append(Role::User, vec![Block::Reminder(text)], &mut Vec::new());
     }
 
     /// The model replied. A call id that is empty or taken (some servers repeat them) is made unique; a name
@@ -155,7 +155,7 @@ impl Conversation {
     /// the token limit and went on in the next.
     pub fn answered(&self) -> String {
         let goes_on = |m: &Message| match &m.content[..] {
-            [Block::Note(note)] => note == CUT_TEXT,
+            [Block::Reminder(note)] => note == CUT_TEXT,
             _ => m.role == Role::Assistant,
         };
         let mut texts: Vec<String> =
@@ -219,7 +219,7 @@ impl Conversation {
     /// Replaces everything before the cut by a summary, told as a note. What the human said last is never
     /// left to a summary: where the cut takes it, it follows the note word for word. Thinking that came
     /// after the cut is dropped, since the server binds it to the very text that is now gone.
-    pub fn fold(&mut self, cut: Cut, summary: impl Into<String>) {
+    pub fn compact(&mut self, cut: Cut, summary: impl Into<String>) {
         self.changes += 1;
         let kept = self.messages.split_off(cut.at.min(self.messages.len()));
         let said = |m: &Message| m.role == Role::User && !m.text().is_empty();
@@ -232,7 +232,7 @@ impl Conversation {
         words.retain(|block| matches!(block, Block::Text(_)));
         self.messages.clear();
         self.ids.clear();
-        self.note(summary);
+        self.remind(summary);
         self.append(Role::User, words, &mut Vec::new());
         self.append_thoughtless(kept);
     }
@@ -341,7 +341,7 @@ impl Conversation {
         if role == Role::Assistant {
             if self.messages.is_empty() {
                 repairs.push(Repair::Begun);
-                self.note("The beginning of this conversation is missing.");
+                self.remind("The beginning of this conversation is missing.");
             }
             for block in &mut content {
                 if let Block::ToolUse(call) = block {

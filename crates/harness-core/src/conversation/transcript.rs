@@ -28,7 +28,7 @@ pub fn transcript(messages: &[Message], longest: usize) -> String {
                     let who = if message.role == Role::User { "human:" } else { "model:" };
                     (who.to_owned(), text.text.clone())
                 }
-                Block::Note(note) => ("note:".to_owned(), note.clone()),
+                Block::Reminder(note) => ("note:".to_owned(), note.clone()),
                 Block::ToolUse(call) => {
                     let input = serde_json::to_string(&call.input).unwrap_or_default();
                     (format!("  call {}", call.name), input)

@@ -58,8 +58,8 @@ pub enum Event {
         /// Whether it may run.
         decision: Decision,
     },
-    /// Older messages were folded into a summary.
-    Folded {
+    /// Older messages were replaced by a summary.
+    Compacted {
         /// How many messages were replaced.
         messages: usize,
     },
@@ -80,7 +80,7 @@ pub enum Event {
     /// A sentence for the user.
     Notice(String),
     /// A turn ended.
-    TurnEnded(Stop),
+    TurnEnded(TurnOutcome),
     /// A turn failed; the text is the error's.
     TurnFailed(String),
     /// The program is about to leave.
@@ -98,7 +98,7 @@ pub enum Decision {
 
 /// How a turn ended when nothing broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum TurnOutcome {
     /// The model has answered.
     Answered(String),
     /// The model declined.
@@ -123,8 +123,8 @@ impl Observers {
         self.0.push(observer);
     }
 
-    /// Tells everyone, in the order they came.
-    pub fn tell(&self, agent: &str, event: &Event) {
+    /// Calls every observer, in the order they were added.
+    pub fn emit(&self, agent: &str, event: &Event) {
         for observer in &self.0 {
             observer.on(agent, event);
         }

@@ -185,7 +185,7 @@ pub enum CacheLife {
 
 /// Where in the request a cache mark stands: on the last block of what is to be cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum CachePosition {
     /// On this tool.
     Tool(usize),
     /// On this system block.
@@ -203,7 +203,7 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Where it stands.
-    pub place: Place,
+    pub place: CachePosition,
     /// How long the entry lives.
     pub life: CacheLife,
 }
@@ -240,16 +240,17 @@ impl Serialize for Request<'_> {
             let tools = self.tools.iter().enumerate();
             body.serialize_entry(
                 "tools",
-                &List(|| tools.clone().map(|(i, t)| Marked(t, life(Place::Tool(i))))),
+                &List(|| tools.clone().map(|(i, t)| Marked(t, life(CachePosition::Tool(i))))),
             )?;
         }
         if !self.system.is_empty() {
             let blocks = self.system.iter().enumerate();
             let text = |text| SystemBlock { kind: "text", text };
-            let marked = || blocks.clone().map(|(i, s)| Marked(text(s), life(Place::System(i))));
+            let marked =
+                || blocks.clone().map(|(i, s)| Marked(text(s), life(CachePosition::System(i))));
             body.serialize_entry("system", &List(marked))?;
         }
-        if self.marks.iter().any(|mark| matches!(mark.place, Place::Message { .. })) {
+        if self.marks.iter().any(|mark| matches!(mark.place, CachePosition::Message { .. })) {
             let messages = || {
                 self.messages
                     .iter()
@@ -308,16 +309,16 @@ impl<T: Serialize> Serialize for Marked<T> {
 
 struct MarkedMessage<'a, F>(&'a Message, usize, &'a F);
 
-impl<F: Fn(Place) -> Option<CacheLife>> Serialize for MarkedMessage<'_, F> {
+impl<F: Fn(CachePosition) -> Option<CacheLife>> Serialize for MarkedMessage<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(message, at, life) = *self;
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", &message.role)?;
         let blocks = message.content.iter().enumerate();
         let marked = || {
-            blocks
-                .clone()
-                .map(|(b, block)| Marked(block, life(Place::Message { message: at, block: b })))
+            blocks.clone().map(|(b, block)| {
+                Marked(block, life(CachePosition::Message { message: at, block: b }))
+            })
         };
         map.serialize_entry("content", &List(marked))?;
         map.end()

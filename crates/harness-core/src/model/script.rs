@@ -256,7 +256,7 @@ impl Talk {
         });
         let first = messages.first().map(|message| {
             let notes = message.content.iter().filter_map(|block| match block {
-                Block::Note(note) => Some(note.as_str()),
+                Block::Reminder(note) => Some(note.as_str()),
                 _ => None,
             });
             notes.chain([message.text().as_str()]).collect::<Vec<_>>().join("\n")

@@ -14,7 +14,7 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::gate::{Answer, Approver};
+use super::gate::{Approval, Approver};
 use super::line::read;
 use super::paths::{in_word, places, protected};
 use super::rules::RulesError;
@@ -127,7 +127,7 @@ impl<A: Approver> Remember<A> {
             .redirects
             .iter()
             .all(|redirect| !self.is_protected(&redirect.target.text, cwd))
-            && words().all(|word| word.sure == harness_shell::Sure::Known)
+            && words().all(|word| word.sure == harness_shell::Certainty::Known)
             && !words()
                 .any(|word| in_word(&word.text).iter().any(|text| self.is_protected(text, cwd)))
             && !reading.commands.iter().flatten().any(configures)
@@ -151,26 +151,26 @@ impl<A: Approver> Remember<A> {
 
 #[async_trait]
 impl<A: Approver> Approver for Remember<A> {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer {
-        let tell = |text: String| cx.observers.tell(&cx.agent, &Event::Notice(text));
+    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
+        let tell = |text: String| cx.observers.emit(&cx.agent, &Event::Notice(text));
         let Some(key) = self.key(call, &cx.cwd) else {
             let answer = self.inner.approve(call, why, cx).await;
-            if matches!(answer, Answer::Session | Answer::Always) {
+            if matches!(answer, Approval::Session | Approval::Always) {
                 tell("allowed this once: calls like this one are asked each time".to_owned());
-                return Answer::Once;
+                return Approval::Once;
             }
             return answer;
         };
         if self.known.lock().contains(&key) {
-            return Answer::Session;
+            return Approval::Session;
         }
         let answer = self.inner.approve(call, why, cx).await;
-        if answer == Answer::Always
+        if answer == Approval::Always
             && let Err(Fault(_, _, what)) = save(&self.file, &key)
         {
             tell(format!("allowed for this session only: {}: {what}", self.file.display()));
         }
-        if matches!(answer, Answer::Session | Answer::Always) {
+        if matches!(answer, Approval::Session | Approval::Always) {
             self.known.lock().insert(key);
         }
         answer

@@ -73,8 +73,8 @@ impl Gathered {
     pub fn failed(self, cx: &ToolContext) -> ToolError {
         let words = bounded(self.words.join("\n"), cx);
         match words.is_empty() {
-            true => ToolError::tell("it failed, and the server does not say why"),
-            false => ToolError::Tell(words),
+            true => ToolError::failed("it failed, and the server does not say why"),
+            false => ToolError::Failed(words),
         }
     }
 }

@@ -45,7 +45,7 @@ use crate::model::ToolSpec;
 ///     type Input = Greeting;
 ///
 ///     fn effect(&self, _: &Greeting) -> Effect {
-///         Effect::Reads(vec![])
+///         Effect::Internal
 ///     }
 ///
 ///     async fn call(&self, input: Greeting, _: &ToolContext) -> Result<Content, ToolError> {
@@ -82,22 +82,25 @@ pub struct NoInput {}
 /// What a call does. Gate, schedule and checkpoints judge by this, never by a tool's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It only reads these paths; with none, it touches nothing but the harness's own state.
+    /// It touches nothing but the harness's own state: a plan, a mailbox, the answer of a subagent whose own
+    /// calls are judged one by one.
+    Internal,
+    /// It only reads these paths.
     Reads(Vec<PathBuf>),
     /// It changes these paths.
     Writes(Vec<PathBuf>),
     /// It runs this shell line.
     Runs(String),
-    /// Nobody knows.
+    /// What it does is not known before it runs.
     Unknown,
 }
 
-/// The two ways a tool can fail. Almost everything is [`ToolError::Tell`].
+/// The two ways a tool can fail. Almost everything is [`ToolError::Failed`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
     /// A sentence for the model, which will find another way.
     #[error("{0}")]
-    Tell(String),
+    Failed(String),
     /// The harness itself is broken; the turn ends.
     #[error("{0}")]
     Fatal(String),
@@ -105,15 +108,15 @@ pub enum ToolError {
 
 impl ToolError {
     /// From anything that can be told.
-    pub fn tell(why: impl fmt::Display) -> Self {
-        ToolError::Tell(why.to_string())
+    pub fn failed(why: impl fmt::Display) -> Self {
+        ToolError::Failed(why.to_string())
     }
 }
 
 impl From<StateError> for ToolError {
     /// The model is told; what it does about a damaged file is its decision.
     fn from(error: StateError) -> Self {
-        Self::tell(error)
+        Self::failed(error)
     }
 }
 
@@ -140,7 +143,7 @@ impl ToolContext {
     pub fn progress(&self, text: &str) {
         let text = self.secrets.mask(text).into_owned();
         let event = Event::ToolProgress { call_id: self.call_id.clone(), text };
-        self.observers.tell(&self.agent, &event);
+        self.observers.emit(&self.agent, &event);
     }
 }
 
@@ -197,7 +200,7 @@ fn read_input<T: Tool>(input: &Map<String, Value>) -> Result<T::Input, ToolError
         // The fault may quote the value, and that may be a whole file in the wrong field.
         let fault = e.inner().to_string();
         let fault = text::clip(&fault, LONGEST_FAULT, LONGEST_FAULT);
-        ToolError::Tell(format!("the input of `{}` does not fit{place}: {fault}", T::NAME))
+        ToolError::Failed(format!("the input of `{}` does not fit{place}: {fault}", T::NAME))
     })
 }
 
@@ -329,7 +332,7 @@ impl Toolbox {
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         let near = text::nearest(name, names.iter().copied());
         let shown = if near.is_empty() { names } else { near };
-        ToolError::Tell(format!("there is no tool `{name}`; there is {}", shown.join(", ")))
+        ToolError::Failed(format!("there is no tool `{name}`; there is {}", shown.join(", ")))
     }
 }
 

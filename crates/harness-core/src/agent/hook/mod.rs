@@ -19,19 +19,19 @@ use crate::tool::{Effect, ToolContext};
 
 /// Which turn a hook is called in.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn<'a> {
+pub struct HookContext<'a> {
     /// The agent whose turn it is.
     pub agent: &'a Agent,
     /// Cancelled when the user interrupts.
     pub cancel: &'a CancellationToken,
     /// Why the hook is called.
-    pub why: Why,
+    pub why: HookReason,
 }
 
 /// Why `before_model` is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
+pub enum HookReason {
     /// The next step of a turn.
     Step,
     /// The model said that the prompt is too long: make it shorter, the same step is tried once more.
@@ -46,12 +46,16 @@ pub trait Hook: Send + Sync {
     ///
     /// # Errors
     /// The turn cannot go on.
-    async fn before_model(&self, _c: &mut Conversation, _t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        _c: &mut Conversation,
+        _t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         Ok(())
     }
 
     /// The request is complete: mark it for the cache, add fields.
-    fn shape_request(&self, _r: &mut Request<'_>, _t: &Turn<'_>) {}
+    fn shape_request(&self, _r: &mut Request<'_>, _t: &HookContext<'_>) {}
 
     /// A call is about to be judged. It may be rewritten here; the gate judges what comes out. The
     /// strictest verdict wins, so a hook's `Allow` never overrules the policy. Dropped half a second
@@ -75,12 +79,12 @@ pub trait Hook: Send + Sync {
     ///
     /// # Errors
     /// It could not be kept, and the turn must not go on as if it were.
-    async fn keep(&self, _c: &Conversation, _t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, _c: &Conversation, _t: &HookContext<'_>) -> Result<(), AgentError> {
         Ok(())
     }
 
     /// The model wants to stop. `Some` is a note that sends it on.
-    async fn before_stop(&self, _c: &Conversation, _t: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _c: &Conversation, _t: &HookContext<'_>) -> Option<String> {
         None
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::happening::{Answer, Happening, Kind, OnFailure};
-use crate::host::process::{End, Limits, Prepared};
+use crate::host::process::{ChildCommand, End, Limits};
 use crate::host::secrets::Secrets;
 use crate::host::text;
 use crate::permission::Verdict;
@@ -195,7 +195,7 @@ impl Program {
         let limits = Limits { timeout, head: ANSWER, tail: 0, ..Limits::default() };
         let run = async {
             let input = input(happening, setting).to_string() + "\n";
-            let prepared = self.prepared(setting)?.apart().stdin(input);
+            let prepared = self.prepared(setting)?.separate_streams().stdin(input);
             let prepared = prepared.env("CLAUDE_PROJECT_DIR", &setting.cwd).env(INSIDE, "1");
             prepared.run(limits, &setting.cancel, |_| {}).await
         };
@@ -221,11 +221,14 @@ impl Program {
         }
     }
 
-    fn prepared(&self, setting: &Setting) -> Result<Prepared, crate::host::process::ProcessError> {
+    fn prepared(
+        &self,
+        setting: &Setting,
+    ) -> Result<ChildCommand, crate::host::process::ProcessError> {
         let Command { command: Line(line), args, .. } = &self.command;
         match args {
-            Some(args) => Prepared::program(line, args, &setting.cwd, &setting.secrets),
-            None => Prepared::program("/bin/sh", ["-c", line], &setting.cwd, &setting.secrets),
+            Some(args) => ChildCommand::program(line, args, &setting.cwd, &setting.secrets),
+            None => ChildCommand::program("/bin/sh", ["-c", line], &setting.cwd, &setting.secrets),
         }
     }
 }

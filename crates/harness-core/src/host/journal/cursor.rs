@@ -16,7 +16,7 @@ pub struct Cursor {
 
 /// Where a reader goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CursorPosition {
     /// For [`Journal::read_from`].
     pub offset: u64,
     /// Set when the cursor was damaged or did not fit the journal: what was wrong and where its
@@ -38,8 +38,8 @@ impl Cursor {
 
     /// The saved place in this journal, 0 when none was saved. A file that is damaged or points
     /// to where no record begins is set aside as `<name>.damaged` (the last such one is kept).
-    pub fn load<T>(&self, journal: &Journal<T>) -> Result<Place> {
-        let start = Place { offset: 0, rebuilt: None };
+    pub fn load<T>(&self, journal: &Journal<T>) -> Result<CursorPosition> {
+        let start = CursorPosition { offset: 0, rebuilt: None };
         let Some(bytes) = workspace::read(&self.path)? else { return Ok(start) };
         let why = match serde_json::from_slice::<Saved>(&bytes) {
             Ok(Saved { offset }) => {
@@ -48,7 +48,7 @@ impl Cursor {
                     None => offset == 0,
                 };
                 if fits {
-                    return Ok(Place { offset, rebuilt: None });
+                    return Ok(CursorPosition { offset, rebuilt: None });
                 }
                 format!("no record of {:?} begins at byte {offset}", journal.path)
             }
@@ -64,7 +64,7 @@ impl Cursor {
         })?;
         let cursor = &self.path;
         let told = format!("cursor {cursor:?} is damaged ({why}); kept as {aside:?}, read from 0");
-        Ok(Place { offset: 0, rebuilt: Some(told) })
+        Ok(CursorPosition { offset: 0, rebuilt: Some(told) })
     }
 
     /// Saves a place atomically. Only after everything before it was handled.

@@ -22,7 +22,7 @@ use std::{
 use rustix::fs::OFlags;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::cursor::{Cursor, Place};
+pub use self::cursor::{Cursor, CursorPosition};
 use crate::host::workspace::{Share, WorkspaceError, lock};
 
 /// The most bytes of one line. A longer one is refused on writing and told as bad on reading.

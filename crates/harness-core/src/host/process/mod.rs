@@ -4,15 +4,15 @@
 //! variable unless it is given one. It is ended as a whole group, its output is held in bounded
 //! memory, and a background child that keeps the pipe does not hold the result. It lives on, as long
 //! as the runtime does: at the end of the program nothing is left of any group. Who wants something to
-//! outlive the program says so, with `setsid`; a [`Family`] holds even that.
+//! outlive the program says so, with `setsid`; a [`ProcessTree`] holds even that.
 //!
 //! A new process group is not a new session: the child still has the terminal and can open
 //! `/dev/tty`, where the kernel stops it as a background group; the time-out ends it then. A real
 //! product calls `setsid` in the child (which needs unsafe code here) and puts a sandbox around it.
 
-mod companion;
-mod family;
+mod managed;
 mod pump;
+mod tree;
 
 use std::{
     ffi::OsStr,
@@ -32,11 +32,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::companion::{Companion, Lines, Log, MESSAGE, Streams, messages};
-use self::family::Group;
-pub use self::family::{Family, lives};
+pub use self::managed::{Lines, Log, MESSAGE, ManagedChild, Streams, messages};
 use self::pump::Pump;
 pub use self::pump::SPILL_LIMIT;
+use self::tree::Group;
+pub use self::tree::{ProcessTree, lives};
 use crate::host::secrets::Secrets;
 
 /// A shell line may call git in any folder, and git starts what a folder's own configuration names as a
@@ -54,12 +54,12 @@ const GIT: [(&str, &str); 6] = [
 
 /// A child that is ready to start.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct ChildCommand {
     command: Command,
     name: String,
     stdin: Option<Vec<u8>>,
     apart: bool,
-    family: Option<Family>,
+    family: Option<ProcessTree>,
 }
 
 /// What a run may take.
@@ -118,7 +118,7 @@ pub struct Finished {
     /// Standard output and standard error as they came, or standard output alone when apart.
     /// Clipped; invalid UTF-8 is U+FFFD.
     pub output: String,
-    /// Standard error, clipped; empty unless [`Prepared::apart`].
+    /// Standard error, clipped; empty unless [`ChildCommand::apart`].
     pub stderr: String,
     /// How many bytes `output` had before it was clipped.
     pub total: u64,
@@ -169,7 +169,7 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-impl Prepared {
+impl ChildCommand {
     /// A line for the shell: bash where there is one, else sh. Both streams come joined.
     pub fn shell(line: &str, cwd: &Path, secrets: &Secrets) -> Result<Self, ProcessError> {
         let bash = Path::new("/bin/bash");
@@ -219,7 +219,7 @@ impl Prepared {
 
     /// Keeps standard output and standard error apart.
     #[must_use]
-    pub fn apart(mut self) -> Self {
+    pub fn separate_streams(mut self) -> Self {
         self.apart = true;
         self
     }
@@ -227,14 +227,14 @@ impl Prepared {
     /// Makes the child the first of a family. Its run is over when the last member has left, and all of
     /// them are ended where without a family only the group is.
     #[must_use]
-    pub fn family(mut self, family: &Family) -> Self {
+    pub fn family(mut self, family: &ProcessTree) -> Self {
         self.command.env(family.variable(), "1");
         self.family = Some(family.clone());
         self
     }
 
     /// The prepared command itself, for a library that starts it on its own. Standard input is
-    /// null unless that library sets it; [`Prepared::stdin`] has no effect.
+    /// null unless that library sets it; [`ChildCommand::stdin`] has no effect.
     pub fn into_command(self) -> Command {
         self.command
     }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
-use crate::model::{Place, Request};
+use crate::model::{CachePosition, Request};
 
 /// A request as it is remembered: no texts, only enough to tell whether they changed.
 #[derive(Clone, Debug, Default)]
@@ -35,15 +35,15 @@ impl Prefix {
             }
         };
         for (at, tool) in request.tools.iter().enumerate() {
-            add(Place::Tool(at), format!("tool {} (`{}`)", at + 1, tool.name), hash(tool));
+            add(CachePosition::Tool(at), format!("tool {} (`{}`)", at + 1, tool.name), hash(tool));
         }
         for (at, text) in request.system.iter().enumerate() {
-            add(Place::System(at), format!("system block {}", at + 1), hash(text));
+            add(CachePosition::System(at), format!("system block {}", at + 1), hash(text));
         }
         for (message, of) in request.messages.iter().enumerate() {
             for (block, it) in of.content.iter().enumerate() {
                 let name = format!("message {}, block {}", message + 1, block + 1);
-                add(Place::Message { message, block }, name, hash(it));
+                add(CachePosition::Message { message, block }, name, hash(it));
             }
         }
         Self { model: request.model.to_owned(), blocks, marked, beside: hash(&request.extra) }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::conversation::message::Content;
-use crate::host::process::{End, Finished, Limits, Prepared};
+use crate::host::process::{ChildCommand, End, Finished, Limits};
 use crate::host::text;
 use crate::host::workspace::Workspace;
 use crate::tool::{Effect, Tool, ToolContext, ToolError};
@@ -42,15 +42,15 @@ impl Tool for Bash {
 
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
         let child =
-            Prepared::shell(&input.command, &cx.cwd, &cx.secrets).map_err(ToolError::tell)?;
+            ChildCommand::shell(&input.command, &cx.cwd, &cx.secrets).map_err(ToolError::failed)?;
         let limits = Limits { spill: spill(&cx.cwd), ..Limits::default() };
         let mut watch = Watch::new(cx, &limits);
         let progress = |bytes: &[u8]| watch.push(bytes);
-        let finished = child.run(limits, &cx.cancel, progress).await.map_err(ToolError::tell)?;
+        let finished = child.run(limits, &cx.cancel, progress).await.map_err(ToolError::failed)?;
         let report = report(&finished, cx);
         match finished.end {
             End::Exited(0) => Ok(report.into()),
-            _ => Err(ToolError::Tell(report)),
+            _ => Err(ToolError::Failed(report)),
         }
     }
 }

@@ -54,19 +54,22 @@ impl Tool for Edit {
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
         let workspace = workspace(cx)?;
         blocking(move || {
-            let file = workspace.read_bounded(&input.path, LARGEST).map_err(ToolError::tell)?;
+            let file = workspace.read_bounded(&input.path, LARGEST).map_err(ToolError::failed)?;
             if file.cut {
-                return Err(ToolError::Tell(format!(
+                return Err(ToolError::Failed(format!(
                     "{:?} is too large to edit ({} bytes)",
                     input.path, file.len
                 )));
             }
             let text = String::from_utf8(file.bytes).map_err(|_| {
-                ToolError::Tell(format!("{:?} is not UTF-8 text; change it with bash", input.path))
+                ToolError::Failed(format!(
+                    "{:?} is not UTF-8 text; change it with bash",
+                    input.path
+                ))
             })?;
-            let Edited { text, count, first } = edited(&text, &input).map_err(ToolError::Tell)?;
+            let Edited { text, count, first } = edited(&text, &input).map_err(ToolError::Failed)?;
             let path =
-                workspace.write_atomic(&input.path, text.as_bytes()).map_err(ToolError::tell)?;
+                workspace.write_atomic(&input.path, text.as_bytes()).map_err(ToolError::failed)?;
             let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
             Ok(format!(
                 "changed {} {times}:\n{}",

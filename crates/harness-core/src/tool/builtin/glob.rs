@@ -39,14 +39,14 @@ impl Tool for Glob {
         blocking(move || {
             let (folder, rest) = split(&input.pattern);
             // Where the folder really is: absolute, through `..` or a link, it is all the same.
-            let start = workspace.resolve(folder).map_err(ToolError::tell)?;
+            let start = workspace.resolve(folder).map_err(ToolError::failed)?;
             let pattern = match start == Path::new(".") {
                 true => rest,
                 false => format!("{}/{rest}", globset::escape(&start.to_string_lossy())),
             };
             let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
             let matcher = glob
-                .map_err(|e| ToolError::Tell(format!("cannot use that pattern: {e}")))?
+                .map_err(|e| ToolError::Failed(format!("cannot use that pattern: {e}")))?
                 .compile_matcher();
             let (mut paths, mut more) = (Vec::new(), 0);
             walk::files(&workspace, &start, None, &cancel, |path| {

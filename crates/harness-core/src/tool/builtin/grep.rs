@@ -72,13 +72,13 @@ fn search(
     cancel: &CancellationToken,
 ) -> Result<String, ToolError> {
     let matcher = RegexMatcher::new_line_matcher(&input.pattern)
-        .map_err(|e| ToolError::Tell(format!("cannot use that pattern: {e}")))?;
+        .map_err(|e| ToolError::Failed(format!("cannot use that pattern: {e}")))?;
     let search = Search { workspace, matcher, cancel };
     let mut found = Found::default();
     let start = workspace
         .resolve(input.path.as_deref().unwrap_or(Path::new(".")))
-        .map_err(ToolError::tell)?;
-    if workspace.metadata(&start).map_err(ToolError::tell)?.is_dir() {
+        .map_err(ToolError::failed)?;
+    if workspace.metadata(&start).map_err(ToolError::failed)?.is_dir() {
         let depth = if input.recursive { None } else { Some(1) };
         let mut batch = Vec::with_capacity(BATCH);
         walk::files(workspace, &start, depth, cancel, |path| {
@@ -94,7 +94,7 @@ fn search(
         search.file(&mut searcher(), &start, workspace.open_read(&start), &mut found)?;
     }
     if cancel.is_cancelled() {
-        return Err(ToolError::tell("interrupted"));
+        return Err(ToolError::failed("interrupted"));
     }
     Ok(found.report(&input.pattern))
 }
@@ -135,7 +135,7 @@ impl Search<'_> {
         for path in files.iter().take_while(|_| !self.cancel.is_cancelled()) {
             // One file that cannot be read does not spoil the search.
             let file = self.workspace.open_beneath(path);
-            if let Err(ToolError::Tell(why)) = self.file(&mut searcher, path, file, &mut found) {
+            if let Err(ToolError::Failed(why)) = self.file(&mut searcher, path, file, &mut found) {
                 found.faults.push(why);
             }
         }
@@ -149,7 +149,7 @@ impl Search<'_> {
         file: Opened,
         found: &mut Found,
     ) -> Result<(), ToolError> {
-        let (file, _) = file.map_err(ToolError::tell)?;
+        let (file, _) = file.map_err(ToolError::failed)?;
         let (shown, before) = (path.display(), found.count);
         let searched = searcher.search_file(
             &self.matcher,
@@ -161,7 +161,7 @@ impl Search<'_> {
             }),
         );
         found.files += usize::from(found.count > before);
-        searched.map_err(|e| ToolError::Tell(format!("cannot search {shown}: {e}")))
+        searched.map_err(|e| ToolError::Failed(format!("cannot search {shown}: {e}")))
     }
 }
 

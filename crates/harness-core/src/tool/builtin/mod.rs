@@ -26,7 +26,7 @@ pub fn all() -> Toolbox {
 /// The workspace of a call. Opened anew each time: it costs two system calls, and a folder that was
 /// moved away is then an error and not a surprise.
 fn workspace(cx: &ToolContext) -> Result<Workspace, ToolError> {
-    Workspace::open(&cx.cwd).map_err(ToolError::tell)
+    Workspace::open(&cx.cwd).map_err(ToolError::failed)
 }
 
 /// Runs what reads or writes files, or waits for a lock, on a thread that may block.
@@ -37,5 +37,5 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(ToolError::Tell(format!("the tool broke down: {e}"))))
+    done.unwrap_or_else(|e| Err(ToolError::Failed(format!("the tool broke down: {e}"))))
 }

@@ -48,16 +48,16 @@ impl Tool for Read {
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
         let (first, last) = (input.start_line.unwrap_or(1), input.end_line.unwrap_or(u64::MAX));
         if first == 0 || last < first {
-            return Err(ToolError::Tell(format!(
+            return Err(ToolError::Failed(format!(
                 "there are no lines {first} to {last}: lines count from 1, and end_line is not before start_line"
             )));
         }
         let workspace = workspace(cx)?;
         blocking(move || {
-            let (file, metadata) = workspace.open_read(&input.path).map_err(ToolError::tell)?;
+            let (file, metadata) = workspace.open_read(&input.path).map_err(ToolError::failed)?;
             let mut lines = Lines::new(file, metadata.len());
             let page = lines.begin().and_then(|()| page(&mut lines, first, last));
-            page.map_err(|e| ToolError::Tell(format!("cannot read {:?}: {e}", input.path)))
+            page.map_err(|e| ToolError::Failed(format!("cannot read {:?}: {e}", input.path)))
         })
         .await
         .map(Content::from)

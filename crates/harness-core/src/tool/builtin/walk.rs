@@ -23,7 +23,7 @@ pub(super) fn files(
         .sort_by_file_name(|a, b| a.cmp(b));
     for entry in walk.build() {
         if cancel.is_cancelled() {
-            return Err(ToolError::Tell("interrupted".to_owned()));
+            return Err(ToolError::Failed("interrupted".to_owned()));
         }
         // A folder that cannot be read is passed over, as ripgrep does.
         let Ok(entry) = entry else { continue };

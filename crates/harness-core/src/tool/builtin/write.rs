@@ -38,7 +38,7 @@ impl Tool for Write {
         blocking(move || {
             let old = workspace.metadata(&input.path).is_ok();
             let bytes = input.content.as_bytes();
-            let path = workspace.write_atomic(&input.path, bytes).map_err(ToolError::tell)?;
+            let path = workspace.write_atomic(&input.path, bytes).map_err(ToolError::failed)?;
             let what = if old { "replaced" } else { "made" };
             Ok(format!("{what} {} ({} bytes)", path.display(), bytes.len()).into())
         })

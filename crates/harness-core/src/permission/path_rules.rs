@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::forms::stricter;
 use super::judge::{Hit, Judge, MOST_WORDS};
-use super::paths::{self, Place, could_be, in_word};
+use super::normalise::stricter;
+use super::paths::{self, ResolvedPath, could_be, in_word};
 use super::source::{Access, Rule, Source, Tier};
 use harness_shell::Word;
 
@@ -19,7 +19,7 @@ impl<'r> Judge<'r> {
         strictest.filter(|rule| every || rule.tier > Tier::Allow)
     }
 
-    fn at(&self, place: &Place, access: Option<Access>) -> Hit<'r> {
+    fn at(&self, place: &ResolvedPath, access: Option<Access>) -> Hit<'r> {
         let mut found: Hit<'r> = None;
         for source in &self.rules.sources {
             let of = |hit: usize| source.path_of.get(hit).and_then(|at| source.rules.get(*at));
@@ -72,7 +72,7 @@ impl<'r> Judge<'r> {
         self.folders.push(there);
     }
 
-    fn places(&self, text: &str) -> Vec<Place> {
+    fn places(&self, text: &str) -> Vec<ResolvedPath> {
         let found = self.folders.iter().flat_map(|folder| match self.guessing {
             // Guesses are many and are asked about anyway; they are not worth looking at the disk.
             true => vec![paths::by_text(self.cwd, folder, text)],

@@ -8,10 +8,10 @@ use super::paths::by_text;
 use super::programs::{Programs, is_harmless_env};
 use super::rules::Rules;
 use super::source::{Rule, Source};
+use harness_shell::Certainty;
 use harness_shell::Layer;
 use harness_shell::Reading;
 use harness_shell::Redirect;
-use harness_shell::Sure;
 
 /// Does this line only look? What is not fully understood does not. For schedules that run readers
 /// together; no rule is asked.
@@ -20,7 +20,7 @@ pub fn is_read_only(line: &str) -> bool {
     let reading = read(line);
     let looks = |layer: &Layer| {
         layer.assigns.iter().all(|(name, _)| is_harmless_env(name))
-            && (layer.clear || programs.only_looks(layer))
+            && (layer.transparent || programs.only_looks(layer))
     };
     reading.doubts.is_empty()
         && reading.loops.is_empty()
@@ -77,11 +77,11 @@ pub(super) fn harmless_redirect(redirect: &Redirect) -> bool {
     let Redirect { op, target, .. } = redirect;
     let digits = !target.text.is_empty() && target.text.chars().all(|c| c.is_ascii_digit());
     match op.as_str() {
-        ">&" | "<&" if target.sure == Sure::Known => digits || target.text == "-",
+        ">&" | "<&" if target.sure == Certainty::Known => digits || target.text == "-",
         "<" => target.text == "/dev/null",
         "<<<" => true,
         _ => {
-            target.sure == Sure::Known
+            target.sure == Certainty::Known
                 && matches!(target.text.as_str(), "/dev/null" | "/dev/stdout" | "/dev/stderr")
         }
     }

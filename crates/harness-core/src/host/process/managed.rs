@@ -23,8 +23,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::family::Group;
-use super::{End, Prepared, ProcessError, ended};
+use super::tree::Group;
+use super::{ChildCommand, End, ProcessError, ended};
 use crate::host::mutex::Mutex;
 use crate::host::secrets::Secrets;
 use crate::host::text;
@@ -37,7 +37,7 @@ const LOG_LIMIT: u64 = 1 << 20;
 /// A running child. When this value is dropped, its whole process group is killed, and its family where it
 /// has one.
 #[derive(Debug)]
-pub struct Companion {
+pub struct ManagedChild {
     child: Child,
     group: Group,
     /// Who reads what it says.
@@ -55,7 +55,7 @@ pub struct Streams {
     pub stderr: ChildStderr,
 }
 
-impl Prepared {
+impl ChildCommand {
     /// Gives the child these variables and no others but its family's, if that is set after this.
     #[must_use]
     pub fn only_env(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
@@ -67,7 +67,7 @@ impl Prepared {
     ///
     /// # Errors
     /// It did not start.
-    pub fn accompany(mut self) -> Result<(Companion, Streams), ProcessError> {
+    pub fn spawn_managed(mut self) -> Result<(ManagedChild, Streams), ProcessError> {
         let command = &mut self.command;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let failed = |source| ProcessError::Start { program: self.name.clone(), source };
@@ -75,7 +75,7 @@ impl Prepared {
         let group = Group::new(&child, self.family.take());
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok((
-                Companion { child, group, readers: Vec::new() },
+                ManagedChild { child, group, readers: Vec::new() },
                 Streams { stdin, stdout, stderr },
             )),
             _ => Err(failed(std::io::ErrorKind::BrokenPipe.into())),
@@ -83,7 +83,7 @@ impl Prepared {
     }
 }
 
-impl Companion {
+impl ManagedChild {
     /// Reads what it says from now on: its messages come out here, the rest goes to the log. See
     /// [`messages`].
     pub fn hear(

@@ -29,15 +29,15 @@ const ROUNDS: usize = 200;
 /// (macOS) nobody is found, and the group alone counts. Who throws away its environment and its
 /// parent is found no more; a real product has a cgroup or a container for that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Family(String);
+pub struct ProcessTree(String);
 
-impl Default for Family {
+impl Default for ProcessTree {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Family {
+impl ProcessTree {
     /// A family that has no members yet.
     pub fn new() -> Self {
         // Two, so that nobody else's variable is met by chance.
@@ -49,7 +49,7 @@ impl Family {
         Self(name.to_owned())
     }
 
-    /// What [`Family::named`] takes.
+    /// What [`ProcessTree::named`] takes.
     pub fn name(&self) -> &str {
         &self.0
     }
@@ -144,11 +144,11 @@ fn parent(id: u32) -> Option<(u32, bool)> {
 #[derive(Debug)]
 pub(super) struct Group {
     id: Option<Pid>,
-    family: Option<Family>,
+    family: Option<ProcessTree>,
 }
 
 impl Group {
-    pub(super) fn new(child: &Child, family: Option<Family>) -> Self {
+    pub(super) fn new(child: &Child, family: Option<ProcessTree>) -> Self {
         Self { id: child.id().and_then(pid), family }
     }
 

@@ -9,11 +9,11 @@ use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::agent::record::Record;
+use crate::agent::log::ConversationLog;
 use crate::agent::{Agent, AgentError};
 use crate::conversation::Conversation;
 use crate::conversation::message::ToolCall;
-use crate::event::Stop;
+use crate::event::TurnOutcome;
 use crate::tool::Tool;
 use crate::tool::builtin::Bash;
 
@@ -24,17 +24,17 @@ impl Agent {
     ///
     /// # Errors
     /// Those of [`Agent::run`], and there can be no record.
-    pub async fn errand(
+    pub async fn run_task(
         mut self,
         lead: &Agent,
         note: String,
         task: &str,
         cancel: &CancellationToken,
-    ) -> Result<Stop, AgentError> {
-        let record = Record::begin(&lead.cwd, "tasks", &self.name);
+    ) -> Result<TurnOutcome, AgentError> {
+        let record = ConversationLog::begin(&lead.cwd, "tasks", &self.name);
         self.hooks.push(Arc::new(record.map_err(|error| AgentError::Fatal(error.to_string()))?));
         let mut conversation = Conversation::new();
-        conversation.note(note);
+        conversation.remind(note);
         conversation.say(task);
         let ended = AssertUnwindSafe(self.run(&mut conversation, cancel)).catch_unwind().await;
         let panicked = || AgentError::Fatal("the task panicked; this is a bug".to_owned());
@@ -63,7 +63,7 @@ impl Agent {
 ///
 /// # Errors
 /// One of them panicked.
-pub async fn together<W>(works: impl IntoIterator<Item = W>) -> Result<Vec<W::Output>, AgentError>
+pub async fn join_tasks<W>(works: impl IntoIterator<Item = W>) -> Result<Vec<W::Output>, AgentError>
 where
     W: Future<Output: Send + 'static> + Send + 'static,
 {
@@ -77,11 +77,11 @@ where
 }
 
 /// How it ended, in a few words.
-pub fn outcome(ended: &Result<Stop, AgentError>) -> String {
+pub fn outcome(ended: &Result<TurnOutcome, AgentError>) -> String {
     match ended {
-        Ok(Stop::Answered(_)) => "answered".to_owned(),
-        Ok(Stop::Refused(_)) => "declined by the model".to_owned(),
-        Ok(Stop::Interrupted) => "interrupted".to_owned(),
+        Ok(TurnOutcome::Answered(_)) => "answered".to_owned(),
+        Ok(TurnOutcome::Refused(_)) => "declined by the model".to_owned(),
+        Ok(TurnOutcome::Interrupted) => "interrupted".to_owned(),
         Err(error) => format!("failed: {error}"),
     }
 }
@@ -107,7 +107,7 @@ mod tests {
         let lead = Agent::new(Arc::new(Broken), folder.path());
         let child = Agent { name: "child".to_owned(), ..lead.clone() };
         let cancel = CancellationToken::new();
-        let ended = child.errand(&lead, "You are here.".to_owned(), "go", &cancel);
+        let ended = child.run_task(&lead, "You are here.".to_owned(), "go", &cancel);
         assert_eq!(outcome(&ended.await), "failed: the task panicked; this is a bug");
         let record = folder.path().join(".harness/tasks/child-1.jsonl");
         let said = Journal::<Message>::new(record).read().unwrap().records.remove(0).value;
@@ -138,6 +138,6 @@ mod tests {
                 number
             }
         });
-        assert_eq!(together(works).await, Ok(vec![0, 1, 2]));
+        assert_eq!(join_tasks(works).await, Ok(vec![0, 1, 2]));
     }
 }

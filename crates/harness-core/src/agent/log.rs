@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use crate::agent::AgentError;
-use crate::agent::hook::{Hook, Turn};
+use crate::agent::hook::{Hook, HookContext};
 use crate::conversation::message::Message;
 use crate::conversation::{Conversation, Extent};
 use crate::host::journal::{Journal, JournalError};
@@ -23,7 +23,7 @@ use crate::host::workspace::{Workspace, WorkspaceError};
 /// [`Conversation::recover`] makes of its lines is the conversation. One that was folded or shortened is
 /// written once more, as it is then: behind what it was, so that nothing is missing.
 #[derive(Debug)]
-pub struct Record {
+pub struct ConversationLog {
     /// A name that no other record in its folder has: `subagent-1`. Fit for the agent's name.
     pub name: String,
     /// The file, relative to the workspace.
@@ -33,7 +33,7 @@ pub struct Record {
     written: Mutex<Extent>,
 }
 
-impl Record {
+impl ConversationLog {
     /// Begins a record in a folder below the workspace's `.harness`, under the first number that is
     /// free. The new file is the claim: of two processes only one can make it.
     ///
@@ -60,7 +60,7 @@ impl Record {
     /// time: whoever calls this holds a lock of its own.
     ///
     /// # Errors
-    /// Those of [`Record::begin`], or a line of the record is damaged. It is named, and nothing is changed.
+    /// Those of [`ConversationLog::begin`], or a line of the record is damaged. It is named, and nothing is changed.
     pub fn resume(
         cwd: &Path,
         folder: &str,
@@ -104,8 +104,8 @@ impl Record {
 }
 
 #[async_trait]
-impl Hook for Record {
-    async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+impl Hook for ConversationLog {
+    async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         let mut written = self.written.lock();
         let new = c.since(&written).unwrap_or_else(|| c.messages().to_vec());
         if !new.is_empty() {
