@@ -247,7 +247,7 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     let notices = bus.notices();
     let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
     Ok(app
-        .turns(bus)
+        .layer(bus)
         .tell(notices)
         .trusts(own, move |text| trusting.hooks(text, OWN))
         .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.watch.stats()))

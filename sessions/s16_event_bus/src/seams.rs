@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
-    Mechanism, Observer, ToolCall, ToolContext, ToolResult, TurnOutcome, Verdict,
+    Agent, AgentError, Chat, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
+    Mechanism, Next, Observer, Prompt, ToolCall, ToolContext, ToolResult, TurnLayer, TurnOutcome,
+    Verdict,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -26,16 +26,16 @@ impl Mechanism for EventBus {
 }
 
 #[async_trait]
-impl TurnLoop for EventBus {
+impl TurnLayer for EventBus {
     /// A prompt that is refused never enters the conversation.
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
-        if let Some(prompt) = prompt {
+        if let Prompt::Said(prompt) = &prompt {
             cancel.run_until_cancelled(self.settle(|kind| kind == Kind::SessionStart)).await;
             let (agent, fields) = (&chat.agent, json!({"prompt": prompt}));
             let said = Happening::new(Kind::UserPromptSubmit, &agent.name, fields);
