@@ -7,9 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harness_cli::{App, Heard, Lesson, Steering};
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, Observer,
-    Policy, Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError, ToolResult, Turn,
-    Verdict,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
+    Observer, Policy, Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError,
+    ToolResult, Verdict,
 };
 use tokio::sync::Notify;
 
@@ -54,7 +54,7 @@ impl Tool for Wait {
         let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
         while !file.exists() {
             tokio::select! {
-                () = cx.cancel.cancelled() => return Err(ToolError::Tell("interrupted while waiting".to_owned())),
+                () = cx.cancel.cancelled() => return Err(ToolError::Failed("interrupted while waiting".to_owned())),
                 _ = look.tick() => {}
             }
         }
@@ -90,7 +90,11 @@ impl Mechanism for Stub {
 
 #[async_trait]
 impl Hook for Stub {
-    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        _: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         self.saw("before_model");
         for news in self.news.lock().drain(..) {
             c.say(news); // a session would note it; a script only answers what is said
@@ -98,7 +102,7 @@ impl Hook for Stub {
         Ok(())
     }
 
-    fn shape_request(&self, _: &mut Request<'_>, _: &Turn<'_>) {
+    fn shape_request(&self, _: &mut Request<'_>, _: &HookContext<'_>) {
         self.saw("shape_request");
     }
 
@@ -111,12 +115,12 @@ impl Hook for Stub {
         self.saw("after_tool");
     }
 
-    async fn keep(&self, _: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, _: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         self.saw("keep");
         Ok(())
     }
 
-    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
         self.saw("before_stop");
         None
     }

@@ -1,7 +1,8 @@
 //! Asking the person at the terminal whether a call may run.
 
 use async_trait::async_trait;
-use harness_core::{Answer, Approver, ToolCall, ToolContext, text};
+use harness_core::host::text;
+use harness_core::{Approval, Approver, ToolCall, ToolContext};
 use tokio::sync::Mutex;
 
 use crate::input::{Ahead, Input};
@@ -26,7 +27,7 @@ impl AskPerson {
 
 #[async_trait]
 impl Approver for AskPerson {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer {
+    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
         let _one_at_a_time = self.turn.lock().await;
         self.screen.rest();
         self.screen.end_line();
@@ -43,12 +44,12 @@ impl Approver for AskPerson {
         }
         let answer = self.input.question(ASKED, Ahead::Refused).await;
         match answer.as_deref().map(str::trim) {
-            Some("y" | "yes") => Answer::Once,
-            Some("s" | "session") => Answer::Session,
-            Some("a" | "always") => Answer::Always,
-            Some("" | "n" | "no") => Answer::No("the user said no".to_owned()),
-            Some(why) => Answer::No(format!("the user said no: {why}")),
-            None => Answer::No("the user gave no answer".to_owned()),
+            Some("y" | "yes") => Approval::Once,
+            Some("s" | "session") => Approval::Session,
+            Some("a" | "always") => Approval::Always,
+            Some("" | "n" | "no") => Approval::No("the user said no".to_owned()),
+            Some(why) => Approval::No(format!("the user said no: {why}")),
+            None => Approval::No("the user gave no answer".to_owned()),
         }
     }
 }

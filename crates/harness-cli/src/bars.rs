@@ -1,6 +1,6 @@
 //! A table of parts of a whole, each with a bar.
 
-use harness_core::text::digits;
+use harness_core::host::text::digits;
 
 use crate::wide::{cut, fill};
 

@@ -1,6 +1,7 @@
 //! The display that every session has: words as they arrive, a line a tool, a few lines of its result.
 
-use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult, text};
+use harness_core::host::text;
+use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult};
 use serde_json::Value;
 
 use crate::screen::{BOLD, CYAN, DIM, RED, Screen, width};
@@ -113,7 +114,7 @@ impl Observer for Display {
                 self.finished(call, result);
                 self.screen.spin(going);
             }
-            Event::Folded { messages } => {
+            Event::Compacted { messages } => {
                 self.screen
                     .styled_line(DIM, &format!("{by}{messages} messages folded into a summary"));
             }
@@ -181,7 +182,7 @@ pub fn title(call: &ToolCall) -> String {
 
 #[cfg(test)]
 mod tests {
-    use harness_core::Stop;
+    use harness_core::TurnOutcome;
     use serde_json::json;
 
     use super::*;
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
-        let cut = Event::TurnEnded(Stop::Interrupted);
+        let cut = Event::TurnEnded(TurnOutcome::Interrupted);
         assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
     }
 

@@ -2,9 +2,10 @@
 
 use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
+use harness_core::host::text;
 use harness_core::{
     Block, Delta, Message, Model, ModelError, ModelStream, Reply, Request, Role, StopReason,
-    ToolCall, Usage, text,
+    ToolCall, Usage,
 };
 use serde_json::{Map, Value};
 
@@ -52,7 +53,7 @@ impl Human {
 fn seen(block: &Block) -> String {
     match block {
         Block::Text(text) => format!("user: {}", text.text),
-        Block::Note(note) => format!("note: {note}"),
+        Block::Reminder(note) => format!("note: {note}"),
         Block::ToolResult(result) => {
             let failed = if result.is_error { " (error)" } else { "" };
             format!("result of {}{failed}: {}", result.tool_use_id, result.content.text())

@@ -46,9 +46,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use harness_core::{Agent, text, tools};
+use harness_core::Agent;
+use harness_core::host::text;
+use harness_core::tool::builtin;
 
-pub use app::{App, Chat, Heard, Next, Steering, TurnLoop};
+pub use app::{App, Heard, Steering, remind_of_surroundings};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
@@ -244,7 +246,7 @@ async fn run<X, A: Into<App>>(
     agent.max_steps = args.max_steps as usize;
     agent.secrets = settings.secrets();
     agent.system.push(SYSTEM.to_owned());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
     let config = Config::new(&args, &settings, person.is_some());
     agent.gate = rules::gate(&args, &config, person, &screen)?;
@@ -283,7 +285,7 @@ async fn run<X, A: Into<App>>(
     let mut told = speaker.told;
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(app.chat.agent.gate.policy.told().to_owned());
-    app.chat.note_surroundings();
+    remind_of_surroundings(&mut app.chat);
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
         if prompt.trim().is_empty() {

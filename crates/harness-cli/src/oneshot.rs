@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use harness_core::host::text;
+use harness_core::model::models;
 use harness_core::{
-    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, Stop, Usage, models, text,
+    AgentError, Decision, Event, Message, Mutex, Next, Observer, Prompt, Role, Secrets,
+    TurnOutcome, Usage,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Next};
+use crate::app::App;
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
 use crate::say::{self, Unsaid};
@@ -46,16 +49,17 @@ pub(crate) async fn run(
         sums: Mutex::default(),
     });
     app.chat.agent.observers.add(report.clone());
-    app.chat.agent.tell(&Event::SessionStarted);
+    app.chat.agent.emit(&Event::SessionStarted);
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
         let (model, cwd) = (&app.chat.agent.model_id, app.chat.agent.cwd.to_string_lossy());
         let _ = report.print(&json!({"type": "system", "subtype": "init", "model": model, "cwd": cwd, "tools": tools}));
     }
-    app.chat.agent.tell(&Event::Prompt(prompt.clone()));
+    app.chat.agent.emit(&Event::Prompt(prompt.clone()));
     let cancel = CancellationToken::new();
-    let mut work = Box::pin(Next::new(&app.turns).turn(Some(&prompt), &mut app.chat, &cancel));
+    let next = Next::through(&app.layers);
+    let mut work = Box::pin(next.turn(Prompt::Said(prompt), &mut app.chat, &cancel));
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
     let mut leaves = None;
     let ended = loop {
@@ -63,25 +67,25 @@ pub(crate) async fn run(
             ended = &mut work => break ended,
             _ = tick.tick() => screen.tick(),
             asked = signals.next() => match asked {
-                Asked::Interrupt if cancel.is_cancelled() => break Ok(Stop::Interrupted),
+                Asked::Interrupt if cancel.is_cancelled() => break Ok(TurnOutcome::Interrupted),
                 Asked::Interrupt => cancel.cancel(),
                 Asked::Leave(code) => {
                     cancel.cancel();
                     leaves = Some(code);
                     let ended = tokio::time::timeout(LAST, &mut work).await;
-                    break ended.unwrap_or(Ok(Stop::Interrupted));
+                    break ended.unwrap_or(Ok(TurnOutcome::Interrupted));
                 }
             },
         }
     };
     drop(work);
     screen.rest();
-    app.chat.agent.tell(&Event::SessionEnded);
+    app.chat.agent.emit(&Event::SessionEnded);
     let (code, subtype, said) = match ended {
         // A turn that waited behind its answer for what runs in the background is not over by itself.
-        Ok(Stop::Answered(answer)) if !cancel.is_cancelled() => (0, "success", answer),
-        Ok(Stop::Refused(why)) => (4, "refused", why),
-        Ok(Stop::Answered(_) | Stop::Interrupted) => {
+        Ok(TurnOutcome::Answered(answer)) if !cancel.is_cancelled() => (0, "success", answer),
+        Ok(TurnOutcome::Refused(why)) => (4, "refused", why),
+        Ok(TurnOutcome::Answered(_) | TurnOutcome::Interrupted) => {
             (INTERRUPTED, "interrupted", "interrupted".to_owned())
         }
         Err(e @ AgentError::TooManySteps(_)) => (3, "error_max_turns", e.to_string()),

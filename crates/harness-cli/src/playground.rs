@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use harness_core::Secrets;
-use harness_core::process::{End, Limits, Prepared};
-use harness_core::script::Setup;
-use harness_core::workspace::Workspace;
+use harness_core::host::process::{ChildCommand, End, Limits};
+use harness_core::host::workspace::Workspace;
+use harness_core::model::script::Setup;
 use tokio_util::sync::CancellationToken;
 
 /// A fresh folder under the system's temporary one.
@@ -57,7 +57,7 @@ pub(crate) async fn prepare(folder: &Path, setup: &Setup) -> Result<()> {
 }
 
 async fn git(folder: &Path, args: Vec<String>) -> Result<()> {
-    let git = Prepared::program("git", args, folder, &Secrets::default())?;
+    let git = ChildCommand::program("git", args, folder, &Secrets::default())?;
     let done = git.run(Limits::default(), &CancellationToken::new(), |_| {}).await;
     let done = done.context("this play needs git")?;
     if done.end != End::Exited(0) {

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use harness_core::{Event, Stop, text};
+use harness_core::host::text;
+use harness_core::{Event, Next, Prompt, TurnOutcome};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Heard, Next};
+use crate::app::{App, Heard};
 use crate::input::{Input, Typed};
 use crate::oneshot::declined;
 use crate::screen::{DIM, Screen};
@@ -90,9 +91,9 @@ impl Repl {
     /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
     /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
-        self.app.chat.agent.tell(&Event::SessionStarted);
+        self.app.chat.agent.emit(&Event::SessionStarted);
         let code = self.lines().await;
-        self.app.chat.agent.tell(&Event::SessionEnded);
+        self.app.chat.agent.emit(&Event::SessionEnded);
         self.input.restore();
         self.screen.leave_prompt();
         if code != 0 {
@@ -111,7 +112,7 @@ impl Repl {
 
     async fn lines(&mut self) -> u8 {
         if std::mem::take(&mut self.app.begins)
-            && let Some(code) = self.turn(None).await
+            && let Some(code) = self.turn(Prompt::News).await
         {
             return code;
         }
@@ -129,7 +130,7 @@ impl Repl {
                 tokio::select! {
                     typed = self.input.next() => self.echoed(typed),
                     () = woken(&self.app) => {
-                        if let Some(code) = self.turn(None).await {
+                        if let Some(code) = self.turn(Prompt::News).await {
                             return code;
                         }
                         continue; // the prompt stayed open all the while
@@ -157,7 +158,7 @@ impl Repl {
                     "" => {
                         if let Some(prompt) = self.play.next() {
                             self.screen.line(format!("{}{prompt}", self.prompt));
-                            if let Some(code) = self.turn(Some(prompt)).await {
+                            if let Some(code) = self.turn(Prompt::Said(prompt)).await {
                                 return code;
                             }
                         }
@@ -172,7 +173,7 @@ impl Repl {
                         self.screen.error(format!("{command}: {why}"));
                     }
                     prompt => {
-                        if let Some(code) = self.turn(Some(prompt.to_owned())).await {
+                        if let Some(code) = self.turn(prompt.into()).await {
                             return code;
                         }
                     }
@@ -190,14 +191,14 @@ impl Repl {
     }
 
     /// One turn. `Some`: the program is to leave with this code.
-    async fn turn(&mut self, prompt: Option<String>) -> Option<u8> {
-        let App { chat, turns, steering, .. } = &mut self.app;
-        if let Some(prompt) = &prompt {
-            chat.agent.tell(&Event::Prompt(prompt.clone()));
+    async fn turn(&mut self, prompt: Prompt) -> Option<u8> {
+        let App { chat, layers, steering, .. } = &mut self.app;
+        if let Prompt::Said(prompt) = &prompt {
+            chat.agent.emit(&Event::Prompt(prompt.clone()));
         }
         self.input.watch();
         let cancel = CancellationToken::new();
-        let mut work = Box::pin(Next::new(turns).turn(prompt.as_deref(), chat, &cancel));
+        let mut work = Box::pin(Next::through(layers).turn(prompt, chat, &cancel));
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         let mut hears = self.hears;
         let ended = loop {
@@ -247,9 +248,9 @@ impl Repl {
             self.input.keep_first(steering.left());
         }
         match ended {
-            Ok(Stop::Answered(_)) => {}
-            Ok(Stop::Refused(why)) => self.screen.error(declined(&why)),
-            Ok(Stop::Interrupted) => {
+            Ok(TurnOutcome::Answered(_)) => {}
+            Ok(TurnOutcome::Refused(why)) => self.screen.error(declined(&why)),
+            Ok(TurnOutcome::Interrupted) => {
                 self.screen.styled_line(DIM, "interrupted; the conversation goes on")
             }
             Err(error) => self.screen.error(text::strip(&error.to_string())),

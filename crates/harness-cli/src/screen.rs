@@ -8,7 +8,8 @@ use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use harness_core::{Mutex, text};
+use harness_core::Mutex;
+use harness_core::host::text;
 use rustyline::ExternalPrinter;
 
 use crate::say::{self, Unsaid};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use harness_core::text;
+use harness_core::host::text;
 
 use crate::wide::{cells, cut, fill};
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use harness_core::anthropic::{BASE_URL, Client, Config, Key};
-use harness_core::{Model, Play, Script, models};
+use harness_core::model::anthropic::{BASE_URL, Client, Config, Key};
+use harness_core::model::models;
+use harness_core::{Model, Play, Script};
 
 use crate::args::Shared;
 use crate::human::Human;

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use harness_core::trust::{self, Standing, Trust};
-use harness_core::workspace::{Workspace, WorkspaceError};
-use harness_core::{Agent, text};
+use harness_core::Agent;
+use harness_core::host::text;
+use harness_core::host::trust;
+use harness_core::host::trust::{Standing, Trust};
+use harness_core::host::workspace::{Workspace, WorkspaceError};
 
 use crate::app::Trusted;
 use crate::config::Config;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use harness_core::anthropic::{Client, Config, Key};
+use harness_core::model::anthropic::{Client, Config, Key};
 
 fn main() {
     for url in ["http://127.0.0.1:4000", "http://gateway.example:4000", "https://api.anthropic.com"]

@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use harness_core::Delta;
-use harness_core::anthropic::assemble::Assembler;
-use harness_core::anthropic::sse::Decoder;
+use harness_core::model::anthropic::assemble::Assembler;
+use harness_core::model::anthropic::sse::Decoder;
 
 fn main() {
     let mut stream = String::from(concat!(

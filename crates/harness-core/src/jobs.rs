@@ -1,6 +1,6 @@
 //! Commands that run on while others are given: started, looked at, stopped, and told of when they end.
 //!
-//! A job is a family of processes ([`Family`]), a file with its output, and a record on a shelf, by
+//! A job is a family of processes ([`ProcessTree`]), a file with its output, and a record on a shelf, by
 //! which the next program finds what a killed one has left.
 
 use std::fmt;
@@ -16,13 +16,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Observers};
-use crate::mutex::Mutex;
-use crate::process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills};
-use crate::secrets::Secrets;
-use crate::shelf::{Owned, Shelf};
-use crate::text;
+use crate::host::mutex::Mutex;
+use crate::host::ownership::shelf::{Owned, Shelf};
+use crate::host::process::{
+    ChildCommand, End, Finished, Limits, ProcessError, ProcessTree, Spills,
+};
+use crate::host::secrets::Secrets;
+use crate::host::text;
+use crate::host::workspace::{Workspace, WorkspaceError};
 use crate::tool::{ToolContext, ToolError};
-use crate::workspace::{Workspace, WorkspaceError};
 
 /// The most bytes that are read at once.
 const PIECE: u64 = 16 * 1024;
@@ -72,7 +74,7 @@ impl Jobs {
         let mut lines: Vec<String> = left.faults.iter().map(ToString::to_string).collect();
         let mut jobs = Vec::new();
         for (Owned { id, .. }, mut record) in left.orphans {
-            let left = Family::named(&record.family).end().await;
+            let left = ProcessTree::named(&record.family).end().await;
             record.state = State::Lost;
             shelf.save(&id, &record)?;
             let mut job = Job::new(id, record, Observers::default());
@@ -96,20 +98,21 @@ impl Jobs {
         label: Option<String>,
         cx: &ToolContext,
     ) -> Result<(String, String), ToolError> {
-        let family = Family::new();
-        let child = Prepared::shell(&command, &cx.cwd, &cx.secrets).map_err(ToolError::tell)?;
+        let family = ProcessTree::new();
+        let child =
+            ChildCommand::shell(&command, &cx.cwd, &cx.secrets).map_err(ToolError::failed)?;
         let child = child.family(&family);
         let mut jobs = self.jobs.lock();
         let running: Vec<&str> = jobs.iter().filter(|it| it.runs()).map(|it| &*it.id).collect();
         if running.len() >= self.most {
             let (all, most) = (running.join(", "), self.most);
-            return Err(ToolError::Tell(format!("{most} run already; stop one of {all}")));
+            return Err(ToolError::Failed(format!("{most} run already; stop one of {all}")));
         }
-        Workspace::open(&self.root).and_then(|it| it.state_dir()).map_err(ToolError::tell)?;
-        let owned = self.shelf.claim().map_err(ToolError::tell)?;
+        Workspace::open(&self.root).and_then(|it| it.state_dir()).map_err(ToolError::failed)?;
+        let owned = self.shelf.claim().map_err(ToolError::failed)?;
         let family = family.name().to_owned();
         let record = Record { command, label, state: State::Running, family };
-        self.shelf.save(&owned.id, &record).map_err(ToolError::tell)?;
+        self.shelf.save(&owned.id, &record).map_err(ToolError::failed)?;
         let job = Job::new(owned.id.clone(), record, cx.observers.clone());
         let started = (job.id.clone(), self.file(&job.id));
         tokio::spawn(self.clone().run(owned, child, job.stop.clone(), cx.secrets.clone()));
@@ -118,7 +121,13 @@ impl Jobs {
     }
 
     /// Runs one to its end. Dropped half-way (the program leaves), it takes the processes along.
-    async fn run(self, owned: Owned, child: Prepared, stop: CancellationToken, secrets: Secrets) {
+    async fn run(
+        self,
+        owned: Owned,
+        child: ChildCommand,
+        stop: CancellationToken,
+        secrets: Secrets,
+    ) {
         let (spill, spills) = (Some(self.shelf.path(&owned.id, "log")), Spills::Everything);
         let limits = Limits { timeout: self.limit, head: 1000, tail: 3000, spill, spills };
         let ended = child.run(limits, &stop, |_| {}).await;
@@ -142,7 +151,7 @@ impl Jobs {
     pub async fn stop(&self, id: &str) -> Result<String, ToolError> {
         let (stop, over) = self.with(id, |job| match job.runs() {
             true => Ok((job.stop.clone(), job.over.clone())),
-            false => Err(ToolError::Tell(format!("{job}; there is nothing to stop"))),
+            false => Err(ToolError::Failed(format!("{job}; there is nothing to stop"))),
         })??;
         stop.cancel();
         over.cancelled().await;
@@ -160,7 +169,7 @@ impl Jobs {
         for (id, over, observers) in running {
             over.cancelled().await;
             let told = self.with(&id, |job| job.to_string()).unwrap_or(id);
-            observers.tell(agent, &Event::Notice(told));
+            observers.emit(agent, &Event::Notice(told));
         }
     }
 
@@ -175,7 +184,7 @@ impl Jobs {
             job.seen = next;
             Ok::<_, io::Error>(said)
         })?;
-        read.map_err(|error| ToolError::Tell(format!("{}: {error}", self.file(id))))
+        read.map_err(|error| ToolError::Failed(format!("{}: {error}", self.file(id))))
     }
 
     /// The ends that nobody was told of yet. Nobody is woken for them any more.
@@ -209,7 +218,7 @@ impl Jobs {
         }
         let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
         let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
-        Err(ToolError::Tell(format!("there is no {id:?}; there is {ids}")))
+        Err(ToolError::Failed(format!("there is no {id:?}; there is {ids}")))
     }
 
     fn file(&self, id: &str) -> String {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conversation::message::{Content, ToolCall, ToolResult};
 use crate::event::{Event, Observer};
-use crate::message::{Content, ToolCall, ToolResult};
-use crate::secrets::Secrets;
-use crate::text;
+use crate::host::secrets::Secrets;
+use crate::host::text;
 
 /// Of a longer result this many bytes of each end are told.
 const SHOWN: usize = 1000;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::mutex::Mutex;
+use crate::host::mutex::Mutex;
 
 pub use self::file::{Dead, FileMailbox};
 pub use self::memory::MemoryMailbox;

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
 use harness_core::{
-    Agent, AgentError, Answer, Approver, Block, Content, Conversation, Delta, Effect, Event, Hook,
-    Message, Model, ModelError, ModelStream, NoInput, Observer, Play, Policy, Reply, Request, Role,
-    Runner, Schedule, Script, Secrets, Stop, StopReason, Tool, ToolCall, ToolContext, ToolError,
-    ToolResult, Turn, Usage, Verdict, Why,
+    Agent, AgentError, Approval, Approver, Block, Content, Conversation, Delta, Effect, Event,
+    Hook, HookContext, HookReason, Message, Model, ModelError, ModelStream, NoInput, Observer,
+    Play, Policy, Reply, Request, Role, Runner, Schedule, Script, Secrets, StopReason, Tool,
+    ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Usage, Verdict,
 };
 use harness_testkit::{Witness, transcript};
 use serde_json::json;
@@ -32,12 +32,12 @@ impl Tool for Echo {
     type Input = Input;
 
     fn effect(&self, _: &Input) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Input, _: &ToolContext) -> Result<Content, ToolError> {
         match input.word.as_str() {
-            "fail" => Err(ToolError::Tell("it failed".to_owned())),
+            "fail" => Err(ToolError::Failed("it failed".to_owned())),
             "fatal" => Err(ToolError::Fatal("it broke".to_owned())),
             "panic" => panic!("as asked"),
             word => Ok(word.into()),
@@ -52,7 +52,7 @@ fn agent(lines: &str) -> Agent {
     agent
 }
 
-async fn run(agent: &Agent) -> (Result<Stop, AgentError>, Conversation) {
+async fn run(agent: &Agent) -> (Result<TurnOutcome, AgentError>, Conversation) {
     let mut conversation = Conversation::new();
     conversation.say("go");
     let stop = agent.run(&mut conversation, &CancellationToken::new()).await;
@@ -66,7 +66,7 @@ async fn a_turn_thinks_and_acts_until_no_tool_is_called() {
   - {text: Done.}",
     );
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("Done.".to_owned())));
     let roles: Vec<Role> = conversation.messages().iter().map(|m| m.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant, Role::User, Role::Assistant]);
     let results: Vec<_> = conversation.messages()[2].results().collect();
@@ -81,7 +81,7 @@ async fn unknown_tools_bad_input_and_panics_are_answered() {
   - {text: Done.}",
     );
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("Done.".to_owned())));
     let texts: Vec<_> =
         conversation.messages()[2].results().map(|r| r.content.text().into_owned()).collect();
     assert!(texts[0].contains("there is no tool `ecko`"), "{texts:?}");
@@ -158,7 +158,7 @@ async fn a_call_cut_at_the_token_limit_is_never_run() {
             .reply(StopReason::EndTurn, say("In smaller steps, then.")),
     );
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("In smaller steps, then.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("In smaller steps, then.".to_owned())));
     assert_eq!(conversation.messages().iter().flat_map(Message::calls).count(), 0);
     let asked: Vec<_> =
         witness.requests().iter().map(|r| r["max_tokens"].as_u64().unwrap()).collect();
@@ -184,7 +184,10 @@ async fn a_continued_reply_is_one_answer() {
             .reply(StopReason::MaxTokens, say("The answer is for"))
             .reply(StopReason::EndTurn, say("ty-two.")),
     );
-    assert_eq!(run(&agent).await.0, Ok(Stop::Answered("The answer is forty-two.".to_owned())));
+    assert_eq!(
+        run(&agent).await.0,
+        Ok(TurnOutcome::Answered("The answer is forty-two.".to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -197,7 +200,7 @@ async fn a_paused_reply_is_resumed_without_a_word_in_between() {
             .reply(StopReason::EndTurn, say("Found it.")),
     );
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("Found it.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("Found it.".to_owned())));
     assert_eq!(conversation.messages().len(), 2);
 }
 
@@ -216,11 +219,11 @@ async fn a_refusal_is_an_end_of_its_own_and_leaves_no_trace() {
             .reply(StopReason::EndTurn, say("Yes.")),
     );
     let (stop, mut conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Refused("No.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Refused("No.".to_owned())));
     conversation.say("something else");
     assert_eq!(
         agent.run(&mut conversation, &CancellationToken::new()).await,
-        Ok(Stop::Answered("Yes.".to_owned()))
+        Ok(TurnOutcome::Answered("Yes.".to_owned()))
     );
 }
 
@@ -232,7 +235,7 @@ async fn an_empty_reply_is_asked_about_once() {
             .reply(StopReason::EndTurn, say("I am done.")),
     );
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("I am done.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("I am done.".to_owned())));
     assert!(transcript(conversation.messages()).contains("note: Your last reply was empty"));
 }
 
@@ -284,7 +287,7 @@ async fn an_interrupt_in_mid_reply_keeps_what_was_said() {
     agent.observers.add(Arc::new(CancelAt("good", cancel.clone())));
     let mut conversation = Conversation::new();
     conversation.say("go");
-    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(Stop::Interrupted));
+    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(TurnOutcome::Interrupted));
     assert_eq!(conversation.messages()[1].text(), "So far so good");
     conversation.say("go on");
     assert!(agent.run(&mut conversation, &CancellationToken::new()).await.is_ok());
@@ -323,7 +326,7 @@ async fn a_hook_that_hangs_around_a_tool_does_not_outlive_an_interrupt() {
         agent.hooks.push(Arc::new(Hangs(place, cancel.clone())));
         let mut conversation = Conversation::new();
         conversation.say("go");
-        assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(Stop::Interrupted));
+        assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(TurnOutcome::Interrupted));
         let results = conversation.messages()[2].results().map(|r| r.content.text().into_owned());
         for (result, wanted) in results.zip(answers) {
             assert!(result.starts_with(wanted), "{place}: {result}");
@@ -336,7 +339,7 @@ struct Remote(CancellationToken);
 
 #[async_trait]
 impl Hook for Remote {
-    async fn keep(&self, _: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, _: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         self.0.cancel();
         std::future::pending().await
     }
@@ -358,7 +361,7 @@ struct Hesitant(CancellationToken);
 #[async_trait]
 impl Schedule for Hesitant {
     async fn run(&self, calls: &[ToolCall], runner: &Runner<'_>) -> Vec<ToolResult> {
-        assert_eq!(runner.foresee(&calls[0]), Some(Effect::Reads(vec![])));
+        assert_eq!(runner.foresee(&calls[0]), Some(Effect::Internal));
         assert_eq!(runner.foresee(&calls[1]), None, "it panics where it says what it would do");
         let admitted = runner.admit(&calls[0]).await.unwrap();
         let refused = runner.admit(&calls[1]).await.unwrap_err();
@@ -394,7 +397,7 @@ async fn a_call_that_was_admitted_is_not_begun_after_an_interrupt() {
     agent.schedule = Arc::new(Hesitant(cancel.clone()));
     let mut conversation = Conversation::new();
     conversation.say("go");
-    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(Stop::Interrupted));
+    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(TurnOutcome::Interrupted));
     let results: Vec<_> =
         conversation.messages()[2].results().map(|r| r.content.text().into_owned()).collect();
     let panicked = "the tool `hasty` panicked; this is a bug in the tool";
@@ -424,7 +427,7 @@ async fn a_tool_that_does_not_listen_is_dropped_and_its_call_answered() {
     agent.observers.add(Arc::new(CancelAt("deaf", cancel.clone())));
     let mut conversation = Conversation::new();
     conversation.say("go");
-    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(Stop::Interrupted));
+    assert_eq!(agent.run(&mut conversation, &cancel).await, Ok(TurnOutcome::Interrupted));
     let results: Vec<_> =
         conversation.messages()[2].results().map(|r| r.content.text().into_owned()).collect();
     assert!(results[0].starts_with("interrupted after"), "{results:?}");
@@ -433,10 +436,14 @@ async fn a_tool_that_does_not_listen_is_dropped_and_its_call_answered() {
 
 #[tokio::test]
 async fn a_prompt_that_is_too_long_gives_the_hooks_one_chance() {
-    struct Shorten(Mutex<Vec<Why>>);
+    struct Shorten(Mutex<Vec<HookReason>>);
     #[async_trait]
     impl Hook for Shorten {
-        async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+        async fn before_model(
+            &self,
+            _: &mut Conversation,
+            t: &HookContext<'_>,
+        ) -> Result<(), AgentError> {
             self.0.lock().unwrap().push(t.why);
             Ok(())
         }
@@ -447,7 +454,7 @@ async fn a_prompt_that_is_too_long_gives_the_hooks_one_chance() {
     let hook = Arc::new(Shorten(Mutex::default()));
     agent.hooks.push(hook.clone());
     assert_eq!(run(&agent).await.0, Err(AgentError::Model(too_long())));
-    assert_eq!(*hook.0.lock().unwrap(), [Why::Step, Why::Overflow]);
+    assert_eq!(*hook.0.lock().unwrap(), [HookReason::Step, HookReason::Overflow]);
 }
 
 #[tokio::test]
@@ -488,9 +495,9 @@ async fn a_question_gets_one_answer_and_nobody_there_is_a_no() {
     struct Yes(Mutex<u32>);
     #[async_trait]
     impl Approver for Yes {
-        async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Answer {
+        async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Approval {
             *self.0.lock().unwrap() += 1;
-            Answer::Once
+            Approval::Once
         }
     }
     let lines = "  - calls: [{tool: echo, input: {word: hi}}]\n  - {text: I see.}";
@@ -524,7 +531,7 @@ async fn a_hook_may_send_the_model_on() {
     struct Once(Mutex<bool>);
     #[async_trait]
     impl Hook for Once {
-        async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+        async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
             let mut told = self.0.lock().unwrap();
             (!std::mem::replace(&mut *told, true)).then(|| "You forgot something.".to_owned())
         }
@@ -532,7 +539,7 @@ async fn a_hook_may_send_the_model_on() {
     let mut agent = agent("  - {text: Done.}\n  - {text: Now it is.}");
     agent.hooks.push(Arc::new(Once(Mutex::new(false))));
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("Now it is.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("Now it is.".to_owned())));
     assert!(transcript(conversation.messages()).contains("note: You forgot something."));
 }
 
@@ -541,12 +548,16 @@ struct Fold(Mutex<Vec<usize>>);
 
 #[async_trait]
 impl Hook for Fold {
-    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        _: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         if c.messages().len() >= 5
             && let Some(cut) = c.cut(2)
         {
             self.0.lock().unwrap().push(c.before(&cut).len());
-            c.fold(cut, "what happened");
+            c.compact(cut, "what happened");
         }
         Ok(())
     }
@@ -567,7 +578,7 @@ async fn a_script_goes_on_with_its_next_line_after_a_fold() {
     let said = Arc::new(Said::default());
     agent.observers.add(said.clone());
     let (stop, conversation) = run(&agent).await;
-    assert_eq!(stop, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("Done.".to_owned())));
     assert_eq!(*said.0.lock().unwrap(), ["0", "1", "2", "3", "4 8", "Done."]);
     assert_eq!(*folds.0.lock().unwrap(), [3, 3, 3, 3], "a fold of each step from the third on");
     assert_eq!(conversation.messages()[0].text(), "go");
@@ -589,7 +600,7 @@ async fn a_script_that_is_denied_a_call_says_so_and_calls_no_more() {
         if deny {
             agent.gate.policy = Arc::new(Not);
         }
-        assert_eq!(run(&agent).await.0, Ok(Stop::Answered(wanted.to_owned())));
+        assert_eq!(run(&agent).await.0, Ok(TurnOutcome::Answered(wanted.to_owned())));
     }
 }
 
@@ -623,7 +634,7 @@ async fn a_play_with_a_pace_says_the_same_in_its_time() {
             tools: Vec::new().into(),
             messages: conversation.messages(),
             marks: Vec::new(),
-            extra: harness_core::models::extra(&agent.model_id),
+            extra: harness_core::model::models::extra(&agent.model_id),
         };
         let start = tokio::time::Instant::now();
         let pieces: Vec<_> = agent.model.stream(&request).collect().await;

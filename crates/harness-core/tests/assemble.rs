@@ -1,8 +1,8 @@
 //! Events to deltas and one reply.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use harness_core::anthropic::assemble::{Assembler, Fault};
-use harness_core::anthropic::sse::Event;
+use harness_core::model::anthropic::assemble::{Assembler, Fault};
+use harness_core::model::anthropic::sse::Event;
 use harness_core::{Block, Delta, Reply, StopReason, ToolCall, Usage, model};
 use serde_json::{Value, json};
 

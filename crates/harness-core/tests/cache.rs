@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use harness_core::cache::Prefix;
-use harness_core::{Block, CacheLife, Mark, Message, Place, Request, Role, ToolSpec};
+use harness_core::model::cache::Prefix;
+use harness_core::{Block, CacheLife, CachePosition, Mark, Message, Request, Role, ToolSpec};
 use serde_json::{Map, Value, json};
 
 /// Two tools, a system prompt and these messages, the user's and the model's in turn, with a mark on the last.
@@ -15,7 +15,7 @@ fn request<'a>(messages: &'a [Message], extra: &'a Map<String, Value>) -> Reques
         input_schema: json!({"type": "object"}),
     };
     let last = messages.len() - 1;
-    let place = Place::Message { message: last, block: messages[last].content.len() - 1 };
+    let place = CachePosition::Message { message: last, block: messages[last].content.len() - 1 };
     Request {
         agent: "lead",
         model: "claude-opus-5",

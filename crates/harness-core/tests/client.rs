@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use harness_core::anthropic::{Client, Config, Key, Patience};
+use harness_core::model::anthropic::{Client, Config, Key, Patience};
 use harness_core::{
-    Block, CacheLife, Conversation, Delta, Mark, Message, Model, ModelError, Place, Reply, Request,
-    Role, StopReason, ToolSpec, model,
+    Block, CacheLife, CachePosition, Conversation, Delta, Mark, Message, Model, ModelError, Reply,
+    Request, Role, StopReason, ToolSpec, model,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,7 +188,7 @@ fn request_of(messages: &[Message]) -> Request<'_> {
         tools: Vec::new().into(),
         messages,
         marks: Vec::new(),
-        extra: harness_core::models::extra("claude-sonnet-5-5"),
+        extra: harness_core::model::models::extra("claude-sonnet-5-5"),
     }
 }
 
@@ -266,8 +266,11 @@ async fn marks_and_tools_go_into_the_body() {
     let request = Request {
         tools: vec![tool].into(),
         marks: vec![
-            Mark { place: Place::Tool(0), life: CacheLife::OneHour },
-            Mark { place: Place::Message { message: 0, block: 0 }, life: CacheLife::FiveMinutes },
+            Mark { place: CachePosition::Tool(0), life: CacheLife::OneHour },
+            Mark {
+                place: CachePosition::Message { message: 0, block: 0 },
+                life: CacheLife::FiveMinutes,
+            },
         ],
         ..request_of(&messages)
     };

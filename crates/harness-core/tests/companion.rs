@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::Secrets;
-use harness_core::process::{
-    Companion, End, Family, Lines, Log, MESSAGE, Prepared, Streams, messages,
+use harness_core::host::process::{
+    ChildCommand, End, Lines, Log, MESSAGE, ManagedChild, ProcessTree, Streams, messages,
 };
 use harness_testkit::{Folder, wait_until_gone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn start(line: &str) -> (Companion, Streams) {
-    Prepared::shell(line, Path::new("/"), &Secrets::default()).unwrap().accompany().unwrap()
+fn start(line: &str) -> (ManagedChild, Streams) {
+    ChildCommand::shell(line, Path::new("/"), &Secrets::default()).unwrap().spawn_managed().unwrap()
 }
 
 async fn line(streams: &mut Streams) -> String {
@@ -34,9 +34,10 @@ async fn one_talks_to_it_and_it_leaves_when_its_input_ends() {
 
 #[tokio::test]
 async fn the_environment_is_what_was_given_and_nothing_else() {
-    let prepared = Prepared::program("/usr/bin/env", [""; 0], Path::new("/"), &Secrets::default());
+    let prepared =
+        ChildCommand::program("/usr/bin/env", [""; 0], Path::new("/"), &Secrets::default());
     let only = [("A".into(), "1".into()), ("PATH".into(), "/bin:/usr/bin".into())];
-    let (child, mut streams) = prepared.unwrap().only_env(only).accompany().unwrap();
+    let (child, mut streams) = prepared.unwrap().only_env(only).spawn_managed().unwrap();
     let mut said = String::new();
     streams.stdout.read_to_string(&mut said).await.unwrap();
     assert_eq!(said, "A=1\nPATH=/bin:/usr/bin\n");
@@ -64,8 +65,8 @@ async fn children_that_it_leaves_behind_are_ended_too() {
 #[tokio::test]
 async fn one_with_a_family_takes_those_along_that_left_its_group() {
     let line = "setsid sh -c 'echo $$; exec sleep 1000' & read -r x";
-    let prepared = Prepared::shell(line, Path::new("/"), &Secrets::default()).unwrap();
-    let (child, mut streams) = prepared.family(&Family::new()).accompany().unwrap();
+    let prepared = ChildCommand::shell(line, Path::new("/"), &Secrets::default()).unwrap();
+    let (child, mut streams) = prepared.family(&ProcessTree::new()).spawn_managed().unwrap();
     let pid = self::line(&mut streams).await;
     drop(streams.stdin);
     child.end(LONG).await;
@@ -97,8 +98,8 @@ async fn dropping_it_kills_the_group() {
 #[tokio::test]
 async fn what_cannot_start_is_named() {
     let prepared =
-        Prepared::program("./no-such", [""; 0], Path::new("/"), &Secrets::default()).unwrap();
-    let error = prepared.accompany().unwrap_err().to_string();
+        ChildCommand::program("./no-such", [""; 0], Path::new("/"), &Secrets::default()).unwrap();
+    let error = prepared.spawn_managed().unwrap_err().to_string();
     assert!(error.starts_with("cannot start ./no-such: "), "{error}");
 }
 

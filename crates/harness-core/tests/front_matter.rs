@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use harness_core::FrontMatter;
-use harness_core::front_matter::read_text;
+use harness_core::host::front_matter::read_text;
 
 const KNOWN: [&str; 4] = ["name", "about", "tools", "metadata"];
 

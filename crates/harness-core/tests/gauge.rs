@@ -84,12 +84,12 @@ async fn a_refusal_makes_the_window_smaller_for_good() {
 async fn every_kind_of_block_is_counted_and_the_parts_are_the_whole() {
     let (mut agent, mut c, gauge) = after_a_turn(0).await;
     agent.system = vec!["s".repeat(30)];
-    agent.tools = harness_core::tools::all();
+    agent.tools = harness_core::tool::builtin::all();
     let call =
         serde_json::from_str(r#"{"type":"tool_use","id":"a","name":"write","input":{"path":"a"}}"#);
     c.reply(&Message { role: Role::Assistant, content: vec![call.unwrap()] });
     c.answer(vec![ToolResult::done("a", "r".repeat(60))]);
-    c.note("n".repeat(90));
+    c.remind("n".repeat(90));
     let kinds = gauge.kinds(&agent, &c);
     let full: Vec<&str> = kinds.iter().filter(|(_, n)| *n > 0).map(|(kind, _)| *kind).collect();
     let all = [

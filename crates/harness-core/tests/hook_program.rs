@@ -4,8 +4,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use harness_core::hook::happening::{Answer, Happening, Kind};
-use harness_core::hook::program::{Program, Setting, read};
+use harness_core::agent::hook::happening::{Answer, Happening, Kind};
+use harness_core::agent::hook::program::{Program, Setting, read};
 use harness_core::{Secrets, Verdict};
 use harness_testkit::Folder;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use harness_core::journal::{Cursor, Journal, JournalError, LINE_LIMIT, Lines};
+use harness_core::host::journal::{Cursor, Journal, JournalError, LINE_LIMIT, Lines};
 use harness_testkit::fifo;
 use proptest::prelude::*;
 use serde_json::{Value, json, value::RawValue};

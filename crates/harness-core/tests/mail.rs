@@ -9,7 +9,9 @@ use std::time::Duration;
 use harness_core::mail::{
     Done, FileMailbox, Mail, MailId, Mailbox, MemoryMailbox, News, Post, held, shown,
 };
-use harness_core::{Agent, AgentError, Conversation, Hook, Play, Record, Script, Turn, transcript};
+use harness_core::{
+    Agent, AgentError, Conversation, ConversationLog, Hook, HookContext, Play, Script,
+};
 use harness_testkit::Folder;
 use harness_testkit::mailboxes::{NAMES, conforms};
 use tokio_util::sync::CancellationToken;
@@ -157,7 +159,7 @@ async fn mail_that_was_given_up_can_be_looked_at() {
 /// A post of ada's, and the conversation that its record holds.
 async fn post(folder: &Folder, done: Done) -> (Arc<Post>, Conversation) {
     let (mailbox, news) = files(folder);
-    let record = || Record::resume(folder.path(), "team", "ada");
+    let record = || ConversationLog::resume(folder.path(), "team", "ada");
     let (post, c) = Post::open("ada", Arc::new(mailbox), news, done, record).await.unwrap();
     (Arc::new(post), c)
 }
@@ -174,7 +176,7 @@ struct Full;
 
 #[async_trait::async_trait]
 impl Hook for Full {
-    async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         match held(c).is_empty() {
             true => Ok(()),
             false => Err(AgentError::Fatal("the disk is full".to_owned())),
@@ -223,7 +225,7 @@ async fn mail_that_the_saved_history_holds_is_not_read_twice() {
     assert_eq!(second.inbox().len(), 2, "both are given again");
     c.say("go");
     agent(&folder, vec![second.clone()]).run(&mut c, &cancel).await.unwrap();
-    assert_eq!(transcript(c.messages(), 1000).matches("once").count(), 1);
+    assert_eq!(harness_core::transcript(c.messages(), 1000).matches("once").count(), 1);
     assert_eq!(second.mailbox.waiting("ada").await.unwrap(), 0);
 }
 

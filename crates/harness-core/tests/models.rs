@@ -1,7 +1,8 @@
 //! The table of models.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use harness_core::{Usage, models};
+use harness_core::Usage;
+use harness_core::model::models;
 
 #[test]
 fn every_entry_makes_sense() {

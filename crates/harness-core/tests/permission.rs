@@ -390,7 +390,7 @@ fn file_tools_and_others_are_judged_by_what_they_do() {
     );
     assert_eq!(on("write", Effect::Writes(vec!["a.txt".into()])), "ask");
     assert_eq!(on("write", Effect::Writes(vec!["/dev/sda".into()])), "deny");
-    assert_eq!(on("todo_write", Effect::Reads(vec![])), "allow");
+    assert_eq!(on("todo_write", Effect::Internal), "allow");
     assert_eq!(on("mcp__x__read", Effect::Unknown), "ask");
     assert_eq!(on("read", Effect::Unknown), "ask", "a name gives no rights");
     assert_eq!(
@@ -433,17 +433,17 @@ mod answers {
     use std::sync::Mutex;
 
     use harness_core::permission::Remember;
-    use harness_core::{Answer, Approver, Observers, Secrets, ToolContext};
+    use harness_core::{Approval, Approver, Observers, Secrets, ToolContext};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
 
     /// Answers always the same, and counts.
-    struct Says(Answer, std::sync::Arc<Mutex<u32>>);
+    struct Says(Approval, std::sync::Arc<Mutex<u32>>);
 
     #[async_trait::async_trait]
     impl Approver for Says {
-        async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Answer {
+        async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Approval {
             *self.1.lock().unwrap() += 1;
             self.0.clone()
         }
@@ -459,7 +459,7 @@ mod answers {
     }
 
     /// How often the person is asked when these calls come one after the other.
-    async fn questions(answer: Answer, file: &Path, calls: &[ToolCall]) -> u32 {
+    async fn questions(answer: Approval, file: &Path, calls: &[ToolCall]) -> u32 {
         let count = std::sync::Arc::default();
         let remember = Remember::open(Says(answer, std::sync::Arc::clone(&count)), file).unwrap();
         let cx = ToolContext {
@@ -481,27 +481,34 @@ mod answers {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mine/allowed.yaml");
         let twice = [bash("cargo test"), bash("cargo test")];
-        assert_eq!(questions(Answer::Once, &file, &twice).await, 2);
-        assert_eq!(questions(Answer::No("x".to_owned()), &file, &twice).await, 2);
-        assert_eq!(questions(Answer::Session, &file, &twice).await, 1);
+        assert_eq!(questions(Approval::Once, &file, &twice).await, 2);
+        assert_eq!(questions(Approval::No("x".to_owned()), &file, &twice).await, 2);
+        assert_eq!(questions(Approval::Session, &file, &twice).await, 1);
         assert!(!file.exists(), "a session leaves nothing behind");
-        assert_eq!(questions(Answer::Always, &file, &twice).await, 1);
-        assert_eq!(questions(Answer::Once, &file, &twice).await, 0, "read from the file");
+        assert_eq!(questions(Approval::Always, &file, &twice).await, 1);
+        assert_eq!(questions(Approval::Once, &file, &twice).await, 0, "read from the file");
         let others = [
             bash("cargo test --all"),
             bash("cargo"),
             asked("mcp__x", serde_json::json!({"command": "cargo test"})),
         ];
-        assert_eq!(questions(Answer::Once, &file, &others).await, 3, "the narrowest rule");
+        assert_eq!(questions(Approval::Once, &file, &others).await, 3, "the narrowest rule");
         let write = |path: &str, content: &str| {
             asked("write", serde_json::json!({"path": path, "content": content}))
         };
         assert_eq!(
-            questions(Answer::Always, &file, &[write("a", "1"), write("a", "2"), write("b", "1")])
-                .await,
+            questions(
+                Approval::Always,
+                &file,
+                &[write("a", "1"), write("a", "2"), write("b", "1")]
+            )
+            .await,
             2
         );
-        assert_eq!(questions(Answer::Once, &file, &[bash("cargo test"), write("a", "3")]).await, 0);
+        assert_eq!(
+            questions(Approval::Once, &file, &[bash("cargo test"), write("a", "3")]).await,
+            0
+        );
     }
 
     #[tokio::test]
@@ -527,14 +534,18 @@ mod answers {
         ];
         for line in lines {
             assert_eq!(
-                questions(Answer::Always, &file, &[bash(line), bash(line)]).await,
+                questions(Approval::Always, &file, &[bash(line), bash(line)]).await,
                 2,
                 "{line}"
             );
         }
         for path in [".git/hooks/x", "config/permissions.yaml", ".sessions/x", "/w/.git/config"] {
             let call = asked("write", serde_json::json!({"path": path, "content": "x"}));
-            assert_eq!(questions(Answer::Always, &file, &[call.clone(), call]).await, 2, "{path}");
+            assert_eq!(
+                questions(Approval::Always, &file, &[call.clone(), call]).await,
+                2,
+                "{path}"
+            );
         }
         assert!(!file.exists());
     }
@@ -545,7 +556,7 @@ mod answers {
         let file = folder.path().join("allowed.yaml");
         std::fs::write(&file, "always:\n- {tool: bash, folder: /w, comand: ls}\n").unwrap();
         let count = std::sync::Arc::default();
-        let error = Remember::open(Says(Answer::Once, count), &file).err().unwrap().to_string();
+        let error = Remember::open(Says(Approval::Once, count), &file).err().unwrap().to_string();
         assert!(error.contains("allowed.yaml:"), "{error}");
         assert!(std::fs::read_to_string(&file).unwrap().contains("comand"));
     }

@@ -3,29 +3,29 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use harness_core::{
-    process::{End, Family, Finished, Limits, Prepared, ProcessError, Spills, lives},
-    secrets::Secrets,
+use harness_core::host::process::{
+    ChildCommand, End, Finished, Limits, ProcessError, ProcessTree, Spills, lives,
 };
+use harness_core::host::secrets::Secrets;
 use harness_testkit::{Folder, fifo, wait_until_gone};
 use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-fn shell(line: &str) -> Prepared {
-    Prepared::shell(line, Path::new("/"), &Secrets::default()).unwrap()
+fn shell(line: &str) -> ChildCommand {
+    ChildCommand::shell(line, Path::new("/"), &Secrets::default()).unwrap()
 }
 
 fn within(timeout: Duration) -> Limits {
     Limits { timeout, ..Limits::default() }
 }
 
-async fn run(prepared: Prepared) -> Finished {
+async fn run(prepared: ChildCommand) -> Finished {
     prepared.run(Limits::default(), &CancellationToken::new(), |_| {}).await.unwrap()
 }
 
 /// Runs until the child has said `ready`, then cancels.
-async fn cancel_when_ready(prepared: Prepared) -> Finished {
+async fn cancel_when_ready(prepared: ChildCommand) -> Finished {
     let cancel = CancellationToken::new();
     let mut said = Vec::new();
     let ready = |bytes: &[u8]| {
@@ -47,7 +47,7 @@ async fn exit_code_and_both_streams_come_back_in_order() {
 
 #[tokio::test]
 async fn the_streams_come_apart_where_asked() {
-    let done = run(shell("echo out; echo err >&2").apart()).await;
+    let done = run(shell("echo out; echo err >&2").separate_streams()).await;
     assert_eq!((done.output.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
 }
 
@@ -69,10 +69,12 @@ async fn standard_input_is_empty_unless_given() {
 async fn hidden_variables_do_not_reach_the_child_and_extra_ones_do() {
     let secrets = Secrets::new(["PATH".to_owned()], []);
     let line = "/usr/bin/env | /bin/grep -c -E '^(PATH|EXTRA)=' ; echo $EXTRA";
-    let prepared = Prepared::program("/bin/sh", ["-c", line], Path::new("/"), &secrets).unwrap();
+    let prepared =
+        ChildCommand::program("/bin/sh", ["-c", line], Path::new("/"), &secrets).unwrap();
     let done = run(prepared.env("EXTRA", "here")).await;
     assert_eq!(done.output.lines().last(), Some("here"));
-    let prepared = Prepared::program("/usr/bin/env", [""; 0], Path::new("/"), &secrets).unwrap();
+    let prepared =
+        ChildCommand::program("/usr/bin/env", [""; 0], Path::new("/"), &secrets).unwrap();
     assert!(run(prepared).await.output.lines().all(|line| !line.starts_with("PATH=")));
 }
 
@@ -84,11 +86,11 @@ async fn a_line_that_begins_with_a_dash_is_no_option() {
 #[tokio::test]
 async fn what_cannot_start_is_named() {
     let secrets = Secrets::default();
-    let missing = Prepared::shell("true", Path::new("/no/such"), &secrets).unwrap_err();
+    let missing = ChildCommand::shell("true", Path::new("/no/such"), &secrets).unwrap_err();
     assert!(matches!(&missing, ProcessError::Directory { path, .. } if path.ends_with("such")));
-    assert!(Prepared::shell("true", Path::new("/etc/passwd"), &secrets).is_err());
+    assert!(ChildCommand::shell("true", Path::new("/etc/passwd"), &secrets).is_err());
     for (program, said) in [("no-such-program", "installed"), ("nul\0", "NUL")] {
-        let prepared = Prepared::program(program, [""; 0], Path::new("/"), &secrets).unwrap();
+        let prepared = ChildCommand::program(program, [""; 0], Path::new("/"), &secrets).unwrap();
         let error = prepared.run(Limits::default(), &CancellationToken::new(), |_| {}).await;
         let error = error.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
@@ -125,8 +127,11 @@ async fn a_spill_file_can_be_read_from_the_first_byte_on() {
     fifo(&folder.path().join("go"));
     let limits =
         Limits { spill: Some(spill.clone()), spills: Spills::Everything, ..Limits::default() };
-    let prepared =
-        Prepared::shell("echo first; read go < go; echo last", folder.path(), &Secrets::default());
+    let prepared = ChildCommand::shell(
+        "echo first; read go < go; echo last",
+        folder.path(),
+        &Secrets::default(),
+    );
     let go = folder.path().join("go");
     let early = tokio::task::spawn_blocking(move || {
         let line = number_in(&spill);
@@ -147,7 +152,7 @@ async fn a_spill_file_is_bounded_and_says_so() {
     let line = "head -c 70000000 /dev/zero";
     let done = shell(line).run(limits, &CancellationToken::new(), |_| {}).await.unwrap();
     assert!(done.spill_fault.unwrap().contains("cut after"));
-    assert!(fs::metadata(&spill).unwrap().len() < harness_core::process::SPILL_LIMIT + 100);
+    assert!(fs::metadata(&spill).unwrap().len() < harness_core::host::process::SPILL_LIMIT + 100);
     assert!(fs::read(&spill).unwrap().ends_with("…]\n".as_bytes()));
 }
 
@@ -173,7 +178,7 @@ async fn a_time_out_ends_the_grandchildren_too_and_keeps_what_was_said() {
     let folder = TempDir::new().unwrap();
     let line = "sleep 1000 & echo $! > pid; (trap '' TERM; echo $BASHPID > deaf; echo said; \
                 while :; do sleep 1000; done)";
-    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     let limits = within(Duration::from_secs(1));
     let done = prepared.run(limits, &CancellationToken::new(), |_| {}).await.unwrap();
     assert!(matches!(done.end, End::TimedOut(after) if after >= Duration::from_secs(1)));
@@ -208,7 +213,7 @@ async fn a_child_that_floods_can_be_cancelled() {
 #[tokio::test]
 async fn a_cancel_before_the_start_starts_nothing() {
     let folder = TempDir::new().unwrap();
-    let prepared = Prepared::shell("touch here", folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell("touch here", folder.path(), &Secrets::default()).unwrap();
     let cancel = CancellationToken::new();
     cancel.cancel();
     let done = prepared.run(Limits::default(), &cancel, |_| {}).await.unwrap();
@@ -224,7 +229,7 @@ async fn a_background_child_neither_holds_the_result_nor_dies_of_a_closed_pipe()
     fifo(&told);
     // It waits for our word, then writes to the pipe that nobody has a use for, then reports.
     let line = "(read x < go; echo later; echo alive > told) & echo hi";
-    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     let done = run(prepared).await;
     assert_eq!((done.end, done.output.as_str()), (End::Exited(0), "hi\n"));
     let report = tokio::task::spawn_blocking(move || {
@@ -238,7 +243,7 @@ async fn a_background_child_neither_holds_the_result_nor_dies_of_a_closed_pipe()
 async fn a_background_child_that_never_stops_talking_does_not_hold_the_result() {
     let folder = TempDir::new().unwrap();
     let prepared =
-        Prepared::shell("yes & echo $! > pid", folder.path(), &Secrets::default()).unwrap();
+        ChildCommand::shell("yes & echo $! > pid", folder.path(), &Secrets::default()).unwrap();
     assert_eq!(run(prepared).await.end, End::Exited(0));
     let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
@@ -249,7 +254,7 @@ async fn a_background_child_that_never_stops_talking_does_not_hold_the_result() 
 async fn dropping_the_run_kills_the_group() {
     let folder = TempDir::new().unwrap();
     let line = "sleep 1000 & echo $! > pid; echo ready; wait";
-    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     let (tell, told) = tokio::sync::oneshot::channel();
     let mut tell = Some(tell);
     let cancel = CancellationToken::new();
@@ -281,7 +286,7 @@ fn what_is_left_in_the_background_ends_with_the_program() {
     let folder = TempDir::new().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let line = "sleep 1000 > /dev/null 2>&1 & echo $!";
-    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     let pid = runtime.block_on(run(prepared)).output;
     assert!(lives(pid.trim().parse().unwrap()));
     runtime.shutdown_timeout(Duration::from_secs(60));
@@ -301,9 +306,9 @@ async fn escaped(folder: &TempDir) -> [String; 2] {
 #[tokio::test]
 async fn a_family_is_ended_with_those_that_have_left_its_group() {
     let (folder, family, cancel) =
-        (TempDir::new().unwrap(), Family::new(), CancellationToken::new());
+        (TempDir::new().unwrap(), ProcessTree::new(), CancellationToken::new());
     let line = format!("{ESCAPES} wait");
-    let prepared = Prepared::shell(&line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(&line, folder.path(), &Secrets::default()).unwrap();
     let escape = async {
         let pids = escaped(&folder).await;
         cancel.cancel();
@@ -318,9 +323,9 @@ async fn a_family_is_ended_with_those_that_have_left_its_group() {
 
 #[tokio::test]
 async fn a_family_dies_with_its_run() {
-    let (folder, family) = (TempDir::new().unwrap(), Family::new());
+    let (folder, family) = (TempDir::new().unwrap(), ProcessTree::new());
     let line = format!("{ESCAPES} wait");
-    let prepared = Prepared::shell(&line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(&line, folder.path(), &Secrets::default()).unwrap();
     let cancel = CancellationToken::new();
     let pids = tokio::select! {
         _ = prepared.family(&family).run(Limits::default(), &cancel, |_| {}) => panic!("it ended"),
@@ -331,10 +336,10 @@ async fn a_family_dies_with_its_run() {
 
 #[tokio::test]
 async fn a_run_with_a_family_is_over_when_the_last_one_has_left() {
-    let (folder, family) = (TempDir::new().unwrap(), Family::new());
+    let (folder, family) = (TempDir::new().unwrap(), ProcessTree::new());
     fifo(&folder.path().join("go"));
     let line = "setsid -f sh -c 'echo $$ > orphan; read go < go; echo last words'; exit 3";
-    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     let path = folder.path().to_owned();
     let go = tokio::task::spawn_blocking(move || {
         number_in(&path.join("orphan"));
@@ -347,14 +352,14 @@ async fn a_run_with_a_family_is_over_when_the_last_one_has_left() {
 
 #[tokio::test]
 async fn a_family_can_be_ended_by_its_name_alone() {
-    let (folder, family) = (TempDir::new().unwrap(), Family::new());
+    let (folder, family) = (TempDir::new().unwrap(), ProcessTree::new());
     let line = "setsid -f sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1";
-    let prepared = Prepared::shell(line, folder.path(), &Secrets::default()).unwrap();
+    let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     // Started by hand, as if by a program that was killed since.
     let status = prepared.family(&family).into_command().status().await.unwrap();
     assert!(status.success());
     let pid = number_in(&folder.path().join("orphan"));
-    assert_eq!(Family::named(family.name()).end().await, 1);
+    assert_eq!(ProcessTree::named(family.name()).end().await, 1);
     wait_until_gone(&pid);
     assert_eq!(family.end().await, 0);
 }
@@ -375,7 +380,7 @@ async fn git_in_a_line_starts_no_monitor_that_a_repository_names() {
     repo.git(&["init", "-q", "--bare", "inner"]);
     repo.git(&["-C", "inner", "config", "core.fsmonitor", &monitor]);
     let line = "git status; cd inner && git status";
-    let child = Prepared::shell(line, repo.path(), &Secrets::default()).unwrap();
+    let child = ChildCommand::shell(line, repo.path(), &Secrets::default()).unwrap();
     let done = run(child).await;
     assert!(done.output.contains("On branch main"), "{}", done.output);
     assert!(done.output.contains("safe.bareRepository"), "{}", done.output);

@@ -1,7 +1,7 @@
 //! Bytes to events: the same ones, however the bytes come.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use harness_core::anthropic::sse::{Decoder, LONGEST, TooLong};
+use harness_core::model::anthropic::sse::{Decoder, LONGEST, TooLong};
 use proptest::prelude::*;
 
 fn events<'a>(

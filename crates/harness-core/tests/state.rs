@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 
-use harness_core::state::{StateError, StateFile};
+use harness_core::host::state::{StateError, StateFile};
 use tempfile::TempDir;
 
 type Counts = BTreeMap<String, Vec<u32>>;
@@ -124,9 +124,9 @@ async fn a_change_is_seen_also_one_that_comes_before_the_wait() {
     let path = folder.path().join("names.json");
     let day = std::time::Duration::from_secs(86_400);
     for text in ["made", "same", "emas"] {
-        let change = harness_core::state::changed(&path, day);
-        harness_core::workspace::replace(&path, text.as_bytes()).unwrap();
+        let change = harness_core::host::state::changed(&path, day);
+        harness_core::host::workspace::replace(&path, text.as_bytes()).unwrap();
         change.await;
     }
-    harness_core::state::changed(&path, std::time::Duration::ZERO).await; // never longer than asked for
+    harness_core::host::state::changed(&path, std::time::Duration::ZERO).await; // never longer than asked for
 }

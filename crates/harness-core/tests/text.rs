@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use harness_core::text::{Clipper, Stripper, clip, is_hidden, line, nearest, strip, visible};
+use harness_core::host::text::{Clipper, Stripper, clip, is_hidden, line, nearest, strip, visible};
 use proptest::prelude::*;
 
 #[test]
@@ -77,7 +77,7 @@ fn near_names_are_found_best_first() {
 
 #[test]
 fn digits_stand_in_groups_of_three() {
-    let shown = [0, 999, 1_000, 12_345, 1_000_000].map(harness_core::text::digits);
+    let shown = [0, 999, 1_000, 12_345, 1_000_000].map(harness_core::host::text::digits);
     assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,000,000"]);
 }
 

@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use harness_core::host::process::Limits;
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, Effect, Event, Observer, Play, Script, Secrets, ToolCall, ToolError, ToolResult,
-    process::Limits, tools,
 };
 use harness_testkit::fifo;
 use serde_json::{Map, Value, json};
@@ -31,7 +32,7 @@ impl Bench {
         fs::create_dir(&root).unwrap();
         fs::write(top.path().join("secret"), "secret").unwrap();
         let mut agent = Agent::new(Arc::new(Script::new(Play::default())), root);
-        agent.tools = tools::all();
+        agent.tools = builtin::all();
         Self { top, agent }
     }
 
@@ -106,7 +107,7 @@ fn calls_on(path: &str) -> [(&'static str, Value); 5] {
 
 #[test]
 fn each_schema_and_its_struct_agree() {
-    let tools = tools::all();
+    let tools = builtin::all();
     for spec in tools.specs().iter() {
         let tool = tools.get(&spec.name).unwrap();
         let refused = |input: &Map<String, Value>| match tool.effect(input) {
@@ -173,7 +174,7 @@ fn each_schema_and_its_struct_agree() {
 
 #[test]
 fn schemas_are_plain() {
-    let specs = serde_json::to_string(tools::all().specs().as_ref()).unwrap();
+    let specs = serde_json::to_string(builtin::all().specs().as_ref()).unwrap();
     for word in ["takes", "$ref", "$schema", "$defs", "\"title\"", "\"format\"", "anyOf"] {
         assert!(!specs.contains(word), "{word} in {specs}");
     }
@@ -184,17 +185,17 @@ fn the_tools_come_in_the_same_order_every_time() {
     let names = |tools: &harness_core::Toolbox| {
         tools.specs().iter().map(|spec| spec.name.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&tools::all()), ["bash", "read", "write", "edit", "grep", "glob"]);
-    let first = serde_json::to_string(tools::all().specs().as_ref()).unwrap();
-    assert_eq!(first, serde_json::to_string(tools::all().specs().as_ref()).unwrap());
+    assert_eq!(names(&builtin::all()), ["bash", "read", "write", "edit", "grep", "glob"]);
+    let first = serde_json::to_string(builtin::all().specs().as_ref()).unwrap();
+    assert_eq!(first, serde_json::to_string(builtin::all().specs().as_ref()).unwrap());
 }
 
 #[test]
 fn a_second_tool_of_one_name_is_not_taken_and_is_recorded() {
-    let tools = tools::all().with(tools::Read);
+    let tools = builtin::all().with(builtin::Read);
     assert_eq!(tools.clashes(), ["read"]);
     assert_eq!(tools.specs().len(), 6);
-    assert_eq!(tools::all().clashes(), [""; 0]);
+    assert_eq!(builtin::all().clashes(), [""; 0]);
 }
 
 #[tokio::test]
@@ -240,7 +241,7 @@ async fn a_deeply_nested_or_a_huge_input_is_refused_in_a_short_sentence() {
 
 #[test]
 fn effects_say_which_paths_and_which_line() {
-    let tools = tools::all();
+    let tools = builtin::all();
     let effect = |name: &str, input: Value| {
         tools.get(name).unwrap().effect(input.as_object().unwrap()).unwrap()
     };
@@ -366,7 +367,7 @@ async fn a_workspace_that_is_gone_is_told_by_every_tool() {
 #[test]
 fn a_command_is_stopped_after_two_minutes_unless_told_otherwise() {
     assert_eq!(Limits::default().timeout, Duration::from_secs(120));
-    let about = &tools::all().specs()[0].description.clone();
+    let about = &builtin::all().specs()[0].description.clone();
     assert!(about.contains("120 seconds"), "{about}");
 }
 
@@ -856,5 +857,5 @@ async fn a_search_that_is_interrupted_ends() {
     let cx = bench.agent.context("call", &cancel);
     let input = json!({"pattern": "word"}).as_object().unwrap().clone();
     let ended = tool.call(input, &cx).await;
-    assert_eq!(ended, Err(ToolError::Tell("interrupted".to_owned())));
+    assert_eq!(ended, Err(ToolError::Failed("interrupted".to_owned())));
 }

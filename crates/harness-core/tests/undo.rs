@@ -7,11 +7,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use harness_core::state::StateError;
-use harness_core::undo::{History, Store, Way};
-use harness_core::workspace::{
+use harness_core::host::state::StateError;
+use harness_core::host::workspace::{
     Changes, Found, Keep, Known, Snapshot, State, Step, Wanted, Workspace, WorkspaceError,
 };
+use harness_core::undo::{History, Store, Way};
 use harness_testkit::{SmallDisk, fifo};
 use proptest::prelude::*;
 use tempfile::TempDir;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use harness_core::workspace::{
+use harness_core::host::workspace::{
     Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
 };
 use harness_testkit::{SmallDisk, fifo};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use harness_core::host::ids;
 use harness_core::live::Told;
 use harness_core::mail::{Mail, MailError, MailId, Mailbox, News, check_name, look_until};
-use harness_core::{Mutex, Observer, Secrets, ids};
+use harness_core::{Mutex, Observer, Secrets};
 use redis::cmd;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};

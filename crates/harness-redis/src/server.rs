@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use harness_core::Mutex;
+use harness_core::host::text;
 use harness_core::mail::{MailError, News};
-use harness_core::{Mutex, text};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Value};
 use tokio::time::{Instant, sleep, timeout};

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness_core::Mutex;
+use harness_core::host::trust;
 use harness_core::live::Told;
 use harness_core::mail::{FAILED, Mail, MailError, MailId, News};
-use harness_core::{Mutex, trust};
 use redis::{Cmd, FromRedisValue, cmd};
 use tokio::sync::{Notify, broadcast, mpsc};
 

@@ -27,7 +27,7 @@
 //!   the whole reply.
 //! - A call whose input was no JSON may come back with any input.
 
-use harness_core::cache::canonical;
+use harness_core::model::cache::canonical;
 use serde_json::{Value, json};
 
 use crate::rules::{content_of, list};

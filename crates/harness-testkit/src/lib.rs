@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`rules`] | refuses a request body that the API would refuse, in the API's words |
 //! | [`history`] | a conversation's next request must continue the one before |
-//! | [`cache`] | counts tokens by estimate and simulates the prompt cache: [`mod@harness_core::cache`] |
+//! | [`cache`] | counts tokens by estimate and simulates the prompt cache: [`mod@harness_core::model::cache`] |
 //! | [`sse`] | writes a reply as the API streams it |
 //! | [`chat`] | the other dialect, chat completions, for what stands behind a gateway |
 //! | [`faults`] | everything that can go wrong on the way, on demand |
@@ -64,7 +64,8 @@ pub use answers::{Answer, Answers};
 pub use disk::{SmallDisk, fifo};
 pub use faults::{Fault, When};
 pub use folder::{Folder, scrubbed, skip};
-pub use harness_core::cache::{self, Clock, Simulated};
+pub use harness_core::model::cache;
+pub use harness_core::model::cache::{Clock, Simulated};
 pub use history::History;
 pub use measure::Row;
 pub use notices::Notices;
@@ -77,7 +78,7 @@ pub use stage::Stage;
 pub use wait::{Gate, Meet, wait_until, wait_until_gone};
 pub use witness::Witness;
 
-/// The whole of a conversation as a play that a person can read: [`mod@harness_core::transcript`].
+/// The whole of a conversation as a play that a person can read: [`mod@harness_core::conversation::transcript`].
 pub fn transcript(messages: &[harness_core::Message]) -> String {
     harness_core::transcript(messages, usize::MAX)
 }

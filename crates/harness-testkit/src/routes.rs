@@ -8,8 +8,8 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
-use harness_core::cache::{Count, estimate};
-use harness_core::models;
+use harness_core::model::cache::{Count, estimate};
+use harness_core::model::models;
 use serde_json::{Value, json};
 
 use crate::answers::Spoiled;

@@ -18,7 +18,7 @@ use crate::answers::Answers;
 use crate::faults::{Fault, When};
 use crate::gates::Gates;
 use crate::history::History;
-use harness_core::cache::{Clock, Simulated};
+use harness_core::model::cache::{Clock, Simulated};
 
 /// A request as it came in.
 #[derive(Clone, Debug, Default)]

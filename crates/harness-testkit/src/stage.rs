@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, Stop, tools};
+use harness_core::tool::builtin;
+use harness_core::{Agent, AgentError, Conversation, Event, Mechanism, Play, Script, TurnOutcome};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Folder, Witness, transcript};
@@ -31,7 +32,7 @@ impl Stage {
         let witness = Witness::new(Script::new(play));
         let cwd = folder.path().canonicalize().expect("a folder");
         let mut agent = Agent::new(Arc::new(witness.clone()), cwd);
-        agent.tools = tools::all();
+        agent.tools = builtin::all();
         Self { agent, conversation: Conversation::new(), prompts, folder, witness }
     }
 
@@ -51,8 +52,8 @@ impl Stage {
     ///
     /// # Errors
     /// Those of the turn.
-    pub async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
-        self.agent.tell(&Event::Prompt(prompt.to_owned()));
+    pub async fn say(&mut self, prompt: &str) -> Result<TurnOutcome, AgentError> {
+        self.agent.emit(&Event::Prompt(prompt.to_owned()));
         self.conversation.say(prompt);
         self.agent.run(&mut self.conversation, &CancellationToken::new()).await
     }
@@ -61,7 +62,10 @@ impl Stage {
     pub async fn play(&mut self) -> String {
         for prompt in self.prompts.clone() {
             let stop = self.say(&prompt).await.expect("the turn ends well");
-            assert!(matches!(stop, Stop::Answered(_)), "the turn was not answered: {stop:?}");
+            assert!(
+                matches!(stop, TurnOutcome::Answered(_)),
+                "the turn was not answered: {stop:?}"
+            );
         }
         self.transcript()
     }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use harness_cli::{App, Config};
-use harness_core::process::{End, Limits, Prepared};
-use harness_core::{Agent, Conversation, text};
+use harness_core::host::process::{ChildCommand, End, Limits};
+use harness_core::host::text;
+use harness_core::{Agent, Conversation};
 use harness_redis::NoRedis;
 use s06_context_compact::Compact;
 use s21_mcp_runtime::McpServers;
@@ -130,7 +131,7 @@ async fn model(agent: &Agent) -> Finding {
 
 async fn shell(agent: &Agent) -> Finding {
     let line = r#"echo "${BASH_VERSION:-no bash}""#;
-    match run(Prepared::shell(line, &agent.cwd, &agent.secrets)).await {
+    match run(ChildCommand::shell(line, &agent.cwd, &agent.secrets)).await {
         Ok(version) if version != "no bash" => {
             Finding::new("shell", State::Well, format!("bash {version}"))
         }
@@ -144,7 +145,7 @@ async fn shell(agent: &Agent) -> Finding {
 
 async fn git(agent: &Agent) -> Finding {
     let new = |state, found: String| Finding::new("git", state, found);
-    let child = |args: &[&str]| Prepared::program("git", args, &agent.cwd, &agent.secrets);
+    let child = |args: &[&str]| ChildCommand::program("git", args, &agent.cwd, &agent.secrets);
     let version = match run(child(&["--version"])).await {
         Ok(version) => version,
         Err(why) => {
@@ -199,7 +200,7 @@ async fn mcp(agent: &Agent, config: &Config) -> Finding {
 
 /// The first line that a program prints.
 async fn run(
-    child: Result<Prepared, harness_core::process::ProcessError>,
+    child: Result<ChildCommand, harness_core::host::process::ProcessError>,
 ) -> Result<String, String> {
     let limits = Limits { timeout: LIMIT, ..Limits::default() };
     let (child, cancel) = (child.map_err(|why| why.to_string())?, CancellationToken::new());

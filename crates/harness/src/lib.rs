@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use harness_cli::{App, Bars, Config, Lesson, TaskFlags, WorkspaceFile};
-use harness_core::{Agent, models};
+use harness_core::Agent;
+use harness_core::model::models;
 use s03_todo_write::Plan;
 use s04_subagent::Subagents;
 use s05_skill_loading::Skills;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use harness_cli::{Config, Given, WorkspaceFile};
-use harness_core::{Agent, text};
+use harness_core::Agent;
+use harness_core::host::text;
 use serde::Deserialize;
 
 /// The settings of a workspace. They count once the user has agreed to them: they may switch off a guard.

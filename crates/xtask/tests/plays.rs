@@ -17,7 +17,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use harness_core::Play;
-use harness_core::script::{Line, Scene};
+use harness_core::model::script::{Line, Scene};
 use harness_testkit::Program;
 
 /// After this long without an end anywhere, the test names what hangs.
@@ -113,7 +113,8 @@ fn to_its_end(said: &str, play: &str) {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (said, play) = (words(said), Play::from_yaml(play).unwrap());
     let heard = |line: &Line| {
-        line.text.contains("${") || said.contains(&words(&harness_core::text::strip(&line.text)))
+        line.text.contains("${")
+            || said.contains(&words(&harness_core::host::text::strip(&line.text)))
     };
     let ends = |line: &&Line| line.calls.is_empty();
     let whole =

@@ -3,8 +3,12 @@
 //! Next page: [s02 · Tools](../s02_tool_use/index.html)
 
 use async_trait::async_trait;
-use harness_cli::{Chat, Lesson, Next, TurnLoop};
-use harness_core::{Agent, AgentError, Conversation, Stop, StopReason, Toolbox, tools::Bash};
+use harness_cli::Lesson;
+use harness_core::tool::builtin::Bash;
+use harness_core::{
+    Agent, AgentError, Chat, Conversation, Next, Prompt, StopReason, Toolbox, TurnLayer,
+    TurnOutcome,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -20,16 +24,16 @@ pub const LESSON: Lesson = Lesson {
 pub struct Loop;
 
 #[async_trait]
-impl TurnLoop for Loop {
+impl TurnLayer for Loop {
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         _: Next<'_>,
-    ) -> Result<Stop, AgentError> {
-        if let Some(prompt) = prompt {
-            chat.conversation.say(prompt);
+    ) -> Result<TurnOutcome, AgentError> {
+        if let Prompt::Said(text) = prompt {
+            chat.conversation.say(text);
         }
         perceive_and_act(&chat.agent, &mut chat.conversation, cancel).await
     }
@@ -43,20 +47,20 @@ pub async fn perceive_and_act(
     agent: &Agent,
     conversation: &mut Conversation,
     cancel: &CancellationToken,
-) -> Result<Stop, AgentError> {
+) -> Result<TurnOutcome, AgentError> {
     for _ in 0..agent.max_steps {
         // Think: the whole history goes to the model, one reply comes back.
         let Some(reply) = agent.think(conversation, cancel).await? else {
-            return Ok(Stop::Interrupted);
+            return Ok(TurnOutcome::Interrupted);
         };
         if reply.stop == StopReason::Refusal {
-            return Ok(Stop::Refused(reply.text()));
+            return Ok(TurnOutcome::Refused(reply.text()));
         }
         conversation.reply(&reply.message);
         // Act: run what it called, and answer every call in the very next message.
         let calls = conversation.calls();
         if calls.is_empty() {
-            return Ok(Stop::Answered(conversation.answered()));
+            return Ok(TurnOutcome::Answered(conversation.answered()));
         }
         let acted = agent.act(&calls, cancel).await;
         conversation.answer(acted.results);

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use expect_test::expect;
-use harness_core::{Agent, Conversation, Stop};
+use harness_core::{Agent, Conversation, TurnOutcome};
 use harness_testkit::{Stage, transcript};
 use s01_perception_action_loop::{LESSON, only_bash, perceive_and_act};
 use tokio_util::sync::CancellationToken;
 
-async fn run(agent: &Agent, prompt: &str) -> (Stop, Conversation) {
+async fn run(agent: &Agent, prompt: &str) -> (TurnOutcome, Conversation) {
     let mut conversation = Conversation::new();
     conversation.say(prompt);
     let stop = perceive_and_act(agent, &mut conversation, &CancellationToken::new()).await;
@@ -18,7 +18,7 @@ async fn run(agent: &Agent, prompt: &str) -> (Stop, Conversation) {
 async fn the_play() {
     let stage = Stage::new(LESSON.play);
     let (stop, conversation) = run(&only_bash(stage.agent.clone()), &stage.prompts[0]).await;
-    assert!(matches!(stop, Stop::Answered(_)));
+    assert!(matches!(stop, TurnOutcome::Answered(_)));
     assert_eq!(stage.folder.read("hello.txt"), "hello from the loop\n");
     expect![[r#"
         human: Make a file hello.txt that says hello, and show me that it is there.

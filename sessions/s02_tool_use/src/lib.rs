@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use harness_cli::Lesson;
-use harness_core::workspace::Workspace;
+use harness_core::host::workspace::Workspace;
 use harness_core::{Agent, Content, Effect, Mechanism, Tool, ToolContext, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -45,8 +45,8 @@ impl Tool for Count {
     }
 
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
-        let workspace = Workspace::open(&cx.cwd).map_err(ToolError::tell)?;
-        let file = workspace.read_bounded(&input.path, LARGEST).map_err(ToolError::tell)?;
+        let workspace = Workspace::open(&cx.cwd).map_err(ToolError::failed)?;
+        let file = workspace.read_bounded(&input.path, LARGEST).map_err(ToolError::failed)?;
         let text = String::from_utf8_lossy(&file.bytes);
         let (lines, words) = (text.lines().count(), text.split_whitespace().count());
         let more = if file.cut { " (only the start of it was counted)" } else { "" };

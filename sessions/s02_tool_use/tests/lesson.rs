@@ -1,7 +1,8 @@
 //! The lesson, played; then the hard cases.
 
 use expect_test::expect;
-use harness_core::{Content, Effect, Tool, ToolContext, ToolError, Toolbox, tools};
+use harness_core::tool::builtin;
+use harness_core::{Content, Effect, Tool, ToolContext, ToolError, Toolbox};
 use harness_testkit::{Program, Stage};
 use s02_tool_use::{Count, LESSON};
 
@@ -75,12 +76,12 @@ impl Tool for Shout {
     type Input = Words;
 
     fn effect(&self, _: &Words) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Words, _: &ToolContext) -> Result<Content, ToolError> {
         match input.words.trim() {
-            "" => Err(ToolError::Tell("there is nothing to shout".to_owned())),
+            "" => Err(ToolError::Failed("there is nothing to shout".to_owned())),
             words => Ok(words.to_uppercase().into()),
         }
     }
@@ -173,10 +174,10 @@ fn a_second_tool_of_one_name_is_not_taken_and_is_recorded() {
 
 #[test]
 fn the_order_of_the_tools_never_changes() {
-    let sent = || serde_json::to_string(tools::all().with(Count).specs().as_ref()).unwrap();
+    let sent = || serde_json::to_string(builtin::all().with(Count).specs().as_ref()).unwrap();
     assert_eq!(sent(), sent());
     let names: Vec<String> =
-        tools::all().with(Count).specs().iter().map(|spec| spec.name.clone()).collect();
+        builtin::all().with(Count).specs().iter().map(|spec| spec.name.clone()).collect();
     assert_eq!(names, ["bash", "read", "write", "edit", "grep", "glob", "count"]);
 }
 

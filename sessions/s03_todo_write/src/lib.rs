@@ -11,8 +11,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harness_cli::Lesson;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
-    Observer, Stop, Tool, ToolContext, ToolError, Turn,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
+    NoInput, Observer, Tool, ToolContext, ToolError, TurnOutcome,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -72,8 +72,8 @@ impl Plan {
         let mut states = self.0.lock();
         let state = states.entry(agent.to_owned()).or_default();
         let mut list = state.list.clone();
-        let done = change(&mut list).map_err(ToolError::Tell)?;
-        list.save(folder).map_err(ToolError::tell)?;
+        let done = change(&mut list).map_err(ToolError::Failed)?;
+        list.save(folder).map_err(ToolError::failed)?;
         *state = State { list, ..State::default() };
         Ok(format!("{done}\n{}", state.list).into())
     }
@@ -97,7 +97,7 @@ impl Tool for TodoWrite {
     type Input = Tasks;
 
     fn effect(&self, _: &Tasks) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Tasks, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -113,7 +113,7 @@ impl Tool for TodoRead {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -139,7 +139,7 @@ impl Tool for TodoUpdate {
     type Input = Update;
 
     fn effect(&self, _: &Update) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Update, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -150,13 +150,17 @@ impl Tool for TodoUpdate {
 #[async_trait]
 impl Hook for Plan {
     /// A plan that nobody looks at is worse than none: remind the model, but never twice.
-    async fn before_model(&self, c: &mut Conversation, turn: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        turn: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         let mut states = self.0.lock();
         let Some(state) = states.get_mut(&turn.agent.name) else { return Ok(()) };
         state.idle += 1;
         if state.idle > PATIENCE && !state.reminded && state.list.is_unfinished() {
             state.reminded = true;
-            c.note(format!("The plan was not updated for {PATIENCE} steps:\n{}", state.list));
+            c.remind(format!("The plan was not updated for {PATIENCE} steps:\n{}", state.list));
         }
         Ok(())
     }
@@ -165,7 +169,7 @@ impl Hook for Plan {
 impl Observer for Plan {
     /// A turn that was interrupted works on nothing any more.
     fn on(&self, agent: &str, event: &Event) {
-        if let (Event::TurnEnded(Stop::Interrupted), Some(state)) =
+        if let (Event::TurnEnded(TurnOutcome::Interrupted), Some(state)) =
             (event, self.0.lock().get_mut(agent))
         {
             state.list.put_down();

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness_core::text;
-use harness_core::workspace::{WorkspaceError, update};
+use harness_core::host::text;
+use harness_core::host::workspace::{WorkspaceError, update};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

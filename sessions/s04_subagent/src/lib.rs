@@ -9,10 +9,12 @@ use std::mem;
 use std::sync::Arc;
 
 use harness_cli::Lesson;
-use harness_core::workspace::Workspace;
+use harness_core::host::text;
+use harness_core::host::workspace::Workspace;
+use harness_core::model::models;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Mechanism, Message, Mutex, Observer,
-    Record, Role, Stop, Tool, ToolContext, ToolError, Usage, models, text,
+    Agent, AgentError, Content, Conversation, ConversationLog, Effect, Event, Mechanism, Message,
+    Mutex, Observer, Role, Tool, ToolContext, ToolError, TurnOutcome, Usage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -91,20 +93,23 @@ impl Tool for SpawnSubagent {
 
     /// Nothing by itself: each of the child's calls passes the same gate as yours.
     fn effect(&self, _: &Task) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Task, cx: &ToolContext) -> Result<Content, ToolError> {
         if input.prompt.trim().is_empty() {
-            return Err(ToolError::Tell("the prompt is empty; say what is to be done".to_owned()));
+            return Err(ToolError::Failed(
+                "the prompt is empty; say what is to be done".to_owned(),
+            ));
         }
         let mut child = self.child.clone();
         let named = input.agent.as_ref().map(|name| Named::find(&self.named, name));
-        let named = named.transpose().map_err(ToolError::Tell)?;
+        let named = named.transpose().map_err(ToolError::Failed)?;
         named.inspect(|named| named.shape(&mut child));
         let kind = named.map_or("subagent", |named| &named.name);
         // Its name and its file; without a place to keep what it does nobody is sent.
-        let record = Record::begin(&cx.cwd, "subagents", kind).map_err(ToolError::tell)?;
+        let record =
+            ConversationLog::begin(&cx.cwd, "subagents", kind).map_err(ToolError::failed)?;
         let record = Arc::new(record);
         let meter = Arc::new(Meter::default());
         child.name.clone_from(&record.name);
@@ -117,35 +122,35 @@ impl Tool for SpawnSubagent {
         conversation.say(&input.prompt);
         let mut ending = Ending { cx, child: &record.name, outcome: "interrupted".to_owned() };
         let started = Event::ChildStarted { child: child.name.clone(), task: input.prompt };
-        cx.observers.tell(&cx.agent, &started);
+        cx.observers.emit(&cx.agent, &started);
         let ended = child.run(&mut conversation, &cx.cancel.child_token()).await;
 
-        let answered = matches!(ended, Ok(Stop::Answered(_)));
+        let answered = matches!(ended, Ok(TurnOutcome::Answered(_)));
         let (status, said) = told(ended, &conversation);
         ending.outcome = format!("{status} · {}", meter.sums(&child.model_id));
         let head = format!("[{} {} · {}]", child.name, ending.outcome, record.path.display());
         let report = format!("{head}\n{}", capped(said, cx, &record));
-        if answered { Ok(report.into()) } else { Err(ToolError::Tell(report)) }
+        if answered { Ok(report.into()) } else { Err(ToolError::Failed(report)) }
     }
 }
 
 /// How it ended, and what it had to say: also one that came to no answer may have found something.
-fn told(ended: Result<Stop, AgentError>, conversation: &Conversation) -> (String, String) {
+fn told(ended: Result<TurnOutcome, AgentError>, conversation: &Conversation) -> (String, String) {
     let words = conversation.messages().iter().filter(|m| m.role == Role::Assistant);
     let last = words.rev().map(Message::text).find(|text| !text.trim().is_empty());
     let last = last.unwrap_or_else(|| "(it said nothing)".to_owned());
     match ended {
-        Ok(Stop::Answered(text)) if !text.trim().is_empty() => ("answered".into(), text),
-        Ok(Stop::Answered(_)) => ("answered".into(), last),
-        Ok(Stop::Refused(why)) => ("declined by the model".into(), why),
-        Ok(Stop::Interrupted) => ("interrupted".into(), last),
+        Ok(TurnOutcome::Answered(text)) if !text.trim().is_empty() => ("answered".into(), text),
+        Ok(TurnOutcome::Answered(_)) => ("answered".into(), last),
+        Ok(TurnOutcome::Refused(why)) => ("declined by the model".into(), why),
+        Ok(TurnOutcome::Interrupted) => ("interrupted".into(), last),
         Err(AgentError::TooManySteps(_)) => ("stopped at its step limit".into(), last),
         Err(error) => (format!("failed: {error}"), last),
     }
 }
 
 /// The text, or both its ends and the name of a file that holds all of it.
-fn capped(said: String, cx: &ToolContext, record: &Record) -> String {
+fn capped(said: String, cx: &ToolContext, record: &ConversationLog) -> String {
     if said.len() <= LONGEST {
         return said;
     }
@@ -169,7 +174,7 @@ struct Ending<'a> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let (child, outcome) = (self.child.to_owned(), mem::take(&mut self.outcome));
-        self.cx.observers.tell(&self.cx.agent, &Event::ChildEnded { child, outcome });
+        self.cx.observers.emit(&self.cx.agent, &Event::ChildEnded { child, outcome });
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use harness_core::Agent;
-use harness_core::front_matter::{Fault, FrontMatter, read_text};
+use harness_core::host::front_matter::{Fault, FrontMatter, read_text};
 
 const FOLDER: &str = ".claude/agents";
 const FIELDS: [&str; 5] = ["name", "description", "tools", "model", "max_turns"];

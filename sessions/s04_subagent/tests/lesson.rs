@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
-use harness_core::journal::Journal;
+use harness_core::host::journal::Journal;
 use harness_core::{
-    Content, Effect, Event, Message, Observer, Policy, Stop, Tool, ToolCall, ToolContext,
-    ToolError, Verdict,
+    Content, Effect, Event, Message, Observer, Policy, Tool, ToolCall, ToolContext, ToolError,
+    TurnOutcome, Verdict,
 };
 use harness_testkit::{Program, Stage, scrubbed, transcript};
 use s04_subagent::{LESSON, Named, Subagents};
@@ -126,7 +126,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
 #[tokio::test]
 async fn a_child_sees_its_task_and_nothing_of_its_parents_history() {
     let mut stage = sent("- {text: Done.}");
-    stage.conversation.note("the parent's news");
+    stage.conversation.remind("the parent's news");
     stage.play().await;
     let asked = &stage.witness.requests_of("subagent-1")[0];
     let text =
@@ -231,7 +231,7 @@ async fn cancelling_the_parent_ends_the_childs_command() {
     stage.agent.observers.add(Arc::new(Interrupt(cancel.clone())));
     stage.conversation.say("go");
     let stop = stage.agent.run(&mut stage.conversation, &cancel).await.unwrap();
-    assert_eq!(stop, Stop::Interrupted);
+    assert_eq!(stop, TurnOutcome::Interrupted);
     let result = &stage.results()[0];
     assert!(result.starts_with("[subagent-1 interrupted · steps 1 · "), "{result}");
     assert!(result.ends_with("\nI wait."), "{result}");
@@ -274,7 +274,7 @@ async fn a_child_that_hangs_is_dropped_and_its_end_is_told() {
     stage.agent.observers.add(Arc::new(Interrupt(cancel.clone())));
     stage.conversation.say("go");
     let stop = stage.agent.run(&mut stage.conversation, &cancel).await.unwrap();
-    assert_eq!(stop, Stop::Interrupted);
+    assert_eq!(stop, TurnOutcome::Interrupted);
     assert!(stage.results()[0].contains("interrupted"), "{:?}", stage.results());
     let heard = heard.0.lock().unwrap();
     assert!(heard.iter().any(|line| line.starts_with("lead subagent-1 ended: interrupted")));

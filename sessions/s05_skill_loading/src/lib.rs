@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::Lesson;
-use harness_core::front_matter::read_text;
+use harness_core::host::front_matter::read_text;
+use harness_core::host::text;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, Mechanism, Message, Mutex,
-    NoInput, Tool, ToolContext, ToolError, Turn, text,
+    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, HookContext, Mechanism, Message,
+    Mutex, NoInput, Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -140,7 +141,7 @@ impl Skills {
         self.skills.get(name).ok_or_else(|| {
             let near = text::nearest(name, self.names()).join(" or ");
             let hint = if near.is_empty() { "what list_skills shows" } else { &near };
-            ToolError::Tell(format!("there is no skill {name:?}; try {hint}"))
+            ToolError::Failed(format!("there is no skill {name:?}; try {hint}"))
         })
     }
 }
@@ -159,7 +160,7 @@ impl Tool for ListSkills {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
@@ -200,8 +201,10 @@ impl Tool for LoadSkill {
     async fn call(&self, load: Load, cx: &ToolContext) -> Result<Content, ToolError> {
         let folder = &self.0.listed(&load.name)?.folder;
         let text = match load.file == instructions() {
-            true => Skill::read(folder).map_err(|faults| ToolError::tell(&faults[0]))?.body,
-            false => read_text(folder, &load.file, MOST).map_err(|it| ToolError::Tell(it.what))?,
+            true => Skill::read(folder).map_err(|faults| ToolError::failed(&faults[0]))?.body,
+            false => {
+                read_text(folder, &load.file, MOST).map_err(|it| ToolError::Failed(it.what))?
+            }
         };
         let place = folder.strip_prefix(&cx.cwd).unwrap_or(folder).join(load.file);
         let text = format!("{HEAD}{}, {}]\n\n{text}", load.name, place.display());
@@ -217,7 +220,7 @@ impl Tool for LoadSkill {
 impl Hook for Skills {
     /// Called with the calls of a reply before they run. Whether a skill is loaded is read off the
     /// conversation, not remembered beside it: so it stays true after a fold, in a fork, for a subagent.
-    async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         let loads = c.calls().into_iter().filter(|call| call.name == LoadSkill::NAME);
         let results = c.messages().iter().flat_map(Message::results);
         let texts = results.map(|result| result.content.text());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use harness_core::front_matter::read_text;
+use harness_core::host::front_matter::read_text;
 use harness_core::{Fault, FrontMatter};
 
 /// The most bytes of a file that goes to the model whole; some 25,000 tokens.

@@ -189,7 +189,7 @@ async fn a_skill_that_a_fold_took_away_is_loaded_again() {
     stage.witness = stage.witness.clone().allow_rewrites();
     stage.play().await;
     let cut = stage.conversation.cut(1).unwrap();
-    stage.conversation.fold(cut, "There was a skill.");
+    stage.conversation.compact(cut, "There was a skill.");
     stage.play().await;
     assert_eq!(stage.results().len(), 1, "the fold took the first result");
     assert!(stage.results()[0].ends_with("Body of greet."), "{}", stage.transcript());

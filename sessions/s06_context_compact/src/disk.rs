@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use harness_core::workspace::{Workspace, WorkspaceError};
-use harness_core::{Agent, text};
+use harness_core::Agent;
+use harness_core::host::text;
+use harness_core::host::workspace::{Workspace, WorkspaceError};
 
 /// The memory across sessions, in the workspace.
 pub const MEMORY: &str = ".agent_memory.md";

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use harness_cli::{App, Lesson, bars};
-use harness_core::text::digits;
-use harness_core::workspace::WorkspaceError;
+use harness_core::host::text::digits;
+use harness_core::host::workspace::WorkspaceError;
+use harness_core::model::models;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Cut, Event, Gauge, Hook, Mechanism, Message,
-    ModelError, Turn, Why, models,
+    Agent, AgentError, Content, Conversation, Cut, Event, Gauge, Hook, HookContext, HookReason,
+    Mechanism, Message, ModelError,
 };
 
 pub use disk::MEMORY;
@@ -89,7 +90,9 @@ impl Compact {
                 let (agent, c, cancel) = (&chat.agent, &mut chat.conversation, &Default::default());
                 let before = compact.gauge.tokens(agent, c);
                 let cut = c.cut(1).context("there is nothing to fold yet")?;
-                compact.fold(c, cut, &Turn { agent, cancel, why: Why::Step }, focus).await?;
+                compact
+                    .fold(c, cut, &HookContext { agent, cancel, why: HookReason::Step }, focus)
+                    .await?;
                 Ok(compact.told(before, agent, c))
             })
         })
@@ -116,7 +119,7 @@ impl Compact {
     }
 
     /// The layers, from the cheapest on. Where one fails, the conversation is no worse than before.
-    async fn make_room(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<()> {
+    async fn make_room(&self, c: &mut Conversation, t: &HookContext<'_>) -> Result<()> {
         let (agent, window) = (t.agent, self.window(t.agent));
         let all: usize = c.messages().iter().map(Message::size).sum();
         let newest = self.gauge.bytes(agent, window * NEWEST / 100).min(all / 3);
@@ -147,16 +150,22 @@ impl Compact {
 
     /// Replaces what stands before the cut by a summary of it, and adds that to the memory. The
     /// conversation is changed last and at once: whoever interrupts loses nothing.
-    async fn fold(&self, c: &mut Conversation, cut: Cut, t: &Turn<'_>, focus: &str) -> Result<()> {
+    async fn fold(
+        &self,
+        c: &mut Conversation,
+        cut: Cut,
+        t: &HookContext<'_>,
+        focus: &str,
+    ) -> Result<()> {
         let (old, window) = (c.before(&cut), self.window(t.agent));
         let room = (self.gauge.bytes(t.agent, window / 2), window / 8);
         let summary = summary::write(t, old, focus, room).await?;
         let note = summary::note(t.agent, old, &summary)?;
         if let Err(why) = disk::remember(t.agent, &summary) {
-            t.agent.tell(&Event::Notice(format!("{MEMORY} was not written: {why}")));
+            t.agent.emit(&Event::Notice(format!("{MEMORY} was not written: {why}")));
         }
-        t.agent.tell(&Event::Folded { messages: old.len() });
-        c.fold(cut, note);
+        t.agent.emit(&Event::Compacted { messages: old.len() });
+        c.compact(cut, note);
         Ok(())
     }
 
@@ -170,15 +179,19 @@ impl Compact {
 #[async_trait]
 impl Hook for Compact {
     /// Inside the turn, before each request: one long turn overflows as well as many short ones.
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         let before = self.gauge.tokens(t.agent, c);
-        if t.why == Why::Overflow {
+        if t.why == HookReason::Overflow {
             self.gauge.refused(t.agent, before);
         }
         let window = self.window(t.agent);
         let bytes = |tokens| self.gauge.bytes(t.agent, tokens);
         let again = self.tried.load(Ordering::Relaxed) + bytes(window * PAUSE / 100);
-        if t.why == Why::Step && (before <= window * FULL / 100 || bytes(before) < again) {
+        if t.why == HookReason::Step && (before <= window * FULL / 100 || bytes(before) < again) {
             return Ok(());
         }
         let made = self.make_room(c, t).await;
@@ -189,8 +202,8 @@ impl Hook for Compact {
             Ok(()) => "no room was made: nothing is left to put away".to_owned(),
             Err(why) => format!("no room was made: {why:#}"),
         };
-        if after < window || t.why == Why::Step {
-            t.agent.tell(&Event::Notice(what)); // an estimate is no reason to refuse; the server may
+        if after < window || t.why == HookReason::Step {
+            t.agent.emit(&Event::Notice(what)); // an estimate is no reason to refuse; the server may
             return Ok(());
         }
         let kinds = self.gauge.kinds(t.agent, c);

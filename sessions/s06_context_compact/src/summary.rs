@@ -1,7 +1,9 @@
 //! The second layer: a clone without tools writes down what the older messages came to.
 
 use anyhow::{Result, bail, ensure};
-use harness_core::{Agent, Conversation, Message, Stop, Toolbox, Turn, text, transcript};
+use harness_core::host::text;
+use harness_core::transcript;
+use harness_core::{Agent, Conversation, HookContext, Message, Toolbox, TurnOutcome};
 
 use crate::disk;
 
@@ -28,7 +30,7 @@ const ENTRY: usize = 2_000;
 /// A summary of these messages. At most `source` bytes of them are shown to the model: a quarter from
 /// the beginning, where the goal is, and the rest from the end. `length` is in tokens.
 pub(crate) async fn write(
-    t: &Turn<'_>,
+    t: &HookContext<'_>,
     old: &[Message],
     focus: &str,
     (source, length): (usize, u64),
@@ -51,9 +53,9 @@ pub(crate) async fn write(
         "{ASK}\n\n{form}\n\nWhat matters most: {focus}.\n\n<conversation>\n{shown}\n</conversation>"
     ));
     let summary = match scribe.run(&mut talk, t.cancel).await? {
-        Stop::Answered(summary) => summary.trim().to_owned(),
-        Stop::Refused(why) => bail!("the model declined to summarise: {why}"),
-        Stop::Interrupted => bail!("the summary was interrupted"),
+        TurnOutcome::Answered(summary) => summary.trim().to_owned(),
+        TurnOutcome::Refused(why) => bail!("the model declined to summarise: {why}"),
+        TurnOutcome::Interrupted => bail!("the summary was interrupted"),
     };
     let filled = HEADINGS.iter().filter(|(heading, _)| summary.contains(heading)).count();
     ensure!(!summary.is_empty(), "the summary is empty");

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use common::{By, Said, call, lead, lead_in, reply, says, source, summary, within};
 use expect_test::expect;
 use futures_util::{StreamExt, stream};
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, Block, Conversation, Event, Message, Model, ModelError, ModelStream, Observer, Request,
-    Role, Secrets, Stop, StopReason, ToolResult, tools,
+    Role, Secrets, StopReason, ToolResult, TurnOutcome,
 };
 use harness_testkit::{
     Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, outputs,
@@ -40,7 +41,9 @@ impl Observer for Told {
     fn on(&self, _: &str, event: &Event) {
         match event {
             Event::Notice(text) => self.0.lock().unwrap().push(text.clone()),
-            Event::Folded { messages } => self.0.lock().unwrap().push(format!("{messages} folded")),
+            Event::Compacted { messages } => {
+                self.0.lock().unwrap().push(format!("{messages} folded"))
+            }
             _ => {}
         }
     }
@@ -247,7 +250,7 @@ async fn one_long_turn_stays_under_the_window() {
         Some(_) => says(request, &summary("looking")),
         None => forty_looks(request, &step),
     });
-    assert_eq!(lead.say("Look forty times.").await, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(lead.say("Look forty times.").await, Ok(TurnOutcome::Answered("Done.".to_owned())));
     assert!(lead.sizes().iter().all(|size| *size <= 4_000), "{:?}", lead.sizes());
     let requests = lead.witness.requests_of("lead");
     assert_eq!(requests.len(), 41);
@@ -298,8 +301,11 @@ async fn tool_inputs_are_counted() {
             _ => says(request, "Done."),
         },
     });
-    lead.agent.tools.add(tools::Write);
-    assert_eq!(lead.say("Write thirty files.").await, Ok(Stop::Answered("Done.".to_owned())));
+    lead.agent.tools.add(builtin::Write);
+    assert_eq!(
+        lead.say("Write thirty files.").await,
+        Ok(TurnOutcome::Answered("Done.".to_owned()))
+    );
     assert!(lead.sizes().iter().all(|size| *size <= 4_000), "{:?}", lead.sizes());
 }
 
@@ -441,7 +447,7 @@ async fn with_summary(answer: impl Fn(&Request<'_>) -> Said + Send + Sync + 'sta
     let told = told(&mut lead);
     words(&mut lead.c, 0..14, 800);
     let before = lead.c.messages().to_vec();
-    assert_eq!(lead.say("go on").await, Ok(Stop::Answered("Fine.".to_owned())));
+    assert_eq!(lead.say("go on").await, Ok(TurnOutcome::Answered("Fine.".to_owned())));
     assert!(lead.c.messages().starts_with(&before), "nothing was lost: {}", text_of(&lead.c));
     let asked = lead.witness.requests_of("compact").len();
     for more in ["a", "b", "c"] {
@@ -502,7 +508,7 @@ async fn a_cancelled_summary_leaves_the_history_as_it_was() {
         asked.notified().await;
         cancel.cancel();
     });
-    assert_eq!(stop, Ok(Stop::Interrupted));
+    assert_eq!(stop, Ok(TurnOutcome::Interrupted));
     assert_eq!(c.messages(), before);
     assert!(!folder.has(MEMORY));
 }
@@ -548,7 +554,7 @@ async fn a_second_fold_carries_the_first_on() {
         assert!(source.to_string().contains(&format!("fact {}", number - 1)), "{source}");
     }
     let notes = lead.c.messages().iter().flat_map(|m| &m.content);
-    assert_eq!(notes.filter(|block| matches!(block, Block::Note(_))).count(), 1, "one summary");
+    assert_eq!(notes.filter(|block| matches!(block, Block::Reminder(_))).count(), 1, "one summary");
 }
 
 #[tokio::test]
@@ -564,7 +570,7 @@ async fn a_window_that_is_smaller_than_the_table_says_is_learned() {
         }
         fits
     });
-    assert_eq!(lead.say("Look forty times.").await, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(lead.say("Look forty times.").await, Ok(TurnOutcome::Answered("Done.".to_owned())));
     let refused = refused.load(Ordering::Relaxed);
     assert!((1..=3).contains(&refused), "{refused} requests were too long");
     assert!(lead.compact.window(&lead.agent) < 3_500);
@@ -599,7 +605,7 @@ async fn a_new_result_larger_than_the_window_is_put_away_before_it_is_read() {
         ),
         _ => says(request, "I see."),
     });
-    assert_eq!(lead.say("Look.").await, Ok(Stop::Answered("I see.".to_owned())));
+    assert_eq!(lead.say("Look.").await, Ok(TurnOutcome::Answered("I see.".to_owned())));
     let results: Vec<String> =
         lead.c.messages()[2].results().map(|r| r.content.text().into_owned()).collect();
     assert!(results[0].starts_with("[50000 bytes were put away"), "{}", results[0]);
@@ -615,7 +621,7 @@ async fn what_no_fold_can_shorten_is_a_clear_error() {
     expect!["the conversation is too long for the model (no room was made: nothing is left to put away; most of it is system prompt)"].assert_eq(&why);
     assert_eq!(lead.c.messages()[0].text(), "Hello");
     lead.agent.system.clear();
-    assert_eq!(lead.say("And now?").await, Ok(Stop::Answered("Fine.".to_owned())));
+    assert_eq!(lead.say("And now?").await, Ok(TurnOutcome::Answered("Fine.".to_owned())));
 }
 
 #[tokio::test]
@@ -638,7 +644,7 @@ async fn a_window_full_of_what_cannot_be_folded_is_no_loop() {
         fits
     });
     lead.agent.system.push("s".repeat(13_600)); // 85 % of the window
-    assert_eq!(lead.say("Look forty times.").await, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(lead.say("Look forty times.").await, Ok(TurnOutcome::Answered("Done.".to_owned())));
     let summaries = lead.witness.requests_of("compact").len();
     let refused = refused.load(Ordering::Relaxed);
     assert!(summaries <= 40 / 3 && refused <= 40 / 3, "{summaries} summaries, {refused} refused");
@@ -680,7 +686,7 @@ async fn thinking_after_an_edit_goes_and_thinking_before_it_stays() {
             _ => reply(request, vec![thought(), Block::text("Done.")]),
         },
     });
-    assert_eq!(lead.say("Think.").await, Ok(Stop::Answered("Done.".to_owned())));
+    assert_eq!(lead.say("Think.").await, Ok(TurnOutcome::Answered("Done.".to_owned())));
     let last = lead.c.messages().last().unwrap();
     assert_eq!(last.content[0], thought(), "what nothing came before of stays");
 }

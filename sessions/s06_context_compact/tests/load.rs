@@ -6,8 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use common::Look;
-use harness_core::anthropic::{Client, Config, Key};
-use harness_core::{Agent, Conversation, Stop};
+use harness_core::model::anthropic::{Client, Config, Key};
+use harness_core::{Agent, Conversation, TurnOutcome};
 use harness_testkit::{Folder, StrictServer, cache::estimate};
 use s06_context_compact::Compact;
 
@@ -44,10 +44,10 @@ async fn two_thousand_turns_with_large_results_stay_under_the_window() {
     let agent = agent.with(compact);
     let mut c = Conversation::new();
     for turn in 1..=2_000 {
-        c.say(format!("Turn {turn}"));
+        c.say(format!("HookContext {turn}"));
         let stop = agent.run(&mut c, &Default::default()).await.unwrap();
         let expected = if turn % 100 == 0 { "That was much." } else { "Seen." };
-        assert_eq!(stop, Stop::Answered(expected.to_owned()), "turn {turn}");
+        assert_eq!(stop, TurnOutcome::Answered(expected.to_owned()), "turn {turn}");
     }
     // Each request was judged by the server; none was refused, or there would be more than these.
     let requests = server.finish();

@@ -56,7 +56,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Say(size) => lead.c.say("w".repeat(size)),
-                Step::Note(size) => lead.c.note("n".repeat(size)),
+                Step::Note(size) => lead.c.remind("n".repeat(size)),
                 Step::Reply { thinks, says, calls } => {
                     let mut content = if thinks { vec![thought()] } else { Vec::new() };
                     content.push(Block::text("r".repeat(says)));

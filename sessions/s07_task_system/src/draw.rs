@@ -3,7 +3,7 @@
 use std::fmt;
 
 use harness_cli::{Node, cut, tree};
-use harness_core::text;
+use harness_core::host::text;
 
 use crate::{Graph, Status, Task, Waits};
 

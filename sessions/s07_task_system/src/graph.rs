@@ -2,7 +2,8 @@
 
 use Status::{Done, Failed, InProgress, Pending};
 use clap::{Args, ValueEnum};
-use harness_core::{ids, order::order, text};
+use harness_core::host::order::order;
+use harness_core::host::{ids, text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 use harness_cli::{App, Commands, Lesson, columns, say};
+use harness_core::tool::builtin::blocking;
 use harness_core::{Agent, Content, Effect, Mechanism, StateError, StateFile};
-use harness_core::{NoInput, Tool, ToolContext, ToolError, tools::blocking};
+use harness_core::{NoInput, Tool, ToolContext, ToolError};
 
 pub use graph::{Graph, MOVES, NewTask, Priority, Status, Task, Update, Waits};
 
@@ -95,7 +96,7 @@ impl Tool for TaskCreate {
     type Input = NewTask;
 
     fn effect(&self, _: &NewTask) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, new: NewTask, _: &ToolContext) -> Result<Content, ToolError> {
@@ -112,7 +113,7 @@ impl Tool for TaskList {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
@@ -128,7 +129,7 @@ impl Tool for TaskUpdate {
     type Input = Update;
 
     fn effect(&self, _: &Update) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, to: Update, _: &ToolContext) -> Result<Content, ToolError> {
@@ -146,7 +147,7 @@ impl Tool for TaskNext {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use expect_test::expect;
-use harness_core::ids;
+use harness_core::host::ids;
 use harness_testkit::{Folder, Program, Stage, Terminal, scrubbed};
 use s07_task_system::Status::{Done, Failed, InProgress, Pending};
 use s07_task_system::{Graph, LESSON, MOVES, NewTask, Priority, Status, Task, TaskBoard, Update};

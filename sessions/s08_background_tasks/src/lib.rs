@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use harness_cli::{App, Lesson};
-use harness_core::workspace::WorkspaceError;
+use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Jobs, Mechanism, NoInput, Tool,
-    ToolContext, ToolError, Turn,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Jobs, Mechanism,
+    NoInput, Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -77,7 +77,7 @@ impl Background {
     /// What the model does not know yet, once.
     fn news(&self, agent: &Agent) -> Option<String> {
         let told = self.jobs.news().into_iter().map(|news| {
-            agent.tell(&Event::Notice(news.job.clone()));
+            agent.emit(&Event::Notice(news.job.clone()));
             // Each line is marked: what a program prints is not the harness's voice.
             let said = news.excerpt.lines().map(|line| format!("\n> {line}"));
             format!("{}; its output is in {}{}", news.job, news.file, said.collect::<String>())
@@ -130,7 +130,7 @@ impl Tool for BackgroundList {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
@@ -157,7 +157,7 @@ impl Tool for BackgroundOutput {
     type Input = Look;
 
     fn effect(&self, _: &Look) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Look, _: &ToolContext) -> Result<Content, ToolError> {
@@ -181,7 +181,7 @@ impl Tool for BackgroundStop {
     type Input = Which;
 
     fn effect(&self, _: &Which) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Which, _: &ToolContext) -> Result<Content, ToolError> {
@@ -191,19 +191,23 @@ impl Tool for BackgroundStop {
 
 #[async_trait]
 impl Hook for Background {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         // A clone of the agent (a subagent, a summarizer) has this hook too; the news is not for it.
         if t.agent.name == self.owner
             && let Some(news) = self.news(t.agent)
         {
-            c.note(news);
+            c.remind(news);
         }
         Ok(())
     }
 
     /// Where nobody can be woken, a turn is not over while what it began still runs: not before there is
     /// news, or its patience is at an end.
-    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, t: &HookContext<'_>) -> Option<String> {
         if t.agent.name != self.owner || self.attended {
             return None;
         }
@@ -213,7 +217,7 @@ impl Hook for Background {
             return news;
         }
         let waits = format!("waiting for {}; Ctrl-C ends it", running.join(", "));
-        t.agent.tell(&Event::Notice(waits));
+        t.agent.emit(&Event::Notice(waits));
         let _ = timeout(self.patience, self.jobs.wake.notified()).await;
         self.news(t.agent)
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use expect_test::expect;
-use harness_core::process::lives;
-use harness_core::{AgentError, Conversation, Hook, Rules, Stop, Turn};
+use harness_core::host::process::lives;
+use harness_core::{AgentError, Conversation, Hook, HookContext, Rules, TurnOutcome};
 use harness_testkit::{
     Answers, Key, Program, Stage, StrictServer, Terminal, fifo, scrubbed, wait_until,
 };
@@ -49,7 +49,7 @@ fn start(command: &str) -> String {
 fn news(stage: &Stage) -> Vec<String> {
     let blocks = stage.conversation.messages().iter().flat_map(|message| &message.content);
     let notes = blocks.filter_map(|block| match block {
-        harness_core::Block::Note(note) => Some(note.clone()),
+        harness_core::Block::Reminder(note) => Some(note.clone()),
         _ => None,
     });
     notes.collect()
@@ -75,7 +75,7 @@ struct Release(PathBuf, Background);
 
 #[async_trait]
 impl Hook for Release {
-    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
         let mut options = fs::OpenOptions::new();
         options.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
         while !self.1.jobs.running().is_empty() {
@@ -95,7 +95,11 @@ struct Over(Background);
 
 #[async_trait]
 impl Hook for Over {
-    async fn before_model(&self, _: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        _: &mut Conversation,
+        _: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         while !self.0.jobs.running().is_empty() {
             tokio::task::yield_now().await;
         }
@@ -365,7 +369,7 @@ async fn a_server_does_not_keep_a_turn_for_ever() {
     let (mut background, _) = Background::open(&stage.agent, false).await.unwrap();
     background.patience = Duration::ZERO;
     let mut stage = stage.with(background.clone());
-    assert_eq!(stage.say("go").await.unwrap(), Stop::Answered("It serves.".to_owned()));
+    assert_eq!(stage.say("go").await.unwrap(), TurnOutcome::Answered("It serves.".to_owned()));
     background.jobs.close("lead").await;
 }
 

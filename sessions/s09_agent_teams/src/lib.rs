@@ -11,7 +11,8 @@ use std::time::Duration;
 use harness_cli::{App, Lesson};
 use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
-    Agent, Content, Effect, Mechanism, Mutex, NoInput, Record, Relay, Tool, ToolContext, ToolError,
+    Agent, Content, ConversationLog, Effect, Mechanism, Mutex, NoInput, Relay, Tool, ToolContext,
+    ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -89,7 +90,8 @@ impl Team {
         mailbox: Arc<dyn Mailbox>,
         news: News,
     ) -> Result<Self, MailError> {
-        let record = || Record::begin(&agent.cwd, "team", &agent.name).map(|record| (record, ()));
+        let record =
+            || ConversationLog::begin(&agent.cwd, "team", &agent.name).map(|record| (record, ()));
         let (post, ()) =
             Post::open(&agent.name, mailbox.clone(), news.clone(), Done::Kept, record).await?;
         let relay = Relay::new(agent);
@@ -131,12 +133,12 @@ impl Staff {
     async fn send(&self, name: &str, message: &str, cx: &ToolContext) -> Result<Mail, ToolError> {
         if !self.names().contains(&name) {
             let known = self.names().join(", ");
-            return Err(ToolError::tell(format!(
+            return Err(ToolError::failed(format!(
                 "there is no teammate {name:?}; there is {known}"
             )));
         }
         let mail = Mail::new(&self.post.name, name, cx.secrets.mask(message));
-        self.post.mailbox.send(mail.clone()).await.map_err(ToolError::tell)?;
+        self.post.mailbox.send(mail.clone()).await.map_err(ToolError::failed)?;
         Ok(mail)
     }
 
@@ -170,7 +172,7 @@ impl Tool for SendToTeammate {
 
     /// Nothing by itself: each of the teammate's calls passes the same gate as yours.
     fn effect(&self, _: &Letter) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Letter, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -178,13 +180,13 @@ impl Tool for SendToTeammate {
         let late = "its answer will come as mail";
         tokio::select! {
             answer = self.0.post.answer_to(&mail.id) => match answer.body.starts_with(FAILED) {
-                true => Err(ToolError::Tell(shown(&answer))),
+                true => Err(ToolError::Failed(shown(&answer))),
                 false => Ok(shown(&answer).into()),
             },
-            () = tokio::time::sleep(self.1) => Err(ToolError::Tell(format!(
+            () = tokio::time::sleep(self.1) => Err(ToolError::Failed(format!(
                 "{} did not answer mail {} within {:?}; {late}", input.name, mail.id, self.1
             ))),
-            () = cx.cancel.cancelled() => Err(ToolError::Tell(format!("interrupted; {late}"))),
+            () = cx.cancel.cancelled() => Err(ToolError::Failed(format!("interrupted; {late}"))),
         }
     }
 }
@@ -205,7 +207,7 @@ impl Tool for Broadcast {
     type Input = Message;
 
     fn effect(&self, _: &Message) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Message, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -225,14 +227,14 @@ impl Tool for ListTeammates {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
         let mut lines = Vec::new();
         for (member, state) in &self.0.members {
             let waiting = self.0.post.mailbox.waiting(&member.name).await;
-            let waiting = waiting.map_err(ToolError::tell)?;
+            let waiting = waiting.map_err(ToolError::failed)?;
             let state = state.lock().clone();
             let Member { name, about, .. } = member;
             lines.push(format!("{name} ({about}): {state}; mails not answered: {waiting}"));

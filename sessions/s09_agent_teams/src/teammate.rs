@@ -7,8 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use harness_cli::cut;
+use harness_core::host::text;
 use harness_core::mail::{Done, MailError, Mailbox, News, Post};
-use harness_core::{Agent, Conversation, Event, Hook, Mutex, Record, Role, Stop, Turn, Why, text};
+use harness_core::{
+    Agent, Conversation, ConversationLog, Event, Hook, HookContext, HookReason, Mutex, Role,
+    TurnOutcome,
+};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +105,7 @@ impl Teammate {
             agent.tools.retain(move |tool| tools.iter().any(|it| it == tool));
         }
         agent.system.push(format!("{SYSTEM} Your name is {name}. {}", member.instructions.trim()));
-        let record = || Record::resume(&lead.cwd, "team", &name);
+        let record = || ConversationLog::resume(&lead.cwd, "team", &name);
         let (post, conversation) = Post::open(&name, mailbox, news, Done::Answered, record).await?;
         let post = Arc::new(post);
         agent.hooks.push(post.clone());
@@ -131,18 +135,18 @@ impl Teammate {
         self.set(State::Working(task.clone()));
         self.tell(Event::ChildStarted { child: self.agent.name.clone(), task });
         let ended = if answered(&self.conversation) {
-            Ok(Ok(Stop::Answered(self.conversation.answered()))) // killed before it was sent
+            Ok(Ok(TurnOutcome::Answered(self.conversation.answered()))) // killed before it was sent
         } else {
             let turn = self.agent.run(&mut self.conversation, cancel);
             AssertUnwindSafe(turn).catch_unwind().await
         };
         let answer = match ended {
-            Ok(Ok(Stop::Answered(answer))) if !answer.trim().is_empty() => Ok(answer),
-            Ok(Ok(Stop::Answered(_))) => Err("it said nothing".to_owned()),
-            Ok(Ok(Stop::Refused(why))) => Err(format!("the model declined: {why}")),
+            Ok(Ok(TurnOutcome::Answered(answer))) if !answer.trim().is_empty() => Ok(answer),
+            Ok(Ok(TurnOutcome::Answered(_))) => Err("it said nothing".to_owned()),
+            Ok(Ok(TurnOutcome::Refused(why))) => Err(format!("the model declined: {why}")),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it panicked; this is a bug in the harness".to_owned()),
-            Ok(Ok(Stop::Interrupted)) => {
+            Ok(Ok(TurnOutcome::Interrupted)) => {
                 self.note("The program was left here. Go on with the mail.", cancel).await;
                 return None;
             }
@@ -167,14 +171,14 @@ impl Teammate {
     }
 
     fn tell(&self, event: Event) {
-        self.agent.observers.tell(&self.lead, &event);
+        self.agent.observers.emit(&self.lead, &event);
     }
 
     /// Adds a note between two turns, and keeps it.
     async fn note(&mut self, note: &str, cancel: &CancellationToken) {
-        self.conversation.note(note);
-        let turn = Turn { agent: &self.agent, cancel, why: Why::Step };
-        if let Err(why) = self.post.keep(&self.conversation, &turn).await {
+        self.conversation.remind(note);
+        let turn = HookContext { agent: &self.agent, cancel, why: HookReason::Step };
+        if let Err(why) = self.post.persist(&self.conversation, &turn).await {
             self.post.news.add(why.to_string());
         }
     }

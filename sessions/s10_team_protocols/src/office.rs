@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness_cli::Arrow;
+use harness_core::host::text;
 use harness_core::mail::{FAILED, Mail, MailError, MailId, Post};
-use harness_core::{Mutex, ToolContext, ToolError, text};
+use harness_core::{Mutex, ToolContext, ToolError};
 use s09_agent_teams::Teammate;
 use tokio_util::sync::CancellationToken;
 
@@ -180,7 +181,7 @@ impl Office {
 }
 
 pub(crate) fn tell(why: impl std::fmt::Display) -> ToolError {
-    ToolError::tell(why)
+    ToolError::failed(why)
 }
 
 fn answer_first(peer: &str) -> ToolError {

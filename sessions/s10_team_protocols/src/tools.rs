@@ -16,7 +16,7 @@ const APPROVED: &str = "approved";
 /// What a tool returns of a mail: it tells which it was, so that it counts as read.
 fn told(mail: &Mail) -> Result<Content, ToolError> {
     match mail.body.starts_with(FAILED) {
-        true => Err(ToolError::Tell(shown(mail))),
+        true => Err(ToolError::Failed(shown(mail))),
         false => Ok(shown(mail).into()),
     }
 }
@@ -39,7 +39,7 @@ impl Tool for Delegate {
     type Input = Task;
 
     fn effect(&self, _: &Task) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Task, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -63,7 +63,7 @@ impl Tool for SubmitPlan {
     type Input = Plan;
 
     fn effect(&self, _: &Plan) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Plan, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -85,7 +85,7 @@ pub(crate) struct Review {
     request: String,
     /// Whether it may be carried out as it is.
     approve: bool,
-    /// Why, or what to mind.
+    /// HookReason, or what to mind.
     #[serde(default)]
     comment: String,
 }
@@ -98,7 +98,7 @@ impl Tool for ReviewPlan {
     type Input = Review;
 
     fn effect(&self, _: &Review) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Review, cx: &ToolContext) -> Result<Content, ToolError> {
@@ -126,7 +126,7 @@ impl Tool for ShutdownTeammate {
     type Input = Task;
 
     fn effect(&self, _: &Task) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Task, cx: &ToolContext) -> Result<Content, ToolError> {

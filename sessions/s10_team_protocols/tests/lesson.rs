@@ -394,7 +394,7 @@ async fn an_interrupted_lead_waits_for_nobody_afterwards() {
         },
         stage.agent.run(&mut stage.conversation, &cancel)
     );
-    assert_eq!(ended, Ok::<_, AgentError>(harness_core::Stop::Interrupted));
+    assert_eq!(ended, Ok::<_, AgentError>(harness_core::TurnOutcome::Interrupted));
     assert!(stage.results()[0].contains("its answer will come as mail"));
     // The next turn can ask: nothing is open any more.
     let next = stage.agent.run(&mut stage.conversation, &CancellationToken::new()).await;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use harness_core::lease::{Lease, Leases, Owner, Table};
-use harness_core::workspace::{Workspace, WorkspaceError};
+use harness_core::host::ownership::lease::{Lease, Leases, Owner, Table};
+use harness_core::host::workspace::{Workspace, WorkspaceError};
 use harness_core::{Agent, StateError};
 use s07_task_system::{Graph, Status, Task, TaskBoard, Update};
 use serde_json::Value;

@@ -14,9 +14,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
 use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
+use harness_core::host::state::changed;
+use harness_core::host::text;
+use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, Mechanism, Mutex, NoInput,
-    Relay, Tool, ToolContext, ToolError, Turn, state::changed, text, workspace::WorkspaceError,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
+    NoInput, Relay, Tool, ToolContext, ToolError,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;
@@ -106,7 +109,7 @@ impl Posts {
                 return format!("{id} was removed");
             };
             let first = format!("{id} {} is {}", text::line(&task.description), task.status);
-            agent.tell(&Event::Notice(first.clone()));
+            agent.emit(&Event::Notice(first.clone()));
             let result = text::clip(task.result.as_deref().unwrap_or("-"), 1000, 1000);
             result.lines().fold(first, |all, line| all + "\n> " + line)
         });
@@ -145,7 +148,7 @@ impl Tool for PostTask {
 
     /// A check is run later: the gate judges it now, and once more when it runs.
     fn effect(&self, input: &Post) -> Effect {
-        input.check.clone().map_or(Effect::Reads(vec![]), Effect::Runs)
+        input.check.clone().map_or(Effect::Internal, Effect::Runs)
     }
 
     async fn call(&self, input: Post, _: &ToolContext) -> Result<Content, ToolError> {
@@ -171,7 +174,7 @@ impl Tool for TaskStatus {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
@@ -181,17 +184,21 @@ impl Tool for TaskStatus {
 
 #[async_trait]
 impl Hook for Posts {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         if t.agent.name == self.lead
             && let Some(news) = self.news(t.agent)
         {
-            c.note(news);
+            c.remind(news);
         }
         Ok(())
     }
 
     /// Where nobody can be woken, a turn is not over while its tasks are worked on.
-    async fn before_stop(&self, _: &Conversation, t: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, t: &HookContext<'_>) -> Option<String> {
         let patience = self.patience.filter(|_| t.agent.name == self.lead)?;
         if self.look(&self.open.lock()) == (false, false) {
             return None; // also where all that is left is blocked

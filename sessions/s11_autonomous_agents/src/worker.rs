@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::errand::outcome;
-use harness_core::lease::Owner;
-use harness_core::state::changed;
-use harness_core::tools::blocking;
-use harness_core::workspace::WorkspaceError;
-use harness_core::{Agent, Event, StateError, Stop, ToolError};
+use harness_core::agent::task::outcome;
+use harness_core::host::ownership::lease::Owner;
+use harness_core::host::state::changed;
+use harness_core::host::workspace::WorkspaceError;
+use harness_core::tool::builtin::blocking;
+use harness_core::{Agent, Event, StateError, ToolError, TurnOutcome};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -99,10 +99,10 @@ impl Worker {
             return Outcome::Again("it has no words".to_owned());
         }
         let note = format!("The workspace is {}.", self.agent.cwd.display());
-        let ended = self.agent.clone().errand(&self.agent, note, &claim.words(), cancel).await;
-        let Ok(Stop::Answered(said)) = ended else {
+        let ended = self.agent.clone().run_task(&self.agent, note, &claim.words(), cancel).await;
+        let Ok(TurnOutcome::Answered(said)) = ended else {
             return match ended {
-                Ok(Stop::Interrupted) => Outcome::Back,
+                Ok(TurnOutcome::Interrupted) => Outcome::Back,
                 ended => Outcome::Again(outcome(&ended)),
             };
         };
@@ -115,6 +115,6 @@ impl Worker {
     }
 
     pub(crate) fn tell(&self, event: &Event) {
-        self.agent.observers.tell(&self.lead, event);
+        self.agent.observers.emit(&self.lead, event);
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use expect_test::expect;
 use futures_util::{StreamExt, stream};
-use harness_core::lease::Owner;
+use harness_core::host::ownership::lease::Owner;
 use harness_core::{
-    Agent, Conversation, Delta, Hook, Model, ModelStream, Play, Reply, Request, Rules, StopReason,
-    Turn, Usage,
+    Agent, Conversation, Delta, Hook, HookContext, Model, ModelStream, Play, Reply, Request, Rules,
+    StopReason, Usage,
 };
 use harness_testkit::{
     Answers, Folder, Key, Program, Stage, StrictServer, Terminal, scrubbed, wait_until,
@@ -67,7 +67,7 @@ struct Begin(Mutex<Option<Worker>>, CancellationToken);
 
 #[async_trait]
 impl Hook for Begin {
-    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
         let (worker, cancel) = (self.0.lock().unwrap().take(), self.1.clone());
         worker.map(|worker| tokio::spawn(async move { worker.work(None, &cancel).await }));
         None
@@ -539,7 +539,7 @@ fn a_worker_that_is_asked_to_stop_gives_its_task_back() {
     assert_eq!((back.status, back.rest["attempts"].as_u64()), (Status::Pending, Some(0)));
     assert!(claims.leases.load().unwrap().is_empty());
     let child: u32 = folder.read("long").trim().parse().unwrap();
-    assert!(!harness_core::process::lives(child));
+    assert!(!harness_core::host::process::lives(child));
 }
 
 #[test]
@@ -566,7 +566,7 @@ fn a_process_that_hangs_loses_its_task_and_stops_when_it_finds_out() {
     assert!(hangs.wait().unwrap().success());
     assert_eq!(task(&claims, &id).result.unwrap(), "It ran.");
     let child: u32 = folder.read("long").trim().parse().unwrap();
-    assert!(!harness_core::process::lives(child), "its command has ended too");
+    assert!(!harness_core::host::process::lives(child), "its command has ended too");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks};
-use harness_core::{Agent, AgentError, Event, errand};
+use harness_core::agent::task;
+use harness_core::{Agent, AgentError, Event};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +73,7 @@ impl Tasks for Isolated {
         let trees = spawn_blocking(move || all.trees(cwd, tasks)).await;
         let trees = trees.map_err(fatal)?.map_err(fatal)?.into_iter();
         let work = |(tree, task)| self.clone().work(lead.clone(), tree, task, cancel.child_token());
-        errand::together(trees.map(work)).await
+        task::join_tasks(trees.map(work)).await
     }
 }
 
@@ -97,12 +98,12 @@ impl Isolated {
         cancel: CancellationToken,
     ) -> Done {
         let (name, cwd) = (tree.name.clone(), tree.cwd.clone());
-        lead.tell(&Event::ChildStarted { child: name.clone(), task: task.clone() });
+        lead.emit(&Event::ChildStarted { child: name.clone(), task: task.clone() });
         let mut agent = Agent { name: name.clone(), cwd, ..lead.clone() }; // the whole isolation
         agent.system.push(SYSTEM.to_owned());
         let note = format!("The workspace is {}, on {}.", tree.cwd.display(), tree.branch);
         let ended = match self.0.reached(&tree, &task, State::Running) {
-            Ok(()) => agent.errand(&lead, note, &task, &cancel).await,
+            Ok(()) => agent.run_task(&lead, note, &task, &cancel).await,
             Err(error) => Err(fatal(error)),
         };
         let kept = tree.clone();
@@ -119,7 +120,7 @@ impl Isolated {
             Err(error) => (Err(error.to_string()), Some(somewhere)),
         };
         let done = Done { name, ended, left, advice };
-        lead.tell(&Event::ChildEnded { child: tree.name, outcome: done.headline() });
+        lead.emit(&Event::ChildEnded { child: tree.name, outcome: done.headline() });
         done
     }
 

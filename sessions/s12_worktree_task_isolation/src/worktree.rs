@@ -7,8 +7,9 @@ use git2::{
     BranchType, DiffFile, DiffOptions, ErrorCode, IndexAddOption, Oid, Repository, RepositoryState,
     Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
-use harness_core::ids;
-use harness_core::workspace::{self, Workspace, WorkspaceError};
+use harness_core::host::ids;
+use harness_core::host::workspace;
+use harness_core::host::workspace::{Workspace, WorkspaceError};
 use serde::{Deserialize, Serialize};
 
 /// Where the trees stand, in the workspace. Not below `.harness`: what is in there is never written

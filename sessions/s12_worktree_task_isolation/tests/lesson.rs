@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
 use harness_cli::{Done, Tasks};
-use harness_core::journal::Journal;
+use harness_core::host::journal::Journal;
 use harness_core::{
-    AgentError, Content, Message, Model, ModelStream, NoInput, Request, Stop, Tool, ToolContext,
-    ToolError,
+    AgentError, Content, Message, Model, ModelStream, NoInput, Request, Tool, ToolContext,
+    ToolError, TurnOutcome,
 };
 use harness_testkit::{Folder, Meet, Program, Stage, transcript};
 use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, State, Worktree, WorktreeError};
@@ -52,7 +52,7 @@ fn told(done: &Done) -> String {
 }
 
 fn is_good(done: &Done) -> bool {
-    matches!(done.ended, Ok(Stop::Answered(_))) && done.left.is_ok()
+    matches!(done.ended, Ok(TurnOutcome::Answered(_))) && done.left.is_ok()
 }
 
 const REMOVED: &str = "answered · nothing was changed; tree and branch are removed";
@@ -492,7 +492,7 @@ async fn the_work_of_a_task_that_failed_or_was_interrupted_is_kept() {
     agent.tools.add(Stops(cancel.clone()));
     let tasks = Isolated(Arc::new(()));
     let outcomes = tasks.run(&agent, vec!["one".to_owned()], &cancel).await.unwrap();
-    assert_eq!(outcomes[0].ended, Ok(Stop::Interrupted));
+    assert_eq!(outcomes[0].ended, Ok(TurnOutcome::Interrupted));
     assert_eq!(stage.folder.git(&["show", "task/1:x"]), "x");
 }
 

@@ -7,8 +7,10 @@ mod meter;
 use std::time::Instant;
 
 use harness_cli::{DIM, Display, Lesson, Screen, size};
-use harness_core::anthropic::{assemble::Assembler, sse::Decoder};
-use harness_core::{Delta, Event, Mutex, Observer, text::Stripper};
+use harness_core::host::text::Stripper;
+use harness_core::model::anthropic::assemble::Assembler;
+use harness_core::model::anthropic::sse::Decoder;
+use harness_core::{Delta, Event, Mutex, Observer};
 
 pub use meter::Meter;
 

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use harness_cli::{Display, Screen};
-use harness_core::anthropic::{Client, Config, Key, Patience};
+use harness_core::host::text;
+use harness_core::model::anthropic::{Client, Config, Key, Patience};
+use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Block, Conversation, Decision, Delta, Effect, Event, Hook, Message,
-    ModelError, Observer, Reply, Role, Stop, StopReason, ToolCall, ToolContext, ToolResult, Usage,
-    Verdict, text, tools,
+    ModelError, Observer, Reply, Role, StopReason, ToolCall, ToolContext, ToolResult, TurnOutcome,
+    Usage, Verdict,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -159,7 +161,7 @@ async fn happenings() -> Vec<(String, Event)> {
     let mut stage = Stage::lines(lines);
     stage.agent.observers.add(Arc::new(recorder.clone()));
     stage.agent.hooks.push(Arc::new(Guard));
-    stage.agent.tell(&Event::Prompt("go".to_owned()));
+    stage.agent.emit(&Event::Prompt("go".to_owned()));
     stage.say("go").await.unwrap();
     let bash = call("9", "bash", json!({"command": "make"}));
     let by_hand = [
@@ -200,14 +202,14 @@ async fn happenings() -> Vec<(String, Event)> {
                 took: Duration::ZERO,
             },
         ),
-        ("scout", Event::TurnEnded(Stop::Answered("I see.".to_owned()))),
+        ("scout", Event::TurnEnded(TurnOutcome::Answered("I see.".to_owned()))),
         ("lead", Event::ChildEnded { child: "scout".to_owned(), outcome: "answered".to_owned() }),
-        ("lead", Event::Folded { messages: 12 }),
+        ("lead", Event::Compacted { messages: 12 }),
         ("lead", Event::Notice("the disk is \x1b[5mfull".to_owned())),
         ("lead", Event::Delta(Delta::Text("Half a w".to_owned()))),
         ("lead", Event::TurnFailed("the reply broke off".to_owned())),
         ("lead", Event::Prompt("once more".to_owned())),
-        ("lead", Event::TurnEnded(Stop::Interrupted)),
+        ("lead", Event::TurnEnded(TurnOutcome::Interrupted)),
         ("lead", Event::SessionEnded),
     ];
     let mut happenings = recorder.0.lock().unwrap().clone();
@@ -372,14 +374,14 @@ fn line(play: &str, faults: &[Fault]) -> Line {
     let idle = Duration::from_millis(if stalls { 1500 } else { 60_000 });
     let config = Config { patience, idle, ..config };
     let mut agent = Agent::new(Arc::new(Client::new(config).unwrap()), folder.path());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     agent.observers.add(Arc::new(Typewriter::new(screen.clone(), "lead")));
     Line { server, agent, screen, conversation: Conversation::new(), _folder: folder }
 }
 
 impl Line {
-    async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
-        self.agent.tell(&Event::Prompt(prompt.to_owned()));
+    async fn say(&mut self, prompt: &str) -> Result<TurnOutcome, AgentError> {
+        self.agent.emit(&Event::Prompt(prompt.to_owned()));
         self.conversation.say(prompt);
         self.agent.run(&mut self.conversation, &CancellationToken::new()).await
     }
@@ -393,8 +395,8 @@ impl Line {
     }
 }
 
-fn answered(text: &str) -> Result<Stop, AgentError> {
-    Ok(Stop::Answered(text.to_owned()))
+fn answered(text: &str) -> Result<TurnOutcome, AgentError> {
+    Ok(TurnOutcome::Answered(text.to_owned()))
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! `:checkpoints`, `:undo` and `:redo`: whole checkpoints, by the person at the prompt.
 
 use anyhow::{Result, ensure};
-use harness_cli::{App, Chat, cut};
-use harness_core::text;
+use harness_cli::{App, cut};
+use harness_core::Chat;
+use harness_core::host::text;
 use harness_core::undo::{Checkpoint, Way};
 
 use crate::open;
@@ -46,6 +47,6 @@ fn go(chat: &mut Chat, args: &str, way: Way) -> Result<String> {
         Ok(Some(line(checkpoint)))
     })?;
     let Some(line) = line else { return Ok(format!("there is nothing to be {word}")) };
-    chat.conversation.note(format!("The user has {note} these changes to files:\n{line}"));
+    chat.conversation.remind(format!("The user has {note} these changes to files:\n{line}"));
     Ok(format!("{word}: {line}"))
 }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Lesson, cut};
+use harness_core::host::text;
+use harness_core::host::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::permission::is_read_only;
 use harness_core::undo::{Change, Store};
-use harness_core::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::{
-    Agent, Content, Effect, Event, Hook, Mechanism, Mutex, Observer, Secrets, StateError, Stop,
-    Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict, text,
+    Agent, Content, Effect, Event, Hook, Mechanism, Mutex, Observer, Secrets, StateError, Tool,
+    ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -111,7 +112,7 @@ impl Tool for Revert {
         let (shared, cx) = (self.0.0.clone(), cx.clone());
         let none = format!("no change to {:?} is left to take back", input.path);
         let done = blocking(move || shared.revert(&input.path, &cx)).await;
-        done.and_then(|done| done.ok_or(none)).map(Content::from).map_err(ToolError::Tell)
+        done.and_then(|done| done.ok_or(none)).map(Content::from).map_err(ToolError::Failed)
     }
 }
 
@@ -151,7 +152,7 @@ impl Hook for Checkpoints {
         for what in lost.unwrap_or_else(|why| vec![why]) {
             let notice = format!("not all of this can be taken back: {what}");
             if self.0.now.lock().told.insert(notice.clone()) {
-                cx.observers.tell(&cx.agent, &Event::Notice(notice));
+                cx.observers.emit(&cx.agent, &Event::Notice(notice));
             }
         }
     }
@@ -170,7 +171,9 @@ impl Observer for Checkpoints {
             Event::ToolFinished { call, .. } => {
                 self.0.take(|it| !it.started && it.agent == agent && it.call.id == call.id);
             }
-            Event::TurnEnded(Stop::Interrupted) => self.0.leave(|it| it.cancel.is_cancelled()),
+            Event::TurnEnded(TurnOutcome::Interrupted) => {
+                self.0.leave(|it| it.cancel.is_cancelled())
+            }
             _ => {}
         }
     }
@@ -179,7 +182,7 @@ impl Observer for Checkpoints {
 /// What a call may change, judged by what it does, never by its name.
 fn reach(effect: &Effect, cwd: &Path) -> Vec<PathBuf> {
     match (effect, Workspace::open(cwd)) {
-        (Effect::Reads(_), _) => Vec::new(),
+        (Effect::Internal | Effect::Reads(_), _) => Vec::new(),
         (Effect::Runs(line), _) if is_read_only(line) => Vec::new(),
         (Effect::Writes(paths), Ok(workspace)) => {
             // The name itself, which may be a link, and where it leads. What is outside has no checkpoint.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
-    Answer, Approver, Content, Effect, Event, Gate, Hook, Observer, Policy, Runner, Schedule, Tool,
-    ToolCall, ToolContext, ToolError, ToolResult, Verdict,
+    Approval, Approver, Content, Effect, Event, Gate, Hook, Observer, Policy, Runner, Schedule,
+    Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict,
 };
 use harness_testkit::program::{KEY, Program};
 use harness_testkit::{Folder, Key, Notices, Stage, StrictServer, Terminal, outputs, scrubbed};
@@ -386,13 +386,13 @@ impl Policy for Busy {
 
 #[async_trait]
 impl Approver for Busy {
-    async fn approve(&self, call: &ToolCall, _: &str, cx: &ToolContext) -> Answer {
+    async fn approve(&self, call: &ToolCall, _: &str, cx: &ToolContext) -> Approval {
         if call.name == "revert" {
-            return Answer::Once;
+            return Approval::Once;
         }
         fs::write(cx.cwd.join("a.txt"), "typed while the question stood").unwrap();
         self.0.write("asked", &call.name);
-        Answer::Once
+        Approval::Once
     }
 }
 
@@ -552,7 +552,7 @@ async fn a_clone_of_the_agent_shares_the_checkpoints_and_one_elsewhere_has_its_o
         conversation.say("go");
         agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
     }
-    stage.agent.tell(&Event::Prompt("go".to_owned()));
+    stage.agent.emit(&Event::Prompt("go".to_owned()));
     stage.play().await;
     assert_eq!(recorded(&stage.folder), [["sub.txt"], ["a.txt"]]);
     assert_eq!(recorded(&elsewhere), [["away.txt"]]);
@@ -697,9 +697,9 @@ async fn where_nothing_can_be_kept_somebody_is_asked() {
     struct Yes(Mutex<Vec<String>>);
     #[async_trait]
     impl Approver for Yes {
-        async fn approve(&self, _: &ToolCall, why: &str, _: &ToolContext) -> Answer {
+        async fn approve(&self, _: &ToolCall, why: &str, _: &ToolContext) -> Approval {
             self.0.lock().unwrap().push(why.to_owned());
-            Answer::Once
+            Approval::Once
         }
     }
     let mut stage = calls(&[&write("a.txt", "new")]);

@@ -5,8 +5,9 @@ use std::io::{self, BufRead, ErrorKind, Write};
 use std::path::PathBuf;
 
 use harness_cli::{fill, wide};
+use harness_core::host::text;
 use harness_core::permission::{Part, Ruling};
-use harness_core::{Agent, Effect, Rules, ToolCall, Toolbox, Verdict, text};
+use harness_core::{Agent, Effect, Rules, ToolCall, Toolbox, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
-    Agent, Answer, Approver, Conversation, Effect, Policy, Rules, ToolCall, ToolContext, Verdict,
+    Agent, Approval, Approver, Conversation, Effect, Policy, Rules, ToolCall, ToolContext, Verdict,
 };
 use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal, outputs};
 use s15_permissions::{Check, LESSON, Permissions};
@@ -28,9 +28,9 @@ struct Yes(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Approver for Yes {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer {
+    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
         self.0.lock().unwrap().push(format!("{} {}: {why}", cx.agent, call.name));
-        Answer::Once
+        Approval::Once
     }
 }
 

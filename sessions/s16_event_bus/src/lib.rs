@@ -15,12 +15,13 @@ use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use harness_cli::{App, Config, Given, Lesson, Screen, WorkspaceFile};
-use harness_core::hook::program::{INSIDE, Program, Setting, read};
-use harness_core::{Agent, Event, Mutex, Observers, Verdict, ids};
+use harness_core::agent::hook::program::{INSIDE, Program, Setting, read};
+use harness_core::host::ids;
+use harness_core::{Agent, Event, Mutex, Observers, Verdict};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use harness_core::hook::happening::{Answer, Happening, Kind, OnFailure};
+pub use harness_core::agent::hook::happening::{Answer, Happening, Kind, OnFailure};
 use watch::Watch;
 
 /// What the terminal is told of this session.
@@ -211,7 +212,7 @@ impl EventBus {
     /// Shows the user what hooks had to say.
     fn speak(&self, agent: &str, observers: &Observers) {
         let notices = self.notices().into_iter().map(Event::Notice);
-        notices.for_each(|notice| observers.tell(agent, &notice));
+        notices.for_each(|notice| observers.emit(agent, &notice));
     }
 
     fn notices(&self) -> Vec<String> {
@@ -246,7 +247,7 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     let notices = bus.notices();
     let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
     Ok(app
-        .turns(bus)
+        .layer(bus)
         .tell(notices)
         .trusts(own, move |text| trusting.hooks(text, OWN))
         .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.watch.stats()))

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Decision, Effect, Event, Hook, Mechanism, Observer,
-    Stop, ToolCall, ToolContext, ToolResult, Turn, Verdict,
+    Agent, AgentError, Chat, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
+    Mechanism, Next, Observer, Prompt, ToolCall, ToolContext, ToolResult, TurnLayer, TurnOutcome,
+    Verdict,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -26,23 +26,23 @@ impl Mechanism for EventBus {
 }
 
 #[async_trait]
-impl TurnLoop for EventBus {
+impl TurnLayer for EventBus {
     /// A prompt that is refused never enters the conversation.
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
-    ) -> Result<Stop, AgentError> {
-        if let Some(prompt) = prompt {
+    ) -> Result<TurnOutcome, AgentError> {
+        if let Prompt::Said(prompt) = &prompt {
             cancel.run_until_cancelled(self.settle(|kind| kind == Kind::SessionStart)).await;
             let (agent, fields) = (&chat.agent, json!({"prompt": prompt}));
             let said = Happening::new(Kind::UserPromptSubmit, &agent.name, fields);
             let answer = self.ask(&said, &agent.cwd, cancel, &mut Vec::new()).await;
             self.speak(&agent.name, &agent.observers);
             if cancel.is_cancelled() {
-                return Ok(Stop::Interrupted);
+                return Ok(TurnOutcome::Interrupted);
             }
             if let Some(why) = answer.refusal() {
                 return Err(AgentError::Fatal(format!("a hook refused the prompt: {why}")));
@@ -55,12 +55,16 @@ impl TurnLoop for EventBus {
 #[async_trait]
 impl Hook for EventBus {
     /// What hooks have said since its last request goes to the model with this one.
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         self.settle(|kind| kind == Kind::SessionStart).await;
         let name = &t.agent.name;
         self.speak(name, &t.agent.observers);
         for (_, note) in self.lock().notes.extract_if(.., |(agent, _)| agent == name) {
-            c.note(format!("A hook says: {note}"));
+            c.remind(format!("A hook says: {note}"));
         }
         Ok(())
     }
@@ -99,7 +103,7 @@ impl Hook for EventBus {
         }
     }
 
-    async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
         let (agent, before) = (t.agent, self.lock().sent_back);
         if agent.name != self.0.lead {
             return None;
@@ -144,7 +148,7 @@ impl Observer for EventBus {
                 let fields = json!({"text": text, "stop_reason": stop, "usage": reply.usage});
                 new(Kind::Reply, fields)
             }
-            Event::Folded { messages } => new(Kind::PostCompact, json!({"messages": messages})),
+            Event::Compacted { messages } => new(Kind::PostCompact, json!({"messages": messages})),
             Event::ChildStarted { child, task } => {
                 new(Kind::SubagentStart, json!({"agent_id": child, "prompt": task}))
             }

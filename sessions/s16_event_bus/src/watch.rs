@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use harness_cli::{columns, cut};
-use harness_core::hook::program::Setting;
-use harness_core::journal::Journal;
-use harness_core::workspace::Workspace;
-use harness_core::{Mutex, text};
+use harness_core::Mutex;
+use harness_core::agent::hook::program::Setting;
+use harness_core::host::journal::Journal;
+use harness_core::host::text;
+use harness_core::host::workspace::Workspace;
 use serde_json::{Map, Value, json};
 
 use crate::{Answer, Happening, Kind};

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use futures_util::future::join_all;
-use harness_cli::{Chat, Next, TurnLoop};
-use harness_core::journal::Journal;
+use harness_core::host::journal::Journal;
 use harness_core::{
-    AgentError, Conversation, Effect, Event, Policy, Runner, Schedule, Secrets, Stop, ToolCall,
-    ToolResult, Verdict,
+    AgentError, Chat, Conversation, Effect, Event, Next, Policy, Runner, Schedule, Secrets,
+    ToolCall, ToolResult, TurnLayer, TurnOutcome, Verdict,
 };
 use harness_testkit::{
     Folder, Key, Notices, Program, Stage, Terminal, hash_in, outputs, transcript,
@@ -145,10 +144,10 @@ impl Turned {
         turned
     }
 
-    async fn say(&mut self, prompt: &str) -> Result<Stop, AgentError> {
-        self.chat.agent.tell(&Event::Prompt(prompt.to_owned()));
+    async fn say(&mut self, prompt: &str) -> Result<TurnOutcome, AgentError> {
+        self.chat.agent.emit(&Event::Prompt(prompt.to_owned()));
         let cancel = CancellationToken::new();
-        self.bus.turn(Some(prompt), &mut self.chat, &cancel, Next::default()).await
+        self.bus.turn(prompt.into(), &mut self.chat, &cancel, Next::default()).await
     }
 
     async fn go(&mut self) -> String {
@@ -179,7 +178,7 @@ const FAIL: &str = "- calls: [{tool: bash, input: {command: touch ran; exit 7}}]
 async fn outcome(kind: &str, command: &str, more: &str) -> String {
     let lines = if kind == "PostToolUseFailure" { FAIL } else { RUN };
     let mut turned = Turned::hooked(lines, &[hook(kind, command, more)]);
-    turned.chat.agent.tell(&Event::SessionStarted);
+    turned.chat.agent.emit(&Event::SessionStarted);
     let ended = turned.say("go").await;
     let mut parts = Vec::new();
     if let Err(error) = ended {
@@ -336,8 +335,8 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
         interrupt.cancel();
         Answer::default()
     });
-    let stop = turned.bus.turn(Some("go"), &mut turned.chat, &cancel, Next::default()).await;
-    assert_eq!(stop, Ok(Stop::Interrupted));
+    let stop = turned.bus.turn("go".into(), &mut turned.chat, &cancel, Next::default()).await;
+    assert_eq!(stop, Ok(TurnOutcome::Interrupted));
     assert!(turned.transcript().contains("error denied: the user interrupted"));
     assert!(turned.chat.conversation.calls().is_empty());
 }
@@ -358,7 +357,7 @@ async fn a_security_hook_that_raises_lets_nothing_run() {
 async fn an_empty_tool_input_ends_no_loop_and_leaves_no_call_open() {
     let lines = "- calls: [{tool: bash}, {tool: glob, input: {pattern: '*'}}]\n- {text: I see.}";
     let mut turned = Turned::hooked(lines, &[hook("PreToolUse", "exit 0", "")]);
-    assert_eq!(turned.say("go").await, Ok(Stop::Answered("I see.".to_owned())));
+    assert_eq!(turned.say("go").await, Ok(TurnOutcome::Answered("I see.".to_owned())));
     assert!(turned.transcript().contains("missing field `command`"), "{}", turned.transcript());
     let failed: Vec<Value> =
         turned.log().into_iter().filter(|line| line["event"] == "PostToolUseFailure").collect();
@@ -496,7 +495,7 @@ async fn a_hook_can_end_the_turn_and_the_conversation_goes_on() {
     let json = json!({"continue": false, "stopReason": "the budget is spent"});
     let hooks = [hook("PreToolUse", &format!("echo '{json}'"), "")];
     let mut turned = Turned::hooked(RUN, &hooks);
-    assert_eq!(turned.say("go").await, Ok(Stop::Interrupted));
+    assert_eq!(turned.say("go").await, Ok(TurnOutcome::Interrupted));
     assert_eq!(turned.notices(), ["a hook ended the turn: the budget is spent"]);
     assert!(turned.transcript().contains("error denied: the budget is spent"));
     assert!(turned.chat.conversation.calls().is_empty());
@@ -553,7 +552,7 @@ async fn what_hooks_say_goes_to_the_model_with_its_next_request() {
         hook("PostToolUse", &format!("echo '{after}'"), ""),
     ];
     let mut turned = Turned::hooked(RUN, &hooks);
-    turned.chat.agent.tell(&Event::SessionStarted);
+    turned.chat.agent.emit(&Event::SessionStarted);
     let said = turned.go().await;
     expect![[r#"
         human: go
@@ -622,14 +621,14 @@ async fn everything_that_happens_is_told_once() {
             Answer::default()
         });
     }
-    turned.chat.agent.tell(&Event::SessionStarted);
+    turned.chat.agent.emit(&Event::SessionStarted);
     turned.go().await;
     let (child, task) = ("scout".to_owned(), "look".to_owned());
-    turned.chat.agent.tell(&Event::ChildStarted { child: child.clone(), task });
-    turned.chat.agent.tell(&Event::ChildEnded { child, outcome: "answered".to_owned() });
-    turned.chat.agent.tell(&Event::Folded { messages: 4 });
-    turned.chat.agent.tell(&Event::TurnFailed("the network is down".to_owned()));
-    turned.chat.agent.tell(&Event::SessionEnded);
+    turned.chat.agent.emit(&Event::ChildStarted { child: child.clone(), task });
+    turned.chat.agent.emit(&Event::ChildEnded { child, outcome: "answered".to_owned() });
+    turned.chat.agent.emit(&Event::Compacted { messages: 4 });
+    turned.chat.agent.emit(&Event::TurnFailed("the network is down".to_owned()));
+    turned.chat.agent.emit(&Event::SessionEnded);
     expect![[r#"
         SessionStart
         UserPromptSubmit go
@@ -793,7 +792,7 @@ fn programs_are_told_to_the_end_and_one_that_starts_us_again_ends_all_the_same()
 
 #[test]
 fn the_configuration_that_is_compiled_in_is_understood() {
-    let programs = harness_core::hook::program::read(BUILT_IN, "config/hooks.yaml").unwrap();
+    let programs = harness_core::agent::hook::program::read(BUILT_IN, "config/hooks.yaml").unwrap();
     assert_eq!(programs.len(), 1);
     // And so are its examples, without the marks that put them out of force.
     let (head, examples) = BUILT_IN.split_once("\nhooks:\n").unwrap();
@@ -810,7 +809,7 @@ fn the_configuration_that_is_compiled_in_is_understood() {
         })
         .collect();
     let yaml = format!("hooks:\n{yaml}");
-    let programs = harness_core::hook::program::read(&yaml, "examples")
+    let programs = harness_core::agent::hook::program::read(&yaml, "examples")
         .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     assert_eq!(programs.len(), 5, "{yaml}");
 }

@@ -4,9 +4,11 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use harness_cli::cut;
-use harness_core::journal::{self, BadLine, Journal, LINE_LIMIT};
-use harness_core::workspace::{Held, hold};
-use harness_core::{Conversation, Extent, Message, Role, Secrets, text};
+use harness_core::host::journal;
+use harness_core::host::journal::{BadLine, Journal, LINE_LIMIT};
+use harness_core::host::text;
+use harness_core::host::workspace::{Held, hold};
+use harness_core::{Conversation, Extent, Message, Role, Secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

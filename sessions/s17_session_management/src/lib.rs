@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{Lesson, cut};
-use harness_core::journal::JournalError;
-use harness_core::workspace::{Entry, Workspace, WorkspaceError, files};
+use harness_core::host::journal::JournalError;
+use harness_core::host::workspace::{Entry, Workspace, WorkspaceError, files};
+use harness_core::host::{ids, text};
 use harness_core::{
-    Agent, AgentError, Conversation, Hook, Identity, Mechanism, Mutex, Secrets, Turn, ids, text,
+    Agent, AgentError, Conversation, Hook, HookContext, Identity, Mechanism, Mutex, Secrets,
 };
 
 pub use commands::{Flags, join};
@@ -201,7 +202,7 @@ impl SessionStore {
 #[async_trait]
 impl Hook for SessionStore {
     /// Blocks until it is on disk, a few milliseconds: that is the promise.
-    async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, c: &Conversation, t: &HookContext<'_>) -> Result<(), AgentError> {
         let mut state = self.state.lock();
         // The first conversation of the agent this was made for is ours, and no other: a subagent, a
         // worker or a summarizer may be a clone, with this hook and a history of its own.

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use harness_core::{Agent, Block, Conversation, Message, Role, Stop, ToolCall, ToolResult};
+use harness_core::{Agent, Block, Conversation, Message, Role, ToolCall, ToolResult, TurnOutcome};
 use harness_testkit::{Folder, Program, Stage, judge, scrubbed};
 use proptest::prelude::*;
 use s17_session_management::{LESSON, Past, SessionStore};
@@ -42,7 +42,7 @@ async fn recorded() -> Kept {
     });
     store.save(c).unwrap();
     c.answer(vec![ToolResult::done("a", "1"), ToolResult::failed("b", "2")]);
-    c.note("news");
+    c.remind("news");
     c.reply(&Message { role: Role::Assistant, content: vec![thought, Block::text("Both done.")] });
     store.save(c).unwrap();
     let id = store.current().unwrap();
@@ -330,7 +330,7 @@ fn whatever_is_done_to_a_conversation_its_file_tells_the_same() {
         for (at, step) in steps.into_iter().chain([Step::Save]).enumerate() {
             match step {
                 Step::Say => c.say(format!("word {at}")),
-                Step::Note => c.note(format!("note {at}")),
+                Step::Note => c.remind(format!("note {at}")),
                 Step::Reply { calls, blank } => {
                     let mut content = vec![Block::text(if blank { " ".to_owned() } else { format!("reply {at}") })];
                     content.extend((0..calls).map(|n| call(&format!("c{n}"))));
@@ -341,7 +341,7 @@ fn whatever_is_done_to_a_conversation_its_file_tells_the_same() {
                     c.answer(calls.iter().map(|call| ToolResult::done(call.id.as_str(), "x")).collect());
                 }
                 Step::Fold(keep) => if let Some(cut) = c.cut(keep) {
-                    c.fold(cut, "what happened");
+                    c.compact(cut, "what happened");
                 },
                 Step::Shorten => {
                     let result = c.messages().iter().flat_map(Message::results).next();
@@ -585,7 +585,7 @@ async fn a_resumed_conversation_is_one_the_loop_can_go_on_with() {
         let mut c = past.conversation;
         c.say("Which database is it?");
         let stop = agent.run(&mut c, &tokio_util::sync::CancellationToken::new()).await.unwrap();
-        assert!(matches!(stop, Stop::Answered(_)), "cut at {at}");
+        assert!(matches!(stop, TurnOutcome::Answered(_)), "cut at {at}");
         assert_eq!(read(&path).conversation.messages(), c.messages());
     }
 }

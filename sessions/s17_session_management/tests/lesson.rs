@@ -13,8 +13,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
-    Agent, AgentError, Block, Content, Conversation, Effect, Hook, Message, NoInput, Role, Secrets,
-    Tool, ToolContext, ToolError, Turn, Why,
+    Agent, AgentError, Block, Content, Conversation, Effect, Hook, HookContext, HookReason,
+    Message, NoInput, Role, Secrets, Tool, ToolContext, ToolError,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -311,12 +311,12 @@ impl Tool for LookAtTheFile {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, cx: &ToolContext) -> Result<Content, ToolError> {
-        let file =
-            fs::read_to_string(self.0.path(&self.0.current().unwrap())).map_err(ToolError::tell)?;
+        let file = fs::read_to_string(self.0.path(&self.0.current().unwrap()))
+            .map_err(ToolError::failed)?;
         Ok(format!("{}", file.contains(&cx.call_id)).into())
     }
 }
@@ -417,7 +417,7 @@ async fn switching_sessions_drops_nothing() {
     let (mut stage, store) = stage(TALK);
     stage.play().await;
     let first = store.current().unwrap();
-    stage.conversation.note("news that came between two turns");
+    stage.conversation.remind("news that came between two turns");
     store.save(&stage.conversation).unwrap();
     let copy = store.fork(&first, Some(1)).unwrap();
     assert_eq!(texts(copy.conversation.messages()), ["one", "First."]);
@@ -481,13 +481,13 @@ impl Tool for Delegate {
     type Input = NoInput;
 
     fn effect(&self, _: &NoInput) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, _: NoInput, cx: &ToolContext) -> Result<Content, ToolError> {
         let mut own = Conversation::new();
         own.say("a child's task");
-        let stop = self.0.run(&mut own, &cx.cancel).await.map_err(ToolError::tell)?;
+        let stop = self.0.run(&mut own, &cx.cancel).await.map_err(ToolError::failed)?;
         Ok(format!("{stop:?}").into())
     }
 }
@@ -543,7 +543,7 @@ async fn a_history_that_was_compacted_is_kept_as_it_is_now() {
     stage.play().await;
     let id = store.current().unwrap();
     let cut = stage.conversation.cut(2).unwrap();
-    stage.conversation.fold(cut, "We spoke of one.");
+    stage.conversation.compact(cut, "We spoke of one.");
     store.save(&stage.conversation).unwrap();
     let kept = past(&store, &id);
     assert_eq!(kept.conversation.messages(), stage.conversation.messages());
@@ -678,8 +678,8 @@ struct Keeps(SessionStore);
 
 #[async_trait]
 impl Hook for Keeps {
-    async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
-        assert_eq!(t.why, Why::Step);
+    async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
+        assert_eq!(t.why, HookReason::Step);
         let kept = past(&self.0, &self.0.current().unwrap());
         assert_eq!(kept.conversation.messages(), c.messages());
         None

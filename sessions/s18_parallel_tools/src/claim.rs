@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use harness_core::Effect;
+use harness_core::host::workspace::Workspace;
 use harness_core::permission::is_read_only;
-use harness_core::workspace::Workspace;
 
 /// What a call lays claim to while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,8 @@ impl Claim {
         };
         match effect {
             None => Claim::Nothing,
-            // The harness's own state: a plan, a board, another agent. Its order is what was meant.
+            // A plan, a board, another agent: the order in which the model wrote the calls may matter.
+            Some(Effect::Internal) => Claim::Alone,
             Some(Effect::Reads(paths) | Effect::Writes(paths)) if paths.is_empty() => Claim::Alone,
             Some(Effect::Reads(paths)) => spots(paths).map_or(Claim::Alone, Claim::Reads),
             Some(Effect::Writes(paths)) => spots(paths).map_or(Claim::Alone, Claim::Writes),

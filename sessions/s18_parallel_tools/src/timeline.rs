@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use harness_cli::{DIM, Screen, columns, cut, fill, title, wide};
-use harness_core::{Event, Mutex, Observer, text};
+use harness_core::host::text;
+use harness_core::{Event, Mutex, Observer};
 
 /// So many calls get a bar; a turn may have hundreds.
 const ROWS: usize = 16;

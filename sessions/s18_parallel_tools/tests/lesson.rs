@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_cli::title;
 use harness_core::{
-    AgentError, Answer, Approver, Content, Effect, Event, Hook, Message, Observer, Policy, Role,
-    Stop, Tool, ToolCall, ToolContext, ToolError, Verdict,
+    AgentError, Approval, Approver, Content, Effect, Event, Hook, Message, Observer, Policy, Role,
+    Tool, ToolCall, ToolContext, ToolError, TurnOutcome, Verdict,
 };
 use harness_testkit::{Folder, Key, Program, Stage, Terminal};
 use s18_parallel_tools::{Claim, LESSON, Parallel, Span, Spot, draw, waves};
@@ -73,7 +73,7 @@ impl Tool for MeetTool {
         self.0.here.wait().await;
         self.0.now.fetch_sub(1, Ordering::SeqCst);
         match who.then.as_str() {
-            "fail" => Err(ToolError::Tell("it failed".to_owned())),
+            "fail" => Err(ToolError::Failed("it failed".to_owned())),
             "fatal" => Err(ToolError::Fatal("it broke".to_owned())),
             "panic" => panic!("as asked"),
             "never" => std::future::pending().await,
@@ -371,7 +371,7 @@ fn a_claim_knows_a_file_by_any_name_and_takes_nothing_for_granted() {
     }
     let odd = [
         Effect::Unknown,
-        Effect::Reads(vec![]),
+        Effect::Internal,
         Effect::Writes(vec![]),
         Effect::Reads(vec!["out/passwd".into()]),
         Effect::Writes(vec!["../x".into()]),
@@ -443,7 +443,7 @@ impl Policy for Person {
 
 #[async_trait]
 impl Approver for Person {
-    async fn approve(&self, call: &ToolCall, _: &str, _: &ToolContext) -> Answer {
+    async fn approve(&self, call: &ToolCall, _: &str, _: &ToolContext) -> Approval {
         assert_eq!(self.0.open.fetch_add(1, Ordering::SeqCst), 0, "two questions at once");
         for _ in 0..10 {
             tokio::task::yield_now().await; // whoever wants to ask too can
@@ -451,7 +451,7 @@ impl Approver for Person {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
         let path = call.input["path"].as_str().unwrap().to_owned();
         self.0.asked.lock().unwrap().push(path.clone());
-        if path == "1.txt" { Answer::No("not this one".to_owned()) } else { Answer::Once }
+        if path == "1.txt" { Approval::No("not this one".to_owned()) } else { Approval::Once }
     }
 }
 
@@ -518,7 +518,7 @@ async fn an_interrupt_in_a_wave_answers_a_tool_that_never_returns_and_begins_not
     stage.conversation.say("go");
     let turn = stage.agent.run(&mut stage.conversation, &cancel);
     let stop = tokio::time::timeout(PATIENCE, turn).await.unwrap();
-    assert_eq!(stop, Ok(Stop::Interrupted));
+    assert_eq!(stop, Ok(TurnOutcome::Interrupted));
     let results = stage.results();
     assert_eq!(results.len(), 4);
     assert!(results[0].starts_with("interrupted after "), "{results:?}");
@@ -527,7 +527,7 @@ async fn an_interrupt_in_a_wave_answers_a_tool_that_never_returns_and_begins_not
         assert!(late.starts_with("interrupted"), "{results:?}");
     }
     assert!(!stage.folder.has("a.txt") && !stage.folder.has("later"));
-    assert_eq!(stage.say("again").await.unwrap(), Stop::Answered("Done.".to_owned()));
+    assert_eq!(stage.say("again").await.unwrap(), TurnOutcome::Answered("Done.".to_owned()));
 }
 
 #[tokio::test]

@@ -6,9 +6,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Chat, Heard, Lesson, Next, TurnLoop};
+use harness_cli::{App, Heard, Lesson};
 use harness_core::conversation::Identity;
-use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, Mutex, Stop, Turn};
+use harness_core::{
+    Agent, AgentError, Chat, Conversation, Event, Hook, HookContext, Mechanism, Mutex, Next,
+    Prompt, TurnLayer, TurnOutcome,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -70,7 +73,7 @@ impl Steering {
             Lines::Marked => "while it works: !line is told at once, other lines are prompts",
         };
         app.with(self.clone())
-            .turns(self.clone())
+            .layer(self.clone())
             .steering(Arc::new(self))
             .tell([format!("{help}; Ctrl-C stops it")])
     }
@@ -122,21 +125,24 @@ impl harness_cli::Steering for Steering {
 }
 
 #[async_trait]
-impl TurnLoop for Steering {
+impl TurnLayer for Steering {
     /// A `!` ends a step as Ctrl-C ends a turn, with the history as it has to be; then the turn goes on.
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
-    ) -> Result<Stop, AgentError> {
+    ) -> Result<TurnOutcome, AgentError> {
         // Nobody works yet, so there is nothing to interrupt.
-        let mut prompt = prompt.map(|words| words.strip_prefix('!').unwrap_or(words).trim());
-        if prompt == Some("") {
-            return Ok(Stop::Answered(String::new()));
+        let mut prompt = match prompt {
+            Prompt::Said(words) => words.strip_prefix('!').unwrap_or(&words).trim().into(),
+            Prompt::News => Prompt::News,
+        };
+        if prompt.text() == Some("") {
+            return Ok(TurnOutcome::Answered(String::new()));
         }
-        if let Some(prompt) = prompt {
+        if let Prompt::Said(prompt) = &prompt {
             let waiting = &mut self.state.lock().waiting;
             let sent = waiting.iter().position(|line| line == prompt);
             // A prompt that did not wait was typed when nothing waited any more.
@@ -144,7 +150,7 @@ impl TurnLoop for Steering {
         }
         loop {
             let step = self.begin(chat, cancel);
-            let ended = next.turn(prompt.take(), chat, &step).await;
+            let ended = next.turn(std::mem::replace(&mut prompt, Prompt::News), chat, &step).await;
             if cancel.is_cancelled() || ended.is_err() || !self.state.lock().at_once {
                 return ended;
             }
@@ -154,13 +160,17 @@ impl TurnLoop for Steering {
 
 #[async_trait]
 impl Hook for Steering {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         let mut state = self.state.lock();
         if state.whose != Some(c.identity()) {
             return Ok(());
         }
         for line in state.queue.drain(..) {
-            t.agent.tell(&Event::Notice(format!("» {line}")));
+            t.agent.emit(&Event::Notice(format!("» {line}")));
             c.say(line); // the human's own words, so no note: nothing may fold or doubt them
         }
         Ok(())

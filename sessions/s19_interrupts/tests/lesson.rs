@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use expect_test::expect;
-use harness_cli::{App, Chat, Heard, Next, Steering as _, TurnLoop};
+use harness_cli::{App, Heard, Steering as _};
 use harness_core::{
-    Block, Content, Conversation, Event, Hook, NoInput, Observer, Stop, Tool, ToolContext,
-    ToolError, Turn, Why,
+    Block, Chat, Content, Conversation, Event, Hook, HookContext, HookReason, Next, NoInput,
+    Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -330,7 +330,7 @@ impl Tool for Nap {
 #[async_trait]
 impl Hook for Nap {
     /// After the last request of a turn, and before its end.
-    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
@@ -396,7 +396,7 @@ async fn listens(steering: &Steering, chat: &mut Chat, desk: &Mutex<Desk>) {
         };
         let cancel = CancellationToken::new();
         tokio::select! {
-            ended = steering.turn(Some(&prompt), chat, &cancel, Next::default()) => drop(ended.unwrap()),
+            ended = steering.turn(Prompt::Said(prompt), chat, &cancel, Next::default()) => drop(ended.unwrap()),
             () = hears => {}
         }
         let (left, mut desk) = (steering.left(), desk.lock().unwrap());
@@ -451,7 +451,7 @@ async fn a_child_does_not_take_its_leads_lines() {
     child.say("a task");
     steering.typed("turn left".to_owned());
     let cancel = CancellationToken::new();
-    let turn = Turn { agent: &stage.agent, cancel: &cancel, why: Why::Step };
+    let turn = HookContext { agent: &stage.agent, cancel: &cancel, why: HookReason::Step };
     steering.before_model(&mut child, &turn).await.unwrap();
     assert_eq!(child.messages().len(), 1);
     assert_eq!(steering.left(), ["turn left"]);
@@ -583,7 +583,7 @@ async fn an_interrupt_during_a_write_leaves_the_old_file_or_the_new_one() {
     stage.agent.observers.add(Arc::new(CancelAtStart(cancel.clone())));
     stage.conversation.say("go");
     let stop = stage.agent.run(&mut stage.conversation, &cancel).await;
-    assert_eq!(stop, Ok(Stop::Interrupted));
+    assert_eq!(stop, Ok(TurnOutcome::Interrupted));
     let now = stage.folder.read("a.txt");
     assert!(now == "old\n" || now == long, "{} bytes", now.len());
     let names: Vec<_> = fs::read_dir(stage.folder.path()).unwrap().collect();

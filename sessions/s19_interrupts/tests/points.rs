@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harness_core::anthropic::{Client, Config, Key};
+use harness_core::model::anthropic::{Client, Config, Key};
+use harness_core::tool::builtin;
 use harness_core::{
-    Agent, AgentError, Answer, Approver, Content, Conversation, Delta, Effect, Event, Hook,
-    Message, NoInput, Observer, Policy, Stop, Tool, ToolCall, ToolContext, ToolError, ToolResult,
-    Turn, Verdict, tools,
+    Agent, AgentError, Approval, Approver, Content, Conversation, Delta, Effect, Event, Hook,
+    HookContext, Message, NoInput, Observer, Policy, Tool, ToolCall, ToolContext, ToolError,
+    ToolResult, TurnOutcome, Verdict,
 };
 use harness_testkit::{Answers, Fault, Folder, StrictServer, transcript};
 use tokio::sync::watch;
@@ -103,14 +104,18 @@ fn next(count: &AtomicUsize) -> usize {
 
 #[async_trait]
 impl Hook for Trap {
-    async fn before_model(&self, c: &mut Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        _: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         let number = next(&self.asked);
         let cut = c.cut(1);
         self.hang_at(Point::BeforeModel(number)).await;
         if let (Point::BeforeModel(wanted), Some(cut)) = (self.point, cut)
             && wanted == number
         {
-            c.fold(cut, "a summary that never came"); // a compaction changes the conversation last
+            c.compact(cut, "a summary that never came"); // a compaction changes the conversation last
         }
         Ok(())
     }
@@ -124,13 +129,13 @@ impl Hook for Trap {
         self.hang_at(Point::AfterTool).await;
     }
 
-    async fn keep(&self, c: &Conversation, _: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         self.stop_at(Point::Keep(next(&self.kept)));
         *self.disk.lock().unwrap() = c.messages().to_vec();
         Ok(())
     }
 
-    async fn before_stop(&self, _: &Conversation, _: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, _: &Conversation, _: &HookContext<'_>) -> Option<String> {
         self.hang_at(Point::BeforeStop).await;
         None
     }
@@ -165,9 +170,9 @@ impl Policy for Asks {
 
 #[async_trait]
 impl Approver for Asks {
-    async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Answer {
+    async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Approval {
         self.0.hang_at(Point::Question).await;
-        Answer::Once
+        Approval::Once
     }
 }
 
@@ -206,7 +211,7 @@ async fn interrupted_at(point: Point, faults: Vec<(usize, Fault)>) -> String {
         disk: Mutex::default(),
     });
     let mut agent = Agent::new(Arc::new(client(&server)), folder.path());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     agent.tools.add(Probe(trap.clone()));
     agent.hooks.push(trap.clone());
     agent.observers.add(trap.clone());
@@ -235,8 +240,8 @@ async fn interrupted_at(point: Point, faults: Vec<(usize, Fault)>) -> String {
     let stop = tokio::time::timeout(PATIENCE, turn).await.expect("the turn ends");
     let answered = matches!(point, Point::BeforeStop | Point::Replied(3)); // nothing was left to stop
     let wanted = match answered {
-        true => Stop::Answered("Done, and all is well.".to_owned()),
-        false => Stop::Interrupted,
+        true => TurnOutcome::Answered("Done, and all is well.".to_owned()),
+        false => TurnOutcome::Interrupted,
     };
     assert_eq!(stop, Ok(wanted), "{point:?}");
     assert!(conversation.calls().is_empty(), "{point:?}: a call is open");
@@ -248,7 +253,7 @@ async fn interrupted_at(point: Point, faults: Vec<(usize, Fault)>) -> String {
     let cancel = CancellationToken::new();
     let turn = agent.run(&mut conversation, &cancel);
     let stop = tokio::time::timeout(PATIENCE, turn).await.expect("the next turn ends");
-    assert_eq!(stop, Ok(Stop::Answered("I am here.".to_owned())), "{point:?}");
+    assert_eq!(stop, Ok(TurnOutcome::Answered("I am here.".to_owned())), "{point:?}");
     server.finish(); // fails if any request was wrong
     said
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use harness_core::models::{self, PromptCost};
-use harness_core::text::digits;
-use harness_core::{Request, Usage, cache::Prefix, cache::Simulated};
+use harness_core::host::text::digits;
+use harness_core::model::cache::{Prefix, Simulated};
+use harness_core::model::models;
+use harness_core::model::models::PromptCost;
+use harness_core::{Request, Usage};
 
 /// So long an entry lives after its last use.
 const LIFE: Duration = Duration::from_secs(5 * 60);

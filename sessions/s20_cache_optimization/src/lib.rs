@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use harness_cli::{App, DIM, Lesson, Screen};
+use harness_core::host::text;
+use harness_core::model::models;
 use harness_core::{
-    Agent, CacheLife, Event, Hook, Mechanism, Mutex, Observer, Request, Turn, models, text,
+    Agent, CacheLife, Event, Hook, HookContext, Mechanism, Mutex, Observer, Request,
 };
 
 pub use ledger::{Call, Ledger};
@@ -87,7 +89,7 @@ impl PromptCache {
 }
 
 impl Hook for PromptCache {
-    fn shape_request(&self, request: &mut Request<'_>, t: &Turn<'_>) {
+    fn shape_request(&self, request: &mut Request<'_>, t: &HookContext<'_>) {
         if self.flags.clock {
             request.system.to_mut().push(format!("It is {}.", jiff::Timestamp::now()));
         }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
-use harness_core::cache::{Clock, canonical};
+use harness_core::model::cache::{Clock, canonical};
 use harness_core::{
-    Agent, Block, CacheLife, Content, Conversation, Event, Hook, Message, Observer, Place, Request,
-    Role, ToolSpec, Turn, Usage,
+    Agent, Block, CacheLife, CachePosition, Content, Conversation, Event, Hook, HookContext,
+    Message, Observer, Request, Role, ToolSpec, Usage,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -194,7 +194,7 @@ fn ten_turns_and_each_requests_bytes_up_to_the_mark_equal_the_formers() {
             json!({"type": "tool_use", "id": format!("toolu_{turn}_{n}"), "name": "read", "input": input})
         });
         answers.push(Answer::blocks(calls.collect()));
-        answers.push(Answer::text(&format!("Turn {turn} is done.")));
+        answers.push(Answer::text(&format!("HookContext {turn} is done.")));
     }
     let server = StrictServer::start(Answers::from(answers));
     let prompts: String = (0..10).map(|turn| format!("prompt {turn}\n")).collect();
@@ -258,20 +258,23 @@ fn conversation(turns: usize) -> Conversation {
     c
 }
 
-fn places(request: &Request<'_>) -> Vec<Place> {
+fn places(request: &Request<'_>) -> Vec<CachePosition> {
     place(request, CacheLife::FiveMinutes).into_iter().map(|mark| mark.place).collect()
 }
 
 #[test]
 fn four_marks_stand_behind_tools_and_system_and_the_two_newest_of_the_users_messages() {
     let c = conversation(3);
-    let at = |message, block| Place::Message { message, block };
+    let at = |message, block| CachePosition::Message { message, block };
     let of = |tools, system: &[&str]| places(&request(tools, system, c.messages()));
-    assert_eq!(of(6, &["a", "b"]), [Place::Tool(5), Place::System(1), at(4, 0), at(6, 0)]);
-    assert_eq!(of(0, &["a"]), [Place::System(0), at(4, 0), at(6, 0)]);
-    assert_eq!(of(1, &[]), [Place::Tool(0), at(4, 0), at(6, 0)]);
+    assert_eq!(
+        of(6, &["a", "b"]),
+        [CachePosition::Tool(5), CachePosition::System(1), at(4, 0), at(6, 0)]
+    );
+    assert_eq!(of(0, &["a"]), [CachePosition::System(0), at(4, 0), at(6, 0)]);
+    assert_eq!(of(1, &[]), [CachePosition::Tool(0), at(4, 0), at(6, 0)]);
     // An empty block may have no mark.
-    assert_eq!(of(0, &["a", ""]), [Place::System(0), at(4, 0), at(6, 0)]);
+    assert_eq!(of(0, &["a", ""]), [CachePosition::System(0), at(4, 0), at(6, 0)]);
     assert_eq!(places(&request(0, &[], conversation(0).messages())), [at(0, 0)]);
     assert_eq!(places(&request(0, &[""], &[])), []);
 }
@@ -284,7 +287,10 @@ fn a_block_that_may_have_no_mark_hands_it_to_the_one_before() {
     for last in [Block::text(""), other] {
         let content = vec![Block::text("look"), last];
         let messages = [Message { role: Role::User, content }];
-        assert_eq!(places(&request(0, &[], &messages)), [Place::Message { message: 0, block: 0 }]);
+        assert_eq!(
+            places(&request(0, &[], &messages)),
+            [CachePosition::Message { message: 0, block: 0 }]
+        );
     }
     let messages = [Message { role: Role::User, content: vec![Block::text("")] }];
     assert_eq!(places(&request(0, &[], &messages)), []);
@@ -295,8 +301,8 @@ fn a_mark_of_somebody_elses_takes_one_of_the_four_places() {
     let c = conversation(2);
     let mut request = request(2, &["a"], c.messages());
     request.extra.to_mut().insert("cache_control".to_owned(), json!({"type": "ephemeral"}));
-    let last = Place::Message { message: 4, block: 0 };
-    assert_eq!(places(&request), [Place::Tool(1), Place::System(0), last]);
+    let last = CachePosition::Message { message: 4, block: 0 };
+    assert_eq!(places(&request), [CachePosition::Tool(1), CachePosition::System(0), last]);
 }
 
 #[test]
@@ -319,7 +325,7 @@ fn what_is_kept_for_an_hour_stands_before_what_is_kept_for_five_minutes() {
 struct Book(Arc<Mutex<(Ledger, Vec<String>)>>);
 
 impl Hook for Book {
-    fn shape_request(&self, request: &mut Request<'_>, t: &Turn<'_>) {
+    fn shape_request(&self, request: &mut Request<'_>, t: &HookContext<'_>) {
         request.marks = place(request, CacheLife::FiveMinutes);
         self.0.lock().unwrap().0.sent(&t.agent.name, request, Instant::now());
     }
@@ -425,7 +431,7 @@ impl harness_core::Tool for Another {
 async fn a_compaction_is_named_by_the_message_it_begins_with() {
     let told = changed(|_, c| {
         let cut = c.cut(0).expect("a place to cut at");
-        c.fold(cut, "They said one.".to_owned());
+        c.compact(cut, "They said one.".to_owned());
     })
     .await;
     assert_eq!(why(&told), "message 1, block 1 is the first that changed");

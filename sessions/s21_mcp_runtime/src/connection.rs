@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, pending};
-use harness_core::process::{Companion, Log, MESSAGE, Prepared};
+use harness_core::host::http;
+use harness_core::host::process::{ChildCommand, Log, MESSAGE, ManagedChild};
 use harness_core::servers::{Gone, Life, Offer, Place, Remote, Server, ServerConfig, Wire};
-use harness_core::{Content, ToolContext, ToolError, http};
+use harness_core::{Content, ToolContext, ToolError};
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ClientConfig, ClientRequest, ErrorCode,
     Implementation, ListToolsRequest, PaginatedRequestParams, ProtocolVersion, ServerResult,
@@ -48,7 +49,7 @@ pub(crate) struct Mcp {
     pub(crate) changed: Arc<Notify>,
 }
 
-type Open = (RunningService<RoleClient, Client>, Option<Companion>);
+type Open = (RunningService<RoleClient, Client>, Option<ManagedChild>);
 
 #[async_trait]
 impl Life for Mcp {
@@ -98,7 +99,8 @@ impl Mcp {
         let client = Client(self.changed.clone());
         match &self.config.wire {
             Wire::Stdio { command, args, env } => {
-                let child = self.place.prepare(command, args, env).and_then(Prepared::accompany);
+                let child =
+                    self.place.prepare(command, args, env).and_then(ChildCommand::spawn_managed);
                 let (mut child, streams) = child.map_err(|error| error.to_string())?;
                 let heard = child.hear(streams.stdout, streams.stderr, &self.log);
                 let wire = (heard, streams.stdin);
@@ -249,13 +251,13 @@ impl Remote for Far {
             Ok(result) => Ok(answer::content(result, cx)),
             Err(ServiceError::TransportClosed) => Err(Gone),
             Err(ServiceError::TransportSend(_)) if self.is_program => Err(Gone),
-            Err(ServiceError::McpError(error)) => Ok(Err(ToolError::tell(error.message))),
+            Err(ServiceError::McpError(error)) => Ok(Err(ToolError::failed(error.message))),
             Err(ServiceError::UnexpectedResponse) => {
-                Ok(Err(ToolError::tell("the server's answer is not understood")))
+                Ok(Err(ToolError::failed("the server's answer is not understood")))
             }
             Err(error) => {
                 let why = deepest(&error);
-                Ok(Err(ToolError::tell(format!("the server cannot be asked: {why}"))))
+                Ok(Err(ToolError::failed(format!("the server cannot be asked: {why}"))))
             }
         }
     }

@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use clap::Subcommand;
 use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
 use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
-use harness_core::{Agent, AgentError, Conversation, Event, Hook, Mechanism, ToolSource, Turn};
+use harness_core::{
+    Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism, ToolSource,
+};
 
 use connection::Mcp;
 
@@ -127,9 +129,13 @@ impl McpServers {
 impl Hook for McpServers {
     /// Servers that were slow at the start may still be in the first request; what happened to any of them
     /// since is told to the user.
-    async fn before_model(&self, _: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        _: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         self.servers.settle(REQUEST).await;
-        self.servers.news().into_iter().for_each(|news| t.agent.tell(&Event::Notice(news)));
+        self.servers.news().into_iter().for_each(|news| t.agent.emit(&Event::Notice(news)));
         Ok(())
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use harness_cli::{Display, Screen};
+use harness_core::host::text;
 use harness_core::live::{Live, Told};
 use harness_core::mail::News;
-use harness_core::{Mutex, Observer, text};
+use harness_core::{Mutex, Observer};
 use harness_redis::{BEAT, RedisMailbox};
 use s09_agent_teams::State;
 use tokio::time::interval;

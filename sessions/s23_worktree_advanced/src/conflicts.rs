@@ -1,7 +1,7 @@
 //! What happens if two lines of work meet: tried in memory, before anybody merges anything.
 
 use git2::{Index, IndexConflict, IndexEntry, MergeFileInput, MergeFileOptions, Oid, Repository};
-use harness_core::text;
+use harness_core::host::text;
 use s12_worktree_task_isolation::Made;
 
 /// The most lines of a conflict that are shown.

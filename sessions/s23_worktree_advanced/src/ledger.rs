@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{BranchType, Delta, DiffOptions, Oid, Repository};
-use harness_core::register::{Begun, Register};
+use harness_core::host::ownership::register::{Begun, Register};
 use s12_worktree_task_isolation::{Base, Life, Made, State, Worktree, WorktreeError};
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
 use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks, columns, cut};
-use harness_core::workspace::is_own;
+use harness_core::host::workspace::is_own;
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{Isolated, Made, State};
 use tokio::task::spawn_blocking;
@@ -51,7 +51,7 @@ impl Tasks for Lifecycle {
         for (name, told) in met.unwrap_or_else(unknown) {
             match done.iter_mut().find(|done| done.name == name) {
                 Some(done) => done.advice = done.advice.take().map(|old| format!("{old}\n{told}")),
-                None => lead.tell(&Event::Notice(told)),
+                None => lead.emit(&Event::Notice(told)),
             }
         }
         Ok(done)

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use expect_test::expect;
 use git2::Repository;
 use harness_cli::{Done, Tasks};
-use harness_core::Stop;
+use harness_core::TurnOutcome;
 use harness_testkit::{Folder, Meet, Program, Stage};
 use s12_worktree_task_isolation::State;
 use s23_worktree_advanced::{LESSON, Ledger, Lifecycle, Side, integrate, prune, trial};
@@ -44,7 +44,7 @@ async fn run(stage: &Stage, tasks: &[&str]) -> (Ledger, Vec<Done>) {
     let tasks = tasks.iter().map(|task| (*task).to_owned()).collect();
     let done = Lifecycle(ledger.clone()).run(&stage.agent, tasks, &CancellationToken::new()).await;
     let done = done.unwrap();
-    assert!(done.iter().all(|done| matches!(done.ended, Ok(Stop::Answered(_)))), "{done:?}");
+    assert!(done.iter().all(|done| matches!(done.ended, Ok(TurnOutcome::Answered(_)))), "{done:?}");
     (ledger, done)
 }
 

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::journal::{Cursor, Journal, JournalError};
-use crate::mutex::Mutex;
-use crate::workspace::{Held, Workspace, WorkspaceError, files, hold};
+use crate::host::journal::{Cursor, Journal, JournalError};
+use crate::host::mutex::Mutex;
+use crate::host::workspace::{Held, Workspace, WorkspaceError, files, hold};
 
 use super::{Mail, MailError, MailId, Mailbox, News, check_name, look_until};
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{Mail, MailError, MailId, Mailbox, look_until};
-use crate::mutex::Mutex;
+use crate::host::mutex::Mutex;
 
 /// Boxes in memory. A clone is another reader of the same boxes; what a reader had leased when it is
 /// dropped is given to the next.

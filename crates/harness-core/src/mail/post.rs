@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::agent::AgentError;
+use crate::agent::hook::{Hook, HookContext};
+use crate::agent::log::ConversationLog;
 use crate::conversation::Conversation;
+use crate::conversation::message::{Block, Role};
 use crate::event::Event;
-use crate::hook::{Hook, Turn};
-use crate::message::{Block, Role};
-use crate::record::Record;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
@@ -39,7 +39,7 @@ pub struct Post {
     when: Done,
     aside: OnceLock<fn(&Mail) -> bool>,
     inbox: watch::Sender<Vec<Mail>>,
-    record: Record,
+    record: ConversationLog,
 }
 
 /// When a mail is done, and acknowledged.
@@ -61,7 +61,7 @@ impl Post {
         mailbox: Arc<dyn Mailbox>,
         news: News,
         when: Done,
-        record: impl FnOnce() -> Result<(Record, C), E>,
+        record: impl FnOnce() -> Result<(ConversationLog, C), E>,
     ) -> Result<(Self, C), MailError> {
         let mails = mailbox.receive(name, Duration::ZERO).await?;
         let (record, kept) = record().map_err(|why| MailError::Store(why.to_string()))?;
@@ -221,21 +221,25 @@ impl std::fmt::Debug for Post {
 
 #[async_trait]
 impl Hook for Post {
-    async fn before_model(&self, c: &mut Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
         if t.agent.name != self.name {
             return Ok(()); // a clone has this hook too, and no mail of its own
         }
         if let Err(why) = self.fetch(Duration::ZERO).await {
             self.news.add(why.to_string());
         }
-        self.news.take().into_iter().for_each(|sentence| t.agent.tell(&Event::Notice(sentence)));
-        self.take_notice(c).iter().for_each(|mail| c.note(shown(mail)));
+        self.news.take().into_iter().for_each(|sentence| t.agent.emit(&Event::Notice(sentence)));
+        self.take_notice(c).iter().for_each(|mail| c.remind(shown(mail)));
         Ok(())
     }
 
-    async fn keep(&self, c: &Conversation, t: &Turn<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, c: &Conversation, t: &HookContext<'_>) -> Result<(), AgentError> {
         if t.agent.name == self.name {
-            self.record.keep(c, t).await?;
+            self.record.persist(c, t).await?;
             if self.when == Done::Kept {
                 self.settle(c).await;
             }
@@ -243,7 +247,7 @@ impl Hook for Post {
         Ok(())
     }
 
-    async fn before_stop(&self, c: &Conversation, t: &Turn<'_>) -> Option<String> {
+    async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
         let mine = t.agent.name == self.name && self.when == Done::Kept;
         mine.then(|| self.take_notice(c).first().map(shown)).flatten()
     }
@@ -263,7 +267,7 @@ pub fn held(c: &Conversation) -> HashSet<MailId> {
     let heads = users.flat_map(|message| &message.content).filter_map(|block| {
         let text = match block {
             Block::Text(text) => text.text.as_str().into(),
-            Block::Note(note) => note.as_str().into(),
+            Block::Reminder(note) => note.as_str().into(),
             Block::ToolResult(result) => result.content.text(),
             _ => return None,
         };

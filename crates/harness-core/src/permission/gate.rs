@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::conversation::message::ToolCall;
 use crate::event::{Decision, Event};
-use crate::message::ToolCall;
 use crate::tool::{Effect, ToolContext};
 
 /// What a rule, a hook or a policy says of a call. Ordered: `max` is "the strictest wins".
@@ -34,7 +34,7 @@ pub trait Policy: Send + Sync {
 
 /// What a person says to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Approval {
     /// Yes, this call.
     Once,
     /// Yes, and do not ask again for its like in this session.
@@ -49,7 +49,7 @@ pub enum Answer {
 #[async_trait]
 pub trait Approver: Send + Sync {
     /// May this call run? Dropped when the user interrupts, which is a no.
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer;
+    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval;
 }
 
 /// Policy and approver, joined. A value of the agent: its clones stand behind the same gate.
@@ -77,22 +77,22 @@ impl Gate {
             Verdict::Ask(why) => why,
         };
         let event = Event::Asked { call: call.clone(), why: why.clone() };
-        cx.observers.tell(&cx.agent, &event);
+        cx.observers.emit(&cx.agent, &event);
         let answer = tokio::select! {
             biased;
-            () = cx.cancel.cancelled() => Answer::No("the user interrupted".to_owned()),
+            () = cx.cancel.cancelled() => Approval::No("the user interrupted".to_owned()),
             answer = self.approver.approve(call, &why, cx) => answer,
         };
         let decision = match answer {
-            Answer::Once | Answer::Session | Answer::Always => Decision::Allowed,
-            Answer::No(why) => Decision::Denied(why),
+            Approval::Once | Approval::Session | Approval::Always => Decision::Allowed,
+            Approval::No(why) => Decision::Denied(why),
         };
         self.told(call, cx, decision)
     }
 
     fn told(&self, call: &ToolCall, cx: &ToolContext, decision: Decision) -> Decision {
         let event = Event::Decided { call: call.clone(), decision: decision.clone() };
-        cx.observers.tell(&cx.agent, &event);
+        cx.observers.emit(&cx.agent, &event);
         decision
     }
 }
@@ -123,7 +123,9 @@ pub struct Headless;
 
 #[async_trait]
 impl Approver for Headless {
-    async fn approve(&self, _: &ToolCall, why: &str, _: &ToolContext) -> Answer {
-        Answer::No(format!("this needs a person's approval and nobody is there to give it ({why})"))
+    async fn approve(&self, _: &ToolCall, why: &str, _: &ToolContext) -> Approval {
+        Approval::No(format!(
+            "this needs a person's approval and nobody is there to give it ({why})"
+        ))
     }
 }

@@ -3,7 +3,7 @@
 //! Half of git's subcommands list in one form and change in another, many options start programs,
 //! and so does configuration (`-c core.pager=...`). Listed here is what is known to look.
 
-use super::expand::Word;
+use harness_shell::Word;
 
 /// Options of git itself that change nothing.
 const BEFORE: &[&str] = &["--no-pager", "-P", "--no-optional-locks", "--literal-pathspecs"];

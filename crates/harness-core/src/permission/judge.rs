@@ -2,18 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::expand::{Sure, Word};
-use super::forms::{clip, flow, harmless_redirect, is_plain_variable, normal, stricter, strings};
 use super::gate::Verdict;
+use super::line::read;
+use super::normalise::{
+    clip, flow, harmless_redirect, is_plain_variable, normal, stricter, strings,
+};
 use super::programs::{is_harmless_env, path_words};
-use super::reading::{Reading, read};
 use super::repository::Repositories;
 use super::rules::{RuleRef, Rules};
-use super::shell::{Redirect, TOO_LONG};
 use super::source::{Access, Rule, Tier};
-use super::unwrap::Layer;
-use crate::message::ToolCall;
+use crate::conversation::message::ToolCall;
 use crate::tool::Effect;
+use harness_shell::Layer;
+use harness_shell::Reading;
+use harness_shell::{Certainty, Word};
+use harness_shell::{Redirect, TOO_LONG};
 
 /// What the rules say of a call, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,20 +88,23 @@ impl<'r> Judge<'r> {
         }
         match effect {
             Effect::Runs(line) => self.line(line),
-            Effect::Reads(paths) if paths.is_empty() => {
-                // Nothing but the harness's own state: allowed where reading is.
+            Effect::Internal => {
+                // Allowed where reading is.
                 let reads = |rule: &&Rule| {
                     rule.tier == Tier::Allow && rule.on_path && rule.access == Some(Access::Read)
                 };
                 let rule = self.all_rules().find(reads);
                 self.part(call.name.clone(), rule, NO_RULE);
             }
-            Effect::Reads(paths) => paths.iter().for_each(|path| self.path(path, Access::Read)),
+            Effect::Reads(paths) if !paths.is_empty() => {
+                paths.iter().for_each(|path| self.path(path, Access::Read))
+            }
             Effect::Writes(paths) if !paths.is_empty() => {
                 paths.iter().for_each(|path| self.path(path, Access::Write))
             }
-            Effect::Writes(_) | Effect::Unknown => {
-                // Nobody knows what it does: any text in its input may be a path.
+            // An effect on paths that names none says nothing.
+            Effect::Reads(_) | Effect::Writes(_) | Effect::Unknown => {
+                // What it does is not known, so any text in its input may be a path.
                 let mut texts = Vec::new();
                 call.input.values().for_each(|value| strings(value, &mut texts));
                 let mut found = tool;
@@ -242,7 +248,7 @@ impl<'r> Judge<'r> {
                         Tier::Allow if rule.read_only => looks,
                         Tier::Allow => {
                             let folder = program.text.contains('/');
-                            !folder && layer.words.iter().all(|word| word.sure == Sure::Known)
+                            !folder && layer.words.iter().all(|word| word.sure == Certainty::Known)
                         }
                         _ => true,
                     };
@@ -252,7 +258,7 @@ impl<'r> Judge<'r> {
             }
         }
         let tier = found.map(|rule| rule.tier);
-        if layer.clear && matches!(tier, None | Some(Tier::Allow)) {
+        if layer.transparent && matches!(tier, None | Some(Tier::Allow)) {
             return; // what it wraps decides
         }
         if tier == Some(Tier::Allow) && !looks && self.is_protected(&all) {
@@ -272,7 +278,7 @@ impl<'r> Judge<'r> {
         }
         let plain = alone
             && is_plain_variable(name)
-            && value.sure == Sure::Known
+            && value.sure == Certainty::Known
             && !value.text.contains(['[', '$', '`']);
         if !plain && !is_harmless_env(name) {
             self.part(text, None, "sets a variable that programs may look at");
@@ -300,7 +306,8 @@ impl<'r> Judge<'r> {
             found = self.words(&[target]);
         }
         let tier = found.map(|rule| rule.tier);
-        let known = target.sure == Sure::Known && !target.wild && !target.text.starts_with('~');
+        let known =
+            target.sure == Certainty::Known && !target.wild && !target.text.starts_with('~');
         let device = target.text.starts_with("/dev/") || target.text.starts_with("/proc/");
         match access {
             Access::Read if known && !device && matches!(tier, None | Some(Tier::Allow)) => {

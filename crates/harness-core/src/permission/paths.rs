@@ -45,9 +45,9 @@ const PROTECTED: &[&str] = &[
 /// One path under the names that a rule may know it by: the absolute one and, inside the workspace,
 /// the one that begins with `./`.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(Vec<String>);
+pub(crate) struct ResolvedPath(Vec<String>);
 
-impl Place {
+impl ResolvedPath {
     /// Which globs match.
     pub(crate) fn matches(&self, globs: &GlobSet) -> Vec<usize> {
         self.0.iter().flat_map(|name| globs.matches(name)).collect()
@@ -61,7 +61,7 @@ impl Place {
 
 /// Where a path leads by its text alone; the disk is not looked at. `~` and `$HOME` stay as `~`: the
 /// core does not read the environment.
-pub(crate) fn by_text(cwd: &Path, folder: &Path, text: &str) -> Place {
+pub(crate) fn by_text(cwd: &Path, folder: &Path, text: &str) -> ResolvedPath {
     let home = |text: &str| {
         let rest = ["~", "$HOME"].iter().find_map(|home| text.strip_prefix(home))?;
         let path = lexical(Path::new(&format!("/{rest}")));
@@ -74,20 +74,20 @@ pub(crate) fn by_text(cwd: &Path, folder: &Path, text: &str) -> Place {
     };
     let joined = if home(text).is_some() { PathBuf::from(text) } else { folder.join(text) };
     match home(&joined.to_string_lossy()) {
-        Some(name) => Place(vec![name]),
-        None => Place(names(&lexical(cwd), &lexical(&cwd.join(joined)))),
+        Some(name) => ResolvedPath(vec![name]),
+        None => ResolvedPath(names(&lexical(cwd), &lexical(&cwd.join(joined)))),
     }
 }
 
 /// By its text and, where that differs, behind the links on the disk.
-pub(crate) fn places(cwd: &Path, folder: &Path, text: &str) -> Vec<Place> {
+pub(crate) fn places(cwd: &Path, folder: &Path, text: &str) -> Vec<ResolvedPath> {
     let place = by_text(cwd, folder, text);
     let path = PathBuf::from(place.0.first().map_or("", String::as_str));
     let real = if path.is_absolute() { real(&path) } else { path.clone() };
     let mut places = vec![place];
     if real != path {
         let cwd = std::fs::canonicalize(cwd).unwrap_or_else(|_| lexical(cwd));
-        places.push(Place(names(&cwd, &real)));
+        places.push(ResolvedPath(names(&cwd, &real)));
     }
     places
 }

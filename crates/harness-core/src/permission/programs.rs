@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::expand::{Sure, Word};
-use super::facts::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSION, VERSIONED};
 use super::git;
-use super::unwrap::{EXEC, Layer};
+use super::tables::{HARMLESS_ENV, READ, SPEAK, SPECS, SYSTEM, TESTS, VERSION, VERSIONED};
+use harness_shell::{Certainty, Word};
+use harness_shell::{EXEC, Layer};
 
 /// May this variable be set for a command without a question? Never one that chooses programs,
 /// libraries, pagers or configuration.
@@ -48,7 +48,7 @@ impl Programs {
         let Some((program, args)) = layer.words.split_first() else { return false };
         // `./ls` and `/tmp/ls` are not `ls`.
         let folder = &program.text[..program.text.len() - layer.name().len()];
-        if program.sure != Sure::Known
+        if program.sure != Certainty::Known
             || program.wild && !program.text.starts_with('[')
             || !(folder.is_empty() || SYSTEM.contains(&folder))
         {
@@ -66,15 +66,15 @@ impl Programs {
                 "test" | "[" | "[[" => tests(name, args),
                 "ps" => !shows_environments(args),
                 "jq" if args.iter().any(|word| names_environment(&word.text)) => false,
-                _ => args.iter().all(|word| word.sure <= Sure::Listed),
+                _ => args.iter().all(|word| word.sure <= Certainty::Listed),
             };
         }
         if name == "printf" {
             return args
                 .first()
-                .is_some_and(|word| word.sure == Sure::Known && !word.text.starts_with('-'));
+                .is_some_and(|word| word.sure == Certainty::Known && !word.text.starts_with('-'));
         }
-        if args.iter().any(|word| word.sure != Sure::Known) || may_bring_options(name, args) {
+        if args.iter().any(|word| word.sure != Certainty::Known) || may_bring_options(name, args) {
             return false;
         }
         match name {
@@ -130,7 +130,7 @@ fn may_bring_options(name: &str, args: &[Word]) -> bool {
 /// a variable, if what it holds becomes an operator.
 fn tests(name: &str, args: &[Word]) -> bool {
     let text = |at: usize| args.get(at).map_or("", |word| word.text.as_str());
-    let known = args.iter().all(|word| word.sure == Sure::Known);
+    let known = args.iter().all(|word| word.sure == Certainty::Known);
     let asks_variable = args.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R"));
     let computes = args
         .iter()
@@ -145,16 +145,17 @@ fn tests(name: &str, args: &[Word]) -> bool {
     let from = usize::from(text(0) == "!");
     let args = args.get(from..).unwrap_or_default();
     let args = if name == "[" { args.split_last().map_or(args, |(_, rest)| rest) } else { args };
-    let quoted = args.iter().all(|word| word.sure == Sure::Known || !word.wild);
+    let quoted = args.iter().all(|word| word.sure == Certainty::Known || !word.wild);
     let is = |at: usize, operators: &[&str]| {
-        args.get(at)
-            .is_some_and(|word| word.sure == Sure::Known && operators.contains(&word.text.as_str()))
+        args.get(at).is_some_and(|word| {
+            word.sure == Certainty::Known && operators.contains(&word.text.as_str())
+        })
     };
     known
         || quoted
             && match args.len() {
                 1 => true,
-                2 => args.first().is_some_and(|word| word.sure == Sure::Known),
+                2 => args.first().is_some_and(|word| word.sure == Certainty::Known),
                 3 => is(
                     1,
                     &[
@@ -177,7 +178,7 @@ fn shows_environments(args: &[Word]) -> bool {
         let letters = text.strip_prefix('-').unwrap_or(text);
         let shows = if letters.len() < text.len() { 'E' } else { 'e' };
         let plain = letters.chars().all(|c| c.is_ascii_alphabetic());
-        word.sure != Sure::Known || !is_value && plain && letters.contains(shows)
+        word.sure != Certainty::Known || !is_value && plain && letters.contains(shows)
     })
 }
 
@@ -190,7 +191,7 @@ fn names_environment(script: &str) -> bool {
 }
 
 fn asks_version(name: &str, args: &[Word]) -> bool {
-    let [Word { text, sure: Sure::Known, .. }] = args else { return false };
+    let [Word { text, sure: Certainty::Known, .. }] = args else { return false };
     text == "--version" || VERSION.iter().any(|(word, of)| word == text && of.contains(&name))
 }
 

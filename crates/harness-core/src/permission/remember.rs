@@ -14,15 +14,16 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::gate::{Answer, Approver};
+use super::gate::{Approval, Approver};
+use super::line::read;
 use super::paths::{in_word, places, protected};
-use super::reading::read;
 use super::rules::RulesError;
+use crate::conversation::message::ToolCall;
 use crate::event::Event;
-use crate::message::ToolCall;
-use crate::mutex::Mutex;
+use crate::host::mutex::Mutex;
+use crate::host::workspace;
+use crate::host::workspace::WorkspaceError;
 use crate::tool::ToolContext;
-use crate::workspace::{self, WorkspaceError};
 
 const HEAD: &str =
     "# Calls that you answered with \"always\". Delete an entry to be asked again.\n";
@@ -115,7 +116,7 @@ impl<A: Approver> Remember<A> {
         let one =
             reading.commands.len() == 1 && reading.loops.is_empty() && reading.doubts.is_empty();
         let words = || reading.commands.iter().flatten().flat_map(|layer| &layer.words);
-        let configures = |layer: &super::unwrap::Layer| {
+        let configures = |layer: &harness_shell::Layer| {
             layer.name() == "git"
                 && layer.words.iter().any(|word| {
                     let text = word.text.as_str();
@@ -126,7 +127,7 @@ impl<A: Approver> Remember<A> {
             .redirects
             .iter()
             .all(|redirect| !self.is_protected(&redirect.target.text, cwd))
-            && words().all(|word| word.sure == super::expand::Sure::Known)
+            && words().all(|word| word.sure == harness_shell::Certainty::Known)
             && !words()
                 .any(|word| in_word(&word.text).iter().any(|text| self.is_protected(text, cwd)))
             && !reading.commands.iter().flatten().any(configures)
@@ -150,26 +151,26 @@ impl<A: Approver> Remember<A> {
 
 #[async_trait]
 impl<A: Approver> Approver for Remember<A> {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Answer {
-        let tell = |text: String| cx.observers.tell(&cx.agent, &Event::Notice(text));
+    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
+        let tell = |text: String| cx.observers.emit(&cx.agent, &Event::Notice(text));
         let Some(key) = self.key(call, &cx.cwd) else {
             let answer = self.inner.approve(call, why, cx).await;
-            if matches!(answer, Answer::Session | Answer::Always) {
+            if matches!(answer, Approval::Session | Approval::Always) {
                 tell("allowed this once: calls like this one are asked each time".to_owned());
-                return Answer::Once;
+                return Approval::Once;
             }
             return answer;
         };
         if self.known.lock().contains(&key) {
-            return Answer::Session;
+            return Approval::Session;
         }
         let answer = self.inner.approve(call, why, cx).await;
-        if answer == Answer::Always
+        if answer == Approval::Always
             && let Err(Fault(_, _, what)) = save(&self.file, &key)
         {
             tell(format!("allowed for this session only: {}: {what}", self.file.display()));
         }
-        if matches!(answer, Answer::Session | Answer::Always) {
+        if matches!(answer, Approval::Session | Approval::Always) {
             self.known.lock().insert(key);
         }
         answer

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::index;
-use super::unwrap::Layer;
+use harness_shell::Layer;
 
 /// The most bytes of configuration that are read, and the most repositories that are looked into.
 const LARGEST: u64 = 256 * 1024;

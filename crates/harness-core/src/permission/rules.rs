@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use globset::GlobSet;
 
-use super::forms;
 use super::gate::{Policy, Verdict};
+use super::normalise;
 use super::paths;
 use super::programs::Programs;
 use super::source::Source;
-use crate::message::ToolCall;
+use crate::conversation::message::ToolCall;
 use crate::tool::Effect;
 
 /// The policy that comes with the program, as it is written.
@@ -119,7 +119,7 @@ impl Rules {
         for source in &self.sources {
             for (at, rule) in source.rules.iter().enumerate() {
                 for (example, wanted) in &source.examples[at] {
-                    if forms::example(self, source, at, example) != *wanted {
+                    if normalise::example(self, source, at, example) != *wanted {
                         let verb = if *wanted { "does not match" } else { "matches" };
                         let RuleRef { file, line, .. } = &rule.place;
                         let what = format!("the rule {verb} its example `{example}`");

@@ -4,7 +4,7 @@ use globset::{GlobMatcher, GlobSet};
 use regex::{Regex, RegexSet};
 use serde::Deserialize;
 
-use super::paths::{self, Place};
+use super::paths::{self, ResolvedPath};
 use super::rules::{RuleRef, RulesError};
 
 /// One file.
@@ -189,7 +189,7 @@ impl Source {
     }
 
     /// Does the path of this rule mean this place?
-    pub(super) fn means(&self, at: usize, place: &Place) -> bool {
+    pub(super) fn means(&self, at: usize, place: &ResolvedPath) -> bool {
         let hits = place.matches(&self.paths);
         let own = |hit: &usize| self.path_of.get(*hit) == Some(&at);
         hits.iter().any(own) && self.rules.get(at).is_some_and(|rule| !place.is_in(&rule.except))

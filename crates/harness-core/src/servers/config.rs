@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::expand::expand;
+use crate::host::expand::expand;
 
 /// How long a server may take to start, and to list its tools, where nothing is said.
 const START: Duration = Duration::from_secs(30);

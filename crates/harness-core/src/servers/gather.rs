@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::message::Content;
-use crate::text;
+use crate::conversation::message::Content;
+use crate::host::text;
+use crate::host::workspace::Workspace;
 use crate::tool::{ToolContext, ToolError};
-use crate::workspace::Workspace;
 
 /// Of a longer text these bytes go to the model, the first and the last; a file has all of it.
 const HEAD: usize = 20_000;
@@ -73,8 +73,8 @@ impl Gathered {
     pub fn failed(self, cx: &ToolContext) -> ToolError {
         let words = bounded(self.words.join("\n"), cx);
         match words.is_empty() {
-            true => ToolError::tell("it failed, and the server does not say why"),
-            false => ToolError::Tell(words),
+            true => ToolError::failed("it failed, and the server does not say why"),
+            false => ToolError::Failed(words),
         }
     }
 }

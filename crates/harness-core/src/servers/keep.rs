@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use super::config::{Found, ServerConfig};
 use super::server::{Life, News, Server};
-use crate::mutex::Mutex;
-use crate::text;
+use crate::host::mutex::Mutex;
+use crate::host::text;
 use crate::tool::{DynTool, ToolSource};
 
 /// So long the program waits for servers when it leaves.

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::host::{text, trust};
 use crate::model::ToolSpec;
-use crate::{text, trust};
 
 /// The most bytes of a tool's schema, and of its description.
 const SCHEMA: usize = 64 * 1024;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::config::{ServerConfig, Wire};
 use super::offer::server_name;
-use crate::process::{Family, Log, Prepared, ProcessError};
-use crate::secrets::Secrets;
-use crate::workspace::Workspace;
+use crate::host::process::{ChildCommand, Log, ProcessError, ProcessTree};
+use crate::host::secrets::Secrets;
+use crate::host::workspace::Workspace;
 
 /// What every server gets of this program's environment; what else it needs is named in its
 /// configuration. A secret that nobody thought of reaches no server.
@@ -72,12 +72,12 @@ impl Place {
         command: &str,
         args: &[String],
         env: &BTreeMap<String, String>,
-    ) -> Result<Prepared, ProcessError> {
+    ) -> Result<ChildCommand, ProcessError> {
         let program = if command == "self" { self.this.as_os_str() } else { command.as_ref() };
         let kept = ENV.iter().filter_map(|name| Some((name.into(), self.variable(name)?.into())));
         let own = env.iter().map(|(name, value)| (name.into(), value.into()));
         let all: Vec<(OsString, OsString)> = kept.chain(own).collect();
-        let child = Prepared::program(program, args, &self.cwd, &self.secrets)?;
-        Ok(child.only_env(all).family(&Family::new()))
+        let child = ChildCommand::program(program, args, &self.cwd, &self.secrets)?;
+        Ok(child.only_env(all).family(&ProcessTree::new()))
     }
 }

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::offer::Offer;
-use crate::message::Content;
+use crate::conversation::message::Content;
+use crate::host::mutex::Mutex;
 use crate::model::ToolSpec;
-use crate::mutex::Mutex;
 use crate::tool::{DynTool, Effect, ToolContext, ToolError};
 
 /// So much news is kept until the user can be told: a server may have some every moment.
@@ -273,23 +273,23 @@ impl DynTool for ServerTool {
         let Server { name, timeout: limit, .. } = &*self.server;
         let call = async {
             self.server.settled(PATIENCE).await;
-            let down = |why| ToolError::tell(format!("the MCP server {name} {why}"));
+            let down = |why| ToolError::failed(format!("the MCP server {name} {why}"));
             let remote = self.server.remote().map_err(down)?;
             match timeout(*limit, remote.call(&self.tool, input, cx)).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(Gone)) => {
                     self.server.lost(&remote);
-                    Err(ToolError::tell(format!(
+                    Err(ToolError::failed(format!(
                         "the MCP server {name} ended during the call, and nobody knows what it had \
                          done by then; it is started again"
                     )))
                 }
-                Err(_) => Err(ToolError::tell(format!(
+                Err(_) => Err(ToolError::failed(format!(
                     "the MCP server {name} has not answered within {limit:?}, and was told to give up"
                 ))),
             }
         };
-        let interrupted = || ToolError::tell("interrupted; the server was told to give up");
+        let interrupted = || ToolError::failed("interrupted; the server was told to give up");
         cx.cancel.run_until_cancelled(call).await.ok_or_else(interrupted)?
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::workspace::{State, Step};
+use crate::host::workspace::{State, Step};
 
 /// The form of the file. A newer one is not guessed at.
 const FORMAT: u32 = 1;

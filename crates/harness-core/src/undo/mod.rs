@@ -2,7 +2,7 @@
 //!
 //! [`History`] is the data: checkpoints, and in each the changes that were made for one prompt. A
 //! [`Store`] has it on disk, and beside it the bytes that its changes need, in plain files named by
-//! their hash. What a change *is* comes from two snapshots ([`crate::workspace::Snapshot`]).
+//! their hash. What a change *is* comes from two snapshots ([`crate::host::workspace::Snapshot`]).
 
 mod history;
 mod store;

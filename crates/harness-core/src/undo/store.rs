@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::History;
-use crate::state::{StateError, StateFile};
-use crate::workspace::{Keep, Workspace, WorkspaceError};
+use crate::host::state::{StateError, StateFile};
+use crate::host::workspace::{Keep, Workspace, WorkspaceError};
 
 /// Bytes that nobody needs are kept for so long all the same.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

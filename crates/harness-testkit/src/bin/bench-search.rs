@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use harness_core::{Agent, Play, Script, ToolCall, tools};
+use harness_core::tool::builtin;
+use harness_core::{Agent, Play, Script, ToolCall};
 use harness_testkit::Row;
 use harness_testkit::measure::milliseconds;
 use serde_json::{Map, Value, json};
@@ -81,7 +82,7 @@ fn tree(root: &Path, files: usize, lines: usize) {
 
 fn agent(root: &Path) -> Agent {
     let mut agent = Agent::new(Arc::new(Script::new(Play::default())), root.to_owned());
-    agent.tools = tools::all();
+    agent.tools = builtin::all();
     agent
 }
 

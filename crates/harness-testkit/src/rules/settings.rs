@@ -1,6 +1,6 @@
 //! What a request asks of the model: whether that model can do it.
 
-use harness_core::models;
+use harness_core::model::models;
 use serde_json::Value;
 
 use super::{Refusal, list, refuse};

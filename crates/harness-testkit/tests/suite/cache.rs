@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use harness_core::cache::{Clock, Simulated};
+use harness_core::model::cache::{Clock, Simulated};
 use serde_json::{Value, json};
 
 use crate::client::ask;

@@ -71,12 +71,12 @@ impl Tool for Echo {
     type Input = Input;
 
     fn effect(&self, _: &Input) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Input, _: &ToolContext) -> Result<Content, ToolError> {
         match input.word.as_str() {
-            "fail" => Err(ToolError::Tell("it failed\nbadly".to_owned())),
+            "fail" => Err(ToolError::Failed("it failed\nbadly".to_owned())),
             word => Ok(word.into()),
         }
     }

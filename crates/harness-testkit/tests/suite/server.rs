@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use harness_core::{Agent, Conversation, Stop};
+use harness_core::{Agent, Conversation, TurnOutcome};
 use harness_testkit::{Answer, Fault, StrictServer, raw};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -28,13 +28,13 @@ async fn an_agent_plays_two_turns_over_http() {
     for _ in 0..2 {
         conversation.say("go");
         let stop = agent.run(&mut conversation, &CancellationToken::new()).await;
-        assert_eq!(stop, Ok(Stop::Answered("Done.".to_owned())));
+        assert_eq!(stop, Ok(TurnOutcome::Answered("Done.".to_owned())));
     }
     let scout = Agent { name: "scout".to_owned(), ..agent };
     let mut other = Conversation::new();
     other.say("go");
     let stop = scout.run(&mut other, &CancellationToken::new()).await;
-    assert_eq!(stop, Ok(Stop::Answered("Scouted.".to_owned())));
+    assert_eq!(stop, Ok(TurnOutcome::Answered("Scouted.".to_owned())));
     let requests = server.finish();
     assert_eq!(requests.len(), 5);
     assert_eq!(requests[3]["messages"].as_array().unwrap().len(), 7);

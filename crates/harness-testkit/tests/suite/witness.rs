@@ -26,7 +26,7 @@ async fn two_turns_of_a_good_loop_and_their_transcript() {
     let mut conversation = Conversation::new();
     for _ in 0..2 {
         conversation.say("go");
-        conversation.note("it is Monday");
+        conversation.remind("it is Monday");
         agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
     }
     assert_eq!(witness.requests().len(), 4);
@@ -132,7 +132,7 @@ async fn a_fold_that_is_allowed_and_a_fold_that_is_not() {
         agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
         conversation.say("go");
         let cut = conversation.cut(2).unwrap();
-        conversation.fold(cut, "They said go, and it was done.");
+        conversation.compact(cut, "They said go, and it was done.");
         agent.run(&mut conversation, &CancellationToken::new()).await.unwrap();
         witness.violations()
     };

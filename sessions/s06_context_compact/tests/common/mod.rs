@@ -82,7 +82,7 @@ impl Tool for Look {
     type Input = Size;
 
     fn effect(&self, _: &Size) -> Effect {
-        Effect::Reads(vec![])
+        Effect::Internal
     }
 
     async fn call(&self, input: Size, _: &ToolContext) -> Result<Content, ToolError> {
@@ -121,7 +121,7 @@ pub(crate) fn lead_in(
 }
 
 impl Lead {
-    pub(crate) async fn say(&mut self, words: &str) -> Result<harness_core::Stop, String> {
+    pub(crate) async fn say(&mut self, words: &str) -> Result<harness_core::TurnOutcome, String> {
         self.c.say(words);
         let stop = self.agent.run(&mut self.c, &Default::default()).await;
         stop.map_err(|error| error.to_string())

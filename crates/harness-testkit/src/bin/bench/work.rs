@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use harness_core::anthropic::{assemble::Assembler, sse::Decoder};
+use harness_core::model::anthropic::assemble::Assembler;
+use harness_core::model::anthropic::sse::Decoder;
 use harness_core::permission::Rules;
 use harness_core::{Effect, Policy, ToolCall};
 use serde_json::{Map, json};

@@ -1,0 +1,90 @@
+//! The fourth seam: hooks. Each point has its own kind of answer, so that a hook cannot answer what
+//! was not asked.
+//!
+//! Code that lives in this process implements [`Hook`]. What is outside of it is told [`happening`]s and
+//! answers in JSON: [`program`].
+
+pub mod happening;
+pub mod program;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, AgentError};
+use crate::conversation::Conversation;
+use crate::conversation::message::{ToolCall, ToolResult};
+use crate::model::Request;
+use crate::permission::Verdict;
+use crate::tool::{Effect, ToolContext};
+
+/// Which turn a hook is called in.
+#[derive(Clone, Copy, Debug)]
+pub struct HookContext<'a> {
+    /// The agent whose turn it is.
+    pub agent: &'a Agent,
+    /// Cancelled when the user interrupts.
+    pub cancel: &'a CancellationToken,
+    /// Why the hook is called.
+    pub why: HookReason,
+}
+
+/// Why `before_model` is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HookReason {
+    /// The next step of a turn.
+    Step,
+    /// The model said that the prompt is too long: make it shorter, the same step is tried once more.
+    Overflow,
+}
+
+/// Code that is asked at six points of a turn. Hooks run in the order they were installed.
+#[async_trait]
+pub trait Hook: Send + Sync {
+    /// Before each request: the place to add news and to fold old messages. Dropped half-way when the
+    /// user interrupts, so change the conversation last and at once.
+    ///
+    /// # Errors
+    /// The turn cannot go on.
+    async fn before_model(
+        &self,
+        _c: &mut Conversation,
+        _t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// The request is complete: mark it for the cache, add fields.
+    fn shape_request(&self, _r: &mut Request<'_>, _t: &HookContext<'_>) {}
+
+    /// A call is about to be judged. It may be rewritten here; the gate judges what comes out. The
+    /// strictest verdict wins, so a hook's `Allow` never overrules the policy. Dropped half a second
+    /// after the user interrupts; the call does not run then.
+    async fn before_tool(
+        &self,
+        _call: &mut ToolCall,
+        _effect: &Effect,
+        _cx: &ToolContext,
+    ) -> Verdict {
+        Verdict::Allow
+    }
+
+    /// A call was answered. Also called for calls that failed, not for those that never ran. Dropped half a
+    /// second after the user interrupts.
+    async fn after_tool(&self, _call: &ToolCall, _result: &mut ToolResult, _cx: &ToolContext) {}
+
+    /// The conversation has grown. Called after every append, and so before tools run. An agent's clones
+    /// have its hooks and conversations of their own: [`Conversation::identity`] tells them apart.
+    /// Dropped a second after the user interrupts, and that is an error.
+    ///
+    /// # Errors
+    /// It could not be kept, and the turn must not go on as if it were.
+    async fn persist(&self, _c: &Conversation, _t: &HookContext<'_>) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// The model wants to stop. `Some` is a note that sends it on.
+    async fn before_stop(&self, _c: &Conversation, _t: &HookContext<'_>) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,5 @@
+//! What belongs to which run, across crashes.
+
+pub mod lease;
+pub mod register;
+pub(crate) mod shelf;
