@@ -47,7 +47,7 @@ mod tests {
     use crate::check::tree::{shown, tree};
 
     #[test]
-    fn only_the_agent_s_room_and_the_first_session_ask_a_model() {
+    fn only_the_room_of_the_agent_and_the_first_session_ask_a_model() {
         let asks = "async fn f() { agent.think(c, t).await }\n";
         let found = one(&tree(&[
             ("sessions/s01_loop/Cargo.toml", ""),
@@ -67,10 +67,10 @@ mod tests {
         assert_eq!(
             shown(&found),
             [
-                format!("crates/harness-app/src/lib.rs:1: {reason}"),
-                format!("crates/harness-core/src/tool/mod.rs:1: {reason}"),
                 format!("sessions/s02_tools/src/lib.rs:1: {reason}"),
                 format!("sessions/s02_tools/src/more.rs:1: {reason}"),
+                format!("crates/harness-core/src/tool/mod.rs:1: {reason}"),
+                format!("crates/harness-app/src/lib.rs:1: {reason}"),
             ]
         );
     }

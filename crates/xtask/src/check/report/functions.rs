@@ -29,11 +29,7 @@ mod tests {
         let shown = longest(&tree(&[("crates/a/src/lib.rs", text)]));
         assert_eq!(
             shown,
-            [
-                "    3  crates/a/src/lib.rs:1  a",
-                "    2  crates/a/src/lib.rs:6  S::c",
-                "of 2 functions"
-            ]
+            ["    3  crates/a/src/lib.rs:1  a", "    2  crates/a/src/lib.rs:6  S::c"]
         );
     }
 }
