@@ -17,12 +17,13 @@ mod report;
 mod rooms;
 mod sessions;
 mod source;
+mod tables;
 mod tree;
 
 use crate::Failure;
 use crate::repo::Repo;
-use course::Counts;
 pub(crate) use lesson::COPY;
+use tables::Counts;
 use tree::{Tree, Violation, violation};
 
 pub(crate) const HELP: &str = "\
@@ -97,7 +98,8 @@ fn judge(tree: &Tree) -> Result<(), Failure> {
     let Counts { original, beyond, own } = tree.course.counts(tree.sessions());
     let files = tree.sources.len();
     say!(
-        "check: sessions: {original} of the original, {beyond} beyond it, {own} of your own; Rust files: {files}; violations: {count}"
+        "check: sessions: {original} of the original, {beyond} beyond it, {own} of your own; \
+         Rust files: {files}; violations: {count}"
     );
     if count == 0 { Ok(()) } else { Err(Failure::Failed(format!("check: violations: {count}"))) }
 }

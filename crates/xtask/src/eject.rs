@@ -134,11 +134,15 @@ fn refuse(repo: &Repo, dir: &Path) -> Result<(), String> {
             "{shown} lies among this workspace's members: take a folder elsewhere"
         ));
     }
-    match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => Err(format!("{shown} is not empty: take a new folder")),
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(format!("{shown}: {e}")),
-        _ => Ok(()),
+    let mut entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("{shown}: {error}")),
+    };
+    if entries.next().is_some() {
+        return Err(format!("{shown} is not empty: take a new folder"));
     }
+    Ok(())
 }
 
 /// The session and all members it stands on, for building and for testing, by folder.
@@ -211,7 +215,9 @@ fn root_manifest(
 ) -> String {
     let members: String = members.iter().map(|dir| format!("    {dir:?},\n")).collect();
     let mut text = format!(
-        "[workspace]\nresolver = \"3\"\nmembers = [\n{members}]\n# `cargo test` is the session's; `cargo test --workspace` is everybody's.\ndefault-members = [{session:?}]\n"
+        "[workspace]\nresolver = \"3\"\nmembers = [\n{members}]\n\
+         # `cargo test` is the session's; `cargo test --workspace` is everybody's.\n\
+         default-members = [{session:?}]\n"
     );
     for Table { name, entries, .. } in manifest::tables(root) {
         if name == "workspace" {
@@ -294,7 +300,11 @@ mod tests {
     const WORKSPACE: [(&str, &str); 12] = [
         (
             "Cargo.toml",
-            "[workspace]\nmembers = [\"crates/*\", \"sessions/*\"]\n\n[workspace.dependencies]\nharness-core = { path = \"crates/harness-core\" }\nharness-shell = { path = \"crates/harness-shell\" }\nredis = \"1\"\n\n[profile.dist]\ninherits = \"release\"\n",
+            "[workspace]\nmembers = [\"crates/*\", \"sessions/*\"]\n\n\
+             [workspace.dependencies]\n\
+             harness-core = { path = \"crates/harness-core\" }\n\
+             harness-shell = { path = \"crates/harness-shell\" }\nredis = \"1\"\n\n\
+             [profile.dist]\ninherits = \"release\"\n",
         ),
         ("crates/harness-core/Cargo.toml", "[dependencies]\nharness-shell.workspace = true\n"),
         ("crates/harness-shell/Cargo.toml", ""),
@@ -306,7 +316,8 @@ mod tests {
         ("sessions/s10_talk/Cargo.toml", "[dependencies]\ns09_team = { path = \"../s09_team\" }\n"),
         (
             "sessions/s11_workers/Cargo.toml",
-            "[dependencies]\ns07_board = { path = \"../s07_board\" }\n[dev-dependencies]\ns10_talk = { path = \"../s10_talk\" }\n",
+            "[dependencies]\ns07_board = { path = \"../s07_board\" }\n\
+             [dev-dependencies]\ns10_talk = { path = \"../s10_talk\" }\n",
         ),
         ("sessions/s11_workers/src/lib.rs", ""),
         ("sessions/s12_trees/Cargo.toml", ""),

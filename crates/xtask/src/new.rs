@@ -44,7 +44,10 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     }
     let count = copied?;
     say!(
-        "sessions/{name}: {count} files, from {from}\nrun it:  cargo run --bin {name}\ntest it: cargo test -p {name}\nthen make its README yours and take the first line out: cargo xtask check asks for that"
+        "sessions/{name}: {count} files, from {from}\n\
+         run it:  cargo run --bin {name}\n\
+         test it: cargo test -p {name}\n\
+         then make its README yours and take the first line out: cargo xtask check asks for that"
     );
     Ok(())
 }

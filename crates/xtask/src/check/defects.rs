@@ -63,7 +63,8 @@ fn row(tests: &BTreeMap<&str, Vec<&str>>, line: &str) -> Vec<String> {
     };
     let short: String = defect.chars().take(40).collect();
     let said = |why: String| format!("{session}, \"{short}…\": {why}");
-    let (names, files) = (quoted(names), quoted(files));
+    let names = quoted(names);
+    let files = quoted(files);
     let mut wrong = Vec::new();
     if names.is_empty() {
         wrong.push(said("names no test".to_owned()));

@@ -42,8 +42,7 @@ enum For {
 }
 
 pub(crate) fn in_manifests(tree: &Tree) -> Vec<Violation> {
-    let mut violations: Vec<Violation> =
-        tree.packages.iter().filter_map(|package| without_a_place(package)).collect();
+    let mut violations: Vec<Violation> = tree.packages.iter().filter_map(without_a_place).collect();
     violations.extend(each_dependency(tree, |package, dependency| {
         let other = tree.packages.iter().find(|other| other.name == dependency.package)?;
         let what_for = if dependency.dev { For::Tests } else { For::Product };

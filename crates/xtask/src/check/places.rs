@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn absolute_paths_are_found_and_relative_ones_are_not() {
-        let (work, root) = (slashed("work"), slashed("root"));
+        let work = slashed("work");
+        let root = slashed("root");
         for wrong in [format!("cd {work}x"), format!("\"{root}.cargo\""), format!("{work}x")] {
             assert!(machine_path(&wrong).is_some(), "{wrong}");
         }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::course::Course;
 use super::source::Source;
+use super::tables::Course;
 use crate::manifest::{self, Dependency};
 use crate::repo::{Package, Repo};
 

@@ -1,6 +1,6 @@
 //! Functions by their length.
 
-use super::{of_product, top};
+use super::list::{of_product, top};
 use crate::check::tree::Tree;
 
 /// Of the product: what a test does step by step may be long.

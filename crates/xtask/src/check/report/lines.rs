@@ -1,6 +1,6 @@
 //! Lines: how many of which kind, and how wide.
 
-use super::{of_product, top};
+use super::list::{of_product, top};
 use crate::check::source::{Line, Source};
 use crate::check::tree::Tree;
 use crate::repo::Package;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{of_product, top};
+use super::list::{of_product, top};
 use crate::check::code::Type;
 use crate::check::source::Source;
 use crate::check::tree::Tree;
