@@ -81,7 +81,7 @@ async fn the_play() {
     let worker = Worker::new(&claims, &stage.agent, "worker-1").unwrap();
     let begin = Begin(Mutex::new(Some(worker)), CancellationToken::new());
     stage.agent.hooks.push(Arc::new(begin));
-    let posts = Posts::new(claims.clone(), &stage.agent, Some(DAY));
+    let posts = Posts::new(claims.clone(), Some(DAY));
     tokio::spawn(posts.clone().watch());
     let mut stage = stage.with(posts);
     let play = stage.play().await;
@@ -276,8 +276,7 @@ impl Model for Ends {
         let message = serde_json::from_str(
             r#"{"role": "assistant", "content": [{"type": "text", "text": "Half of"}]}"#,
         );
-        let reply =
-            Reply { message: message.unwrap(), stop: self.0.clone(), usage: Usage::default() };
+        let reply = Reply::new(message.unwrap(), self.0.clone(), Usage::default());
         stream::iter([Ok(Delta::Done(reply))]).boxed()
     }
 }

@@ -126,7 +126,8 @@ fn context(stage: &Stage) -> ToolContext {
 async fn call(stage: &Stage, name: &str, input: Value) -> Result<Content, String> {
     let tool = stage.agent.tools.get(name).map_err(|error| error.to_string())?;
     let Value::Object(input) = input else { panic!("no object") };
-    tool.call(input, &context(stage)).await.map_err(|error| error.to_string())
+    let call = tool.prepare(&input).map_err(|error| error.to_string())?;
+    call.run(&context(stage)).await.map_err(|error| error.to_string())
 }
 
 async fn text(stage: &Stage, name: &str) -> Result<String, String> {
@@ -234,7 +235,7 @@ async fn an_interrupt_tells_the_server_to_give_up() {
     let cx = context(&stage);
     let cancel = cx.cancel.clone();
     let marked = stage.agent.cwd.join("marked");
-    let (ended, ()) = tokio::join!(tool.call(Default::default(), &cx), async {
+    let (ended, ()) = tokio::join!(tool.prepare(&Default::default()).unwrap().run(&cx), async {
         while !marked.exists() {
             tokio::task::yield_now().await;
         }
