@@ -49,7 +49,7 @@ pub(crate) async fn run(
         sums: Mutex::default(),
     });
     app.chat.agent.observers.add_for_family(report.clone());
-    app.chat.agent.emit(&Event::SessionStarted);
+    app.start();
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
