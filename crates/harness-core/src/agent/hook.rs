@@ -1,11 +1,8 @@
 //! The fourth seam: hooks. Each point has its own kind of answer, so that a hook cannot answer what
 //! was not asked.
 //!
-//! Code that lives in this process implements [`Hook`]. What is outside of it is told [`happening`]s and
-//! answers in JSON: [`program`].
-
-pub mod happening;
-pub mod program;
+//! A hook is code in this process. Session 16 puts a bus on this seam, through which programs outside of it
+//! decide as well.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +38,7 @@ pub enum HookReason {
 /// Code that is asked at six points of a turn. Hooks run in the order they were installed.
 #[async_trait]
 pub trait Hook: Send + Sync {
-    /// Before each request: the place to add news and to fold old messages. Dropped half-way when the
+    /// Before each request: the place to add news and to compact old messages. Dropped half-way when the
     /// user interrupts, so change the conversation last and at once.
     ///
     /// # Errors
