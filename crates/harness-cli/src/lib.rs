@@ -50,7 +50,7 @@ use harness_core::Agent;
 use harness_core::host::text;
 use harness_core::tool::builtin;
 
-pub use app::{App, Chat, Heard, Next, Steering, TurnLoop};
+pub use app::{App, Heard, Steering, remind_of_surroundings};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
 pub use bars::bars;
@@ -285,7 +285,7 @@ async fn run<X, A: Into<App>>(
     let mut told = speaker.told;
     told.push(format!("working in {}{place}", cwd.display()));
     told.push(app.chat.agent.gate.policy.told().to_owned());
-    app.chat.note_surroundings();
+    remind_of_surroundings(&mut app.chat);
     if let Some(given) = &args.prompt {
         let mut prompt = oneshot::prompt(given)?;
         if prompt.trim().is_empty() {

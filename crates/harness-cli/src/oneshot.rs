@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use harness_core::host::text;
 use harness_core::model::models;
 use harness_core::{
-    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, TurnOutcome, Usage,
+    AgentError, Decision, Event, Message, Mutex, Next, Observer, Prompt, Role, Secrets,
+    TurnOutcome, Usage,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Next};
+use crate::app::App;
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
 use crate::say::{self, Unsaid};
@@ -57,7 +58,8 @@ pub(crate) async fn run(
     }
     app.chat.agent.emit(&Event::Prompt(prompt.clone()));
     let cancel = CancellationToken::new();
-    let mut work = Box::pin(Next::new(&app.turns).turn(Some(&prompt), &mut app.chat, &cancel));
+    let next = Next::through(&app.layers);
+    let mut work = Box::pin(next.turn(Prompt::Said(prompt), &mut app.chat, &cancel));
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
     let mut leaves = None;
     let ended = loop {

@@ -55,6 +55,7 @@ pub mod agent;
 pub use agent::act::{Admitted, InOrder, Runner, Schedule};
 pub use agent::gauge::Gauge;
 pub use agent::hook::{Hook, HookContext, HookReason};
+pub use agent::layer::{Chat, Next, Prompt, TurnLayer};
 pub use agent::log::ConversationLog;
 pub use agent::relay::Relay;
 pub use agent::{Acted, Agent, AgentError, Mechanism};

@@ -309,7 +309,7 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     let stats = bus.clone();
     let closing = bus.clone();
     Ok(app
-        .turns(bus)
+        .layer(bus)
         .tell(notices)
         .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.stats.table()))
         .at_exit(async move || closing.close().await))

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
-    Mechanism, Observer, Observers, ToolCall, ToolContext, ToolResult, TurnOutcome, Verdict,
+    Agent, AgentError, Chat, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
+    Mechanism, Next, Observer, Observers, Prompt, ToolCall, ToolContext, ToolResult, TurnLayer,
+    TurnOutcome, Verdict,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -29,16 +29,16 @@ impl Mechanism for EventBus {
 // ---------------------------------------------------------------- prompts
 
 #[async_trait]
-impl TurnLoop for EventBus {
+impl TurnLayer for EventBus {
     /// A prompt that is refused never enters the conversation.
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
-        if let Some(prompt) = prompt {
+        if let Prompt::Said(prompt) = &prompt {
             cancel.run_until_cancelled(self.wait_for_session_start()).await;
             let refusal = self.ask_about_prompt(prompt, &chat.agent, cancel).await;
             if cancel.is_cancelled() {

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use futures_util::future::join_all;
-use harness_cli::{Chat, Next, TurnLoop};
 use harness_core::host::journal::Journal;
 use harness_core::{
-    AgentError, Conversation, Effect, Event, Policy, Runner, Schedule, Secrets, ToolCall,
-    ToolResult, TurnOutcome, Verdict,
+    AgentError, Chat, Conversation, Effect, Event, Next, Policy, Runner, Schedule, Secrets,
+    ToolCall, ToolResult, TurnLayer, TurnOutcome, Verdict,
 };
 use harness_testkit::{
     Folder, Key, Notices, Program, Stage, Terminal, hash_in, outputs, transcript,
@@ -148,7 +147,7 @@ impl Turned {
     async fn say(&mut self, prompt: &str) -> Result<TurnOutcome, AgentError> {
         self.chat.agent.emit(&Event::Prompt(prompt.to_owned()));
         let cancel = CancellationToken::new();
-        self.bus.turn(Some(prompt), &mut self.chat, &cancel, Next::default()).await
+        self.bus.turn(prompt.into(), &mut self.chat, &cancel, Next::default()).await
     }
 
     async fn go(&mut self) -> String {
@@ -336,7 +335,7 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
         interrupt.cancel();
         HookDecision::default()
     });
-    let stop = turned.bus.turn(Some("go"), &mut turned.chat, &cancel, Next::default()).await;
+    let stop = turned.bus.turn("go".into(), &mut turned.chat, &cancel, Next::default()).await;
     assert_eq!(stop, Ok(TurnOutcome::Interrupted));
     assert!(turned.transcript().contains("error denied: the user interrupted"));
     assert!(turned.chat.conversation.calls().is_empty());

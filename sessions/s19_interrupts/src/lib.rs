@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Chat, Heard, Lesson, Next, TurnLoop};
+use harness_cli::{App, Heard, Lesson};
 use harness_core::conversation::Identity;
 use harness_core::{
-    Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism, Mutex, TurnOutcome,
+    Agent, AgentError, Chat, Conversation, Event, Hook, HookContext, Mechanism, Mutex, Next,
+    Prompt, TurnLayer, TurnOutcome,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +73,7 @@ impl Steering {
             Lines::Marked => "while it works: !line is told at once, other lines are prompts",
         };
         app.with(self.clone())
-            .turns(self.clone())
+            .layer(self.clone())
             .steering(Arc::new(self))
             .tell([format!("{help}; Ctrl-C stops it")])
     }
@@ -124,21 +125,24 @@ impl harness_cli::Steering for Steering {
 }
 
 #[async_trait]
-impl TurnLoop for Steering {
+impl TurnLayer for Steering {
     /// A `!` ends a step as Ctrl-C ends a turn, with the history as it has to be; then the turn goes on.
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
         // Nobody works yet, so there is nothing to interrupt.
-        let mut prompt = prompt.map(|words| words.strip_prefix('!').unwrap_or(words).trim());
-        if prompt == Some("") {
+        let mut prompt = match prompt {
+            Prompt::Said(words) => words.strip_prefix('!').unwrap_or(&words).trim().into(),
+            Prompt::News => Prompt::News,
+        };
+        if prompt.text() == Some("") {
             return Ok(TurnOutcome::Answered(String::new()));
         }
-        if let Some(prompt) = prompt {
+        if let Prompt::Said(prompt) = &prompt {
             let waiting = &mut self.state.lock().waiting;
             let sent = waiting.iter().position(|line| line == prompt);
             // A prompt that did not wait was typed when nothing waited any more.
@@ -146,7 +150,7 @@ impl TurnLoop for Steering {
         }
         loop {
             let step = self.begin(chat, cancel);
-            let ended = next.turn(prompt.take(), chat, &step).await;
+            let ended = next.turn(std::mem::replace(&mut prompt, Prompt::News), chat, &step).await;
             if cancel.is_cancelled() || ended.is_err() || !self.state.lock().at_once {
                 return ended;
             }

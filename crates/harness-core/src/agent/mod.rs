@@ -6,6 +6,7 @@
 pub mod act;
 pub mod gauge;
 pub mod hook;
+pub mod layer;
 pub mod log;
 pub mod relay;
 pub mod task;
