@@ -1,4 +1,4 @@
-//! ServerPool without their protocol: the file, the names, the offers, the results, and who looks after them.
+//! Servers without their protocol: the files, the names, the offers, the results, and supervision.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::collections::HashSet;
@@ -229,9 +229,9 @@ fn nothing_is_said_to_be_nothing() {
     assert!(OutputBuilder::default().into_error(&cx).to_string().contains("does not say why"));
 }
 
-// ---------------------------------------------------------------- who looks after them
+// ---------------------------------------------------------------- supervision
 
-/// A server whose lives a test speaks: what it publishes, and why it ends.
+/// A server whose connections a test scripts: what it publishes, and why each of them ends.
 struct Spoken(Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Step>>>);
 
 enum Step {
@@ -277,7 +277,7 @@ fn config(name: &str) -> ServerConfig {
     ServerConfig { name: name.to_owned(), transport, start_timeout, timeout }
 }
 
-/// ServerPool of these names, and what each is told to do.
+/// Servers of these names, and a way to script each of them.
 fn spoken(names: &[&str]) -> (ServerPool, Vec<mpsc::UnboundedSender<Step>>) {
     let servers = ServerPool::default();
     let (tell, heard): (Vec<_>, Vec<_>) = names.iter().map(|_| mpsc::unbounded_channel()).unzip();
