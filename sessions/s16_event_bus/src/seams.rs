@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_core::{
-    Agent, AgentError, Chat, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
-    Mechanism, Next, Observer, Observers, Prompt, ToolCall, ToolContext, ToolResult, TurnLayer,
-    TurnOutcome, Verdict,
+    Agent, AgentError, Chat, ChildSpec, Content, Conversation, Decision, Effect, Event, Hook,
+    HookContext, Inherit, Mechanism, Next, Observer, Observers, Prompt, ToolCall, ToolContext,
+    ToolResult, TurnLayer, TurnOutcome, Verdict,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ const MAX_REWRITES: usize = 5;
 
 impl Mechanism for EventBus {
     fn install(self, agent: &mut Agent) {
-        agent.observers.add(Arc::new(self.clone()));
+        agent.observers.add_for_family(Arc::new(self.clone()));
         agent.hooks.push(Arc::new(self));
     }
 }
@@ -79,7 +79,7 @@ impl EventBus {
         }
     }
 
-    /// Whether this is the agent that the bus was made for, and not one of its clones.
+    /// Whether this is the agent that the bus was made for, and not one of its children.
     fn is_lead(&self, agent: &str) -> bool {
         agent == self.0.lead
     }
@@ -89,6 +89,11 @@ impl EventBus {
 
 #[async_trait]
 impl Hook for EventBus {
+    /// What guards the agent guards its children.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::Same
+    }
+
     /// What hooks have said since this agent's last request goes to the model with this one.
     async fn before_model(
         &self,

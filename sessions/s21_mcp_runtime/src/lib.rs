@@ -15,7 +15,10 @@ use anyhow::Result;
 use async_trait::async_trait;
 use clap::Subcommand;
 use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
-use harness_core::{Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism};
+use harness_core::{
+    Agent, AgentError, Audience, ChildSpec, Conversation, Event, Hook, HookContext, Inherit,
+    Mechanism,
+};
 
 use client::McpConnector;
 use servers::{ConfiguredServer, ServerEnv, ServerPool, from_json, from_yaml};
@@ -90,13 +93,18 @@ impl Mechanism for McpServers {
     /// The toolbox asks the pool for its tools before every request, so a tool that comes late is there from
     /// the next step on.
     fn install(self, agent: &mut Agent) {
-        agent.tools.add_source(Arc::new(self.pool.clone()));
+        agent.tools.add_source(Arc::new(self.pool.clone()), Audience::Family);
         agent.hooks.push(Arc::new(self));
     }
 }
 
 #[async_trait]
 impl Hook for McpServers {
+    /// A child waits for slow servers as its parent does.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::Same
+    }
+
     /// Servers that start slowly may still be in the first request. What happened to any of them since is
     /// shown to the user.
     async fn before_model(

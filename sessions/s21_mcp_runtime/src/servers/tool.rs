@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_core::{Content, DynTool, Effect, ToolContext, ToolError, ToolSpec};
+use harness_core::{
+    Change, Content, DynTool, Effect, PreparedCall, ToolContext, ToolError, ToolSpec,
+};
 use serde_json::{Map, Value};
 
 use super::Server;
@@ -17,22 +19,37 @@ pub(super) struct ServerTool {
     pub(super) server: Arc<Server>,
 }
 
-#[async_trait]
 impl DynTool for ServerTool {
     fn spec(&self) -> ToolSpec {
         self.spec.clone()
     }
 
-    fn effect(&self, _: &Map<String, Value>) -> Result<Effect, ToolError> {
-        Ok(Effect::Unknown)
+    fn prepare(
+        self: Arc<Self>,
+        input: &Map<String, Value>,
+    ) -> Result<Box<dyn PreparedCall>, ToolError> {
+        Ok(Box::new(ServerCall { tool: self, input: input.clone() }))
+    }
+}
+
+/// One call of a server's tool.
+struct ServerCall {
+    tool: Arc<ServerTool>,
+    input: Map<String, Value>,
+}
+
+#[async_trait]
+impl PreparedCall for ServerCall {
+    fn effect(&self) -> Effect {
+        Effect::Unknown
     }
 
-    async fn call(
-        &self,
-        input: Map<String, Value>,
-        cx: &ToolContext,
-    ) -> Result<Content, ToolError> {
-        let call = self.server.call(&self.name, input, cx);
+    async fn preview(&self, _: &ToolContext) -> Option<Change> {
+        None
+    }
+
+    async fn run(self: Box<Self>, cx: &ToolContext) -> Result<Content, ToolError> {
+        let call = self.tool.server.call(&self.tool.name, self.input, cx);
         match cx.cancel.run_until_cancelled(call).await {
             Some(result) => result,
             None => Err(ToolError::failed("interrupted; the server was told to give up")),
