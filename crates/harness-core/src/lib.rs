@@ -75,5 +75,4 @@ pub mod jobs;
 pub use jobs::Jobs;
 pub mod live;
 pub mod mail;
-pub mod servers;
 pub mod undo;

@@ -145,7 +145,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.display(|screen| Arc::new(Typewriter::new(screen, lead)));
     }
     if let Some(mcp) = mcp {
-        app = app.tell(mcp.told().await);
+        app = app.tell(mcp.startup_notices().await);
     }
     Ok(app.trusts(own, settings::check).quick(
         "mechanisms",

@@ -1,11 +1,8 @@
 //! The fourth seam: hooks. Each point has its own kind of answer, so that a hook cannot answer what
 //! was not asked.
 //!
-//! Code that lives in this process implements [`Hook`]. What is outside of it is told [`happening`]s and
-//! answers in JSON: [`program`].
-
-pub mod happening;
-pub mod program;
+//! A hook is code in this process. Session 16 puts a bus on this seam, through which programs outside of it
+//! decide as well.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;

@@ -4,22 +4,23 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use harness_core::agent::hook::happening::{Answer, Happening, Kind};
-use harness_core::agent::hook::program::{Program, Setting, read};
 use harness_core::{Secrets, Verdict};
 use harness_testkit::Folder;
+use s16_event_bus::program::{HookProgram, ProgramContext, parse_hooks};
+use s16_event_bus::{HookDecision, HookEvent, HookEventKind};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-fn program(kind: &str, command: &str, more: &str) -> Program {
+fn program(kind: &str, command: &str, more: &str) -> HookProgram {
     let command = serde_json::to_string(command).unwrap();
     let hook = format!("{{type: command, command: {command}{more}}}");
-    let mut programs = read(&format!("hooks: {{{kind}: [{{hooks: [{hook}]}}]}}"), "test").unwrap();
+    let mut programs =
+        parse_hooks(&format!("hooks: {{{kind}: [{{hooks: [{hook}]}}]}}"), "test").unwrap();
     programs.remove(0)
 }
 
-fn setting(folder: &Folder) -> Setting {
-    Setting {
+fn context(folder: &Folder) -> ProgramContext {
+    ProgramContext {
         session: "s1".to_owned(),
         cwd: folder.path().to_owned(),
         secrets: Secrets::new([], ["hunter2-hunter2".to_owned()]),
@@ -27,15 +28,15 @@ fn setting(folder: &Folder) -> Setting {
     }
 }
 
-async fn ask(kind: Kind, command: &str, more: &str) -> Answer {
+async fn ask(kind: HookEventKind, command: &str, more: &str) -> HookDecision {
     let folder = Folder::new();
     let fields = json!({"tool_name": "bash", "tool_input": {"command": "ls"}, "tool_use_id": "t1"});
-    let happening = Happening::new(kind, "lead", fields);
-    program(&format!("{kind:?}"), command, more).ask(&happening, &setting(&folder)).await
+    let event = HookEvent::new(kind, "lead", fields);
+    program(&format!("{kind:?}"), command, more).decide(&event, &context(&folder)).await
 }
 
-async fn before(command: &str) -> Answer {
-    ask(Kind::PreToolUse, command, "").await
+async fn before(command: &str) -> HookDecision {
+    ask(HookEventKind::PreToolUse, command, "").await
 }
 
 #[tokio::test]
@@ -43,9 +44,9 @@ async fn a_folder_whose_name_is_no_utf_8_is_told_as_well_as_can_be() {
     let folder = Folder::new();
     let cwd = folder.path().join(OsStr::from_bytes(b"caf\xe9"));
     std::fs::create_dir(&cwd).unwrap();
-    let happening = Happening::new(Kind::Stop, "lead", json!({}));
+    let event = HookEvent::new(HookEventKind::Stop, "lead", json!({}));
     let hook = program("Stop", "grep -q 'caf\u{fffd}' || exit 2", "");
-    let answer = hook.ask(&happening, &Setting { cwd, ..setting(&folder) }).await;
+    let answer = hook.decide(&event, &ProgramContext { cwd, ..context(&folder) }).await;
     assert_eq!(answer.refusal(), None);
 }
 
@@ -69,12 +70,12 @@ fn a_file_that_is_not_understood_is_named_with_line_and_column() {
         ("hooks: [", "test:2:"),
         (&format!("hooks:\n  Stop: [{{hooks: {hook}}}]\n  Stop: []"), "duplicate"),
     ] {
-        let error = read(yaml, "test").expect_err(yaml).to_string();
+        let error = parse_hooks(yaml, "test").expect_err(yaml).to_string();
         assert!(error.starts_with("test:") && error.contains(said), "{yaml}\n{error}");
         assert!(!error.contains('\n'), "{error}");
     }
     for nothing in ["", "# all commented\n", "hooks:\n", "hooks: {}", "{}"] {
-        assert!(read(nothing, "test").unwrap().is_empty(), "{nothing:?}");
+        assert!(parse_hooks(nothing, "test").unwrap().is_empty(), "{nothing:?}");
     }
 }
 
@@ -92,7 +93,7 @@ fn a_matcher_is_names_or_a_pattern() {
         let yaml = format!(
             "hooks: {{Stop: [{{matcher: '{matcher}', hooks: [{{type: command, command: x}}]}}]}}"
         );
-        let Ok(programs) = read(&yaml, "test") else {
+        let Ok(programs) = parse_hooks(&yaml, "test") else {
             assert_eq!(matcher, "^(?!x)", "look-around is not to be had");
             continue;
         };
@@ -105,10 +106,10 @@ fn a_matcher_is_names_or_a_pattern() {
 async fn a_program_is_told_everything_as_json() {
     let folder = Folder::new();
     let fields = json!({"tool_name": "bash", "tool_input": {"command": "ls"}, "tool_use_id": "t1"});
-    let happening = Happening::new(Kind::PreToolUse, "scout", fields);
+    let event = HookEvent::new(HookEventKind::PreToolUse, "scout", fields);
     let tell = "cat > told.json; echo \"$CLAUDE_PROJECT_DIR $HARNESS_HOOK\" > env";
-    let answer = program("PreToolUse", tell, "").ask(&happening, &setting(&folder)).await;
-    assert_eq!(answer, Answer::default());
+    let answer = program("PreToolUse", tell, "").decide(&event, &context(&folder)).await;
+    assert_eq!(answer, HookDecision::default());
     let told: Value = serde_json::from_str(&folder.read("told.json")).unwrap();
     assert_eq!(
         told,
@@ -122,8 +123,8 @@ async fn a_program_is_told_everything_as_json() {
 #[tokio::test]
 async fn with_arguments_no_shell_comes_between() {
     let folder = Folder::new();
-    let happening = Happening::new(Kind::Stop, "lead", json!({}));
-    program("Stop", "touch", ", args: ['a b', '$HOME;c']").ask(&happening, &setting(&folder)).await;
+    let event = HookEvent::new(HookEventKind::Stop, "lead", json!({}));
+    program("Stop", "touch", ", args: ['a b', '$HOME;c']").decide(&event, &context(&folder)).await;
     assert!(folder.has("a b") && folder.has("$HOME;c"));
 }
 
@@ -143,7 +144,10 @@ async fn json_on_standard_output_is_the_answer() {
     assert_eq!(verdict(decision("deny")).await, deny("so"));
     assert_eq!(verdict(json!({"decision": "block", "reason": "old"})).await, deny("old"));
     assert_eq!(verdict(json!({"decision": "approve", "newer": [1]})).await, None);
-    assert_eq!(verdict(json!({"decision": "block"})).await, deny("a hook said no, and not why"));
+    assert_eq!(
+        verdict(json!({"decision": "block"})).await,
+        deny("a hook said no without a reason")
+    );
     let both = json!({"decision": "block", "reason": "r", "hookSpecificOutput": {"permissionDecision": "allow"}});
     assert_eq!(verdict(both).await, deny("r"));
 
@@ -176,15 +180,15 @@ async fn an_answer_that_cannot_be_read_is_a_failure_and_so_a_no() {
         assert!(answer.failed.unwrap().contains("cannot be used"), "{garbage}");
     }
     // Text is no JSON and no failure; before a call it is for nobody.
-    assert_eq!(before("echo fine; echo [1]").await, Answer::default());
-    let start = ask(Kind::SessionStart, "echo It rains.", "").await;
+    assert_eq!(before("echo fine; echo [1]").await, HookDecision::default());
+    let start = ask(HookEventKind::SessionStart, "echo It rains.", "").await;
     assert_eq!(start.context, ["It rains."]);
 }
 
 #[tokio::test]
 async fn ten_megabytes_are_not_held_and_a_cut_answer_is_no_answer() {
     let flood = "head -c 10485760 /dev/zero | tr '\\0' x";
-    assert_eq!(before(flood).await, Answer::default());
+    assert_eq!(before(flood).await, HookDecision::default());
     let answer = before(&format!("printf '{{\"reason\": \"'; {flood}; printf '\"}}'")).await;
     assert!(answer.failed.is_some(), "{:?}", answer.verdict);
     let answer = before(&format!("({flood}) >&2; exit 2")).await;
@@ -195,12 +199,12 @@ async fn ten_megabytes_are_not_held_and_a_cut_answer_is_no_answer() {
 async fn a_program_that_reads_nothing_or_leaves_a_child_behind_is_answered_at_once() {
     let folder = Folder::new();
     let fields = json!({"tool_input": {"content": "x".repeat(1 << 20)}});
-    let happening = Happening::new(Kind::PreToolUse, "lead", fields);
+    let event = HookEvent::new(HookEventKind::PreToolUse, "lead", fields);
     let ask = async |command: &str| {
-        program("PreToolUse", command, "").ask(&happening, &setting(&folder)).await
+        program("PreToolUse", command, "").decide(&event, &context(&folder)).await
     };
-    assert_eq!(ask("exec 0<&-; exit 0").await, Answer::default());
-    assert_eq!(ask("sleep 1000 & echo $! > child").await, Answer::default());
+    assert_eq!(ask("exec 0<&-; exit 0").await, HookDecision::default());
+    assert_eq!(ask("sleep 1000 & echo $! > child").await, HookDecision::default());
     let child = folder.read("child").trim().parse().unwrap();
     let child = rustix::process::Pid::from_raw(child).unwrap();
     rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("it went on");
@@ -208,14 +212,14 @@ async fn a_program_that_reads_nothing_or_leaves_a_child_behind_is_answered_at_on
 
 #[test]
 fn of_two_answers_the_stricter_counts_and_two_inputs_are_a_no() {
-    let allow = Answer { verdict: Some(Verdict::Allow), ..Answer::default() };
-    assert_eq!(allow.clone().and(Answer::deny("no")).refusal(), Some("no"));
-    assert_eq!(Answer::deny("no").and(allow).refusal(), Some("no"));
+    let allow = HookDecision { verdict: Some(Verdict::Allow), ..HookDecision::default() };
+    assert_eq!(allow.clone().and(HookDecision::deny("no")).refusal(), Some("no"));
+    assert_eq!(HookDecision::deny("no").and(allow).refusal(), Some("no"));
     let input = |text: &str| {
         let input = json!({"command": text}).as_object().cloned();
-        Answer { input, ..Answer::default() }
+        HookDecision { input, ..HookDecision::default() }
     };
     assert_eq!(input("a").and(input("a")).refusal(), None);
     let torn = input("a").and(input("b"));
-    assert_eq!(torn.refusal(), Some("two hooks rewrote the input, each in its own way"));
+    assert_eq!(torn.refusal(), Some("two hooks rewrote the input in different ways"));
 }

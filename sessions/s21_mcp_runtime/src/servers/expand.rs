@@ -1,22 +1,22 @@
 //! Variables in configuration: `${NAME}` and `${NAME:-default}`.
 
-/// Replaces every `${NAME}` by what `lookup` knows, and `${NAME:-default}` by the default where it knows
-/// nothing, or nothing but "". Everything else stays as it is: `$NAME`, `$$`, `${` without an end. What
-/// is put in is not looked at again.
+/// Replaces every `${NAME}` by what `lookup` knows, and `${NAME:-default}` by the default if `lookup` knows
+/// nothing or only an empty value. Everything else stays as it is: `$NAME`, `$$`, `${` without an end. Values
+/// are not expanded again.
 ///
 /// # Errors
-/// The first name that is not known and has no default.
-pub(crate) fn expand(
+/// The first name that is unknown and has no default.
+pub(super) fn expand(
     text: &str,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
-        let (before, from) = rest.split_at(start);
-        expanded.push_str(before);
-        let Some((inside, after)) = from[2..].split_once('}') else {
-            rest = from;
+        expanded.push_str(&rest[..start]);
+        let after_start = &rest[start + 2..];
+        let Some((inside, after)) = after_start.split_once('}') else {
+            rest = &rest[start..];
             break;
         };
         let (name, default) = match inside.split_once(":-") {
@@ -25,7 +25,7 @@ pub(crate) fn expand(
         };
         if !is_name(name) {
             expanded.push_str("${");
-            rest = &from[2..];
+            rest = after_start;
             continue;
         }
         match (lookup(name), default) {
@@ -36,12 +36,14 @@ pub(crate) fn expand(
         }
         rest = after;
     }
-    Ok(expanded + rest)
+    expanded.push_str(rest);
+    Ok(expanded)
 }
 
 fn is_name(name: &str) -> bool {
-    let inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inside)
+    let may_start = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let may_follow = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(may_start) && name.chars().all(may_follow)
 }
 
 #[cfg(test)]
