@@ -20,7 +20,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let play = Play::from_yaml("prompt: hello\nscenes: [{lines: [{text: Good day.}]}]")?;
 //! let mut agent = Agent::new(Arc::new(Script::new(play)), std::env::temp_dir());
-//! agent.tools = tools::all();
+//! agent.tools = builtin::all();
 //!
 //! let mut conversation = Conversation::new();
 //! conversation.say("hello");
