@@ -16,7 +16,6 @@
 mod app;
 mod approve;
 mod args;
-mod bars;
 mod config;
 mod display;
 mod human;
@@ -53,7 +52,6 @@ use harness_core::tool::builtin;
 pub use app::{App, Heard, Steering, remind_of_surroundings};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
-pub use bars::bars;
 pub use config::Config;
 pub use display::{Display, title};
 pub use human::Human;

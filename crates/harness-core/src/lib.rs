@@ -53,7 +53,6 @@ pub use permission::{AllowAll, Approval, Approver, Gate, Headless, Policy, Rules
 
 pub mod agent;
 pub use agent::act::{Admitted, InOrder, Runner, Schedule};
-pub use agent::gauge::Gauge;
 pub use agent::hook::{Hook, HookContext, HookReason};
 pub use agent::layer::{Chat, Next, Prompt, TurnLayer};
 pub use agent::log::ConversationLog;

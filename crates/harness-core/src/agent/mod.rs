@@ -4,7 +4,6 @@
 //! called. [`Agent::run`] puts them in a loop until the model calls no more tools.
 
 pub mod act;
-pub mod gauge;
 pub mod hook;
 pub mod layer;
 pub mod log;
