@@ -33,7 +33,6 @@ mod sequence;
 mod settings;
 mod start;
 mod tasks;
-mod tree;
 mod trusted;
 mod wide;
 
@@ -63,7 +62,6 @@ pub use say::{Unsaid, say};
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use tasks::{Bars, Done, TaskFlags, Tasks};
-pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 pub use wide::{cut, fill, wide};
 
