@@ -109,7 +109,7 @@ impl Sizes {
 
     /// Those of the agent's next request.
     fn of_next_request(agent: &Agent, conversation: &Conversation) -> Self {
-        Self::measure(&agent.system, &agent.tools.specs(), conversation.messages())
+        Self::measure(agent.system.blocks(), &agent.tools.specs(), conversation.messages())
     }
 
     fn part(mut self, part: Part) -> usize {
