@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::model::models;
+use harness_cli::Tasks as _;
 use harness_core::mail::{MemoryMailbox, News};
+use harness_core::model::models;
 use harness_core::{Agent, Conversation, Event, Mutex, Observer, Play, Rules, Script};
 use harness_testkit::{Folder, Witness};
 use s04_subagent::{Named, Subagents};
 use s06_context_compact::Compact;
-use harness_cli::Tasks as _;
 use s07_task_system::NewTask;
 use s09_agent_teams::{Member, Team};
 use s11_autonomous_agents::{Claims, Worker};

@@ -56,7 +56,6 @@ pub struct EventBus(Arc<Inner>);
 
 struct Inner {
     /// The name of the agent that the bus was made for.
-    lead: String,
     /// The names of its tools at that time.
     tools: Vec<String>,
     context: ProgramContext,
@@ -94,7 +93,6 @@ impl EventBus {
         };
         let tools = agent.tools.specs().iter().map(|tool| tool.name.clone()).collect();
         Self(Arc::new(Inner {
-            lead: agent.name.clone(),
             tools,
             log: EventLog::open(&context),
             stats: Stats::default(),
