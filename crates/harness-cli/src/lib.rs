@@ -16,7 +16,6 @@
 mod app;
 mod approve;
 mod args;
-mod bars;
 mod config;
 mod display;
 mod human;
@@ -34,7 +33,6 @@ mod sequence;
 mod settings;
 mod start;
 mod tasks;
-mod tree;
 mod trusted;
 mod wide;
 
@@ -53,7 +51,6 @@ use harness_core::tool::builtin;
 pub use app::{App, Heard, Steering, remind_of_surroundings};
 pub use approve::AskPerson;
 pub use args::{OutputFormat, Shared};
-pub use bars::bars;
 pub use config::Config;
 pub use display::{Display, title};
 pub use human::Human;
@@ -65,7 +62,6 @@ pub use say::{Unsaid, say};
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use tasks::{Bars, Done, TaskFlags, Tasks};
-pub use tree::{Node, tree};
 pub use trusted::{Given, WorkspaceFile};
 pub use wide::{cut, fill, wide};
 
