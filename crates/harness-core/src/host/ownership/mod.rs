@@ -2,4 +2,4 @@
 
 pub mod lease;
 pub mod register;
-pub(crate) mod shelf;
+pub mod shelf;

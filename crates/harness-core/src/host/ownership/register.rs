@@ -1,6 +1,6 @@
 //! What the runs of a program have begun, in one list on disk, so that a later run can take up what one left
 //! when it was killed. What was begun has a name of its own and stays in the list when it is over; the
-//! `shelf` below [`jobs`](crate::jobs) gives the names itself, a file each, and keeps the last ones.
+//! [`shelf`](super::shelf) gives the names itself, a file each, and keeps the last ones.
 
 use std::collections::HashMap;
 use std::fs;

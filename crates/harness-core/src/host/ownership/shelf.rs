@@ -20,7 +20,7 @@ const KEPT: usize = 50;
 
 /// A folder of records of one kind. A clone is cheap.
 #[derive(Debug)]
-pub(crate) struct Shelf<T> {
+pub struct Shelf<T> {
     folder: PathBuf,
     kind: &'static str,
     record: PhantomData<fn() -> T>,
@@ -28,19 +28,19 @@ pub(crate) struct Shelf<T> {
 
 /// A record that is this process's own until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Owned {
+pub struct Owned {
     /// What it is called: `task-1`. Good as the name of a file.
-    pub(crate) id: String,
+    pub id: String,
     _lock: Held,
 }
 
 /// What the processes before this one have left.
 #[derive(Debug)]
-pub(crate) struct Left<T> {
+pub struct Left<T> {
     /// The records of owners that are no more, the oldest first. They are ours now.
-    pub(crate) orphans: Vec<(Owned, T)>,
+    pub orphans: Vec<(Owned, T)>,
     /// Records that cannot be read. They are named and kept.
-    pub(crate) faults: Vec<StateError>,
+    pub faults: Vec<StateError>,
 }
 
 impl<T> Clone for Shelf<T> {
@@ -51,12 +51,12 @@ impl<T> Clone for Shelf<T> {
 
 impl<T: Default + Serialize + DeserializeOwned> Shelf<T> {
     /// Names a folder, which is made when it is needed, and what its records are called.
-    pub(crate) fn new(folder: impl Into<PathBuf>, kind: &'static str) -> Self {
+    pub fn new(folder: impl Into<PathBuf>, kind: &'static str) -> Self {
         Self { folder: folder.into(), kind, record: PhantomData }
     }
 
     /// A file beside a record.
-    pub(crate) fn path(&self, id: &str, ending: &str) -> PathBuf {
+    pub fn path(&self, id: &str, ending: &str) -> PathBuf {
         self.folder.join(format!("{id}.{ending}"))
     }
 
@@ -65,7 +65,7 @@ impl<T: Default + Serialize + DeserializeOwned> Shelf<T> {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub(crate) fn claim(&self) -> Result<Owned, WorkspaceError> {
+    pub fn claim(&self) -> Result<Owned, WorkspaceError> {
         let failed =
             |source| WorkspaceError::Io { action: "write", path: self.folder.clone(), source };
         fs::create_dir_all(&self.folder).map_err(failed)?;
@@ -88,7 +88,7 @@ impl<T: Default + Serialize + DeserializeOwned> Shelf<T> {
     ///
     /// # Errors
     /// It cannot be written; the old one stays.
-    pub(crate) fn save(&self, id: &str, record: &T) -> Result<(), WorkspaceError> {
+    pub fn save(&self, id: &str, record: &T) -> Result<(), WorkspaceError> {
         let path = self.path(id, "json");
         let text = serde_json::to_vec(record).map_err(|error| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
@@ -102,7 +102,7 @@ impl<T: Default + Serialize + DeserializeOwned> Shelf<T> {
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub(crate) fn left(&self, open: impl Fn(&T) -> bool) -> Result<Left<T>, WorkspaceError> {
+    pub fn left(&self, open: impl Fn(&T) -> bool) -> Result<Left<T>, WorkspaceError> {
         let (mut orphans, mut faults, mut closed) = (Vec::new(), Vec::new(), 0);
         for file in files(&self.folder, ".json")? {
             let id = file.name;
