@@ -1,6 +1,6 @@
 //! Commands that run on while others are given: started, looked at, stopped, and told of when they end.
 //!
-//! A job is a family of processes ([`ProcessTree`]), a file with its output, and a record on a shelf, by
+//! A job is a family of processes ([`ProcessTree`]), a file with its output, and a numbered record, by
 //! which the next program finds what a killed one has left.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Observers};
 use crate::host::mutex::Mutex;
-use crate::host::ownership::shelf::{Owned, Shelf};
+use crate::host::ownership::numbered::{NumberedRecords, OwnedNumber};
 use crate::host::process::{
     ChildCommand, End, Finished, Limits, ProcessError, ProcessTree, Spills,
 };
@@ -41,7 +41,7 @@ pub struct Jobs {
     /// Holds a permit exactly while there is news that nobody has taken.
     pub wake: Arc<Notify>,
     root: PathBuf,
-    shelf: Shelf<Record>,
+    records: NumberedRecords<Record>,
     jobs: Arc<Mutex<Vec<Job>>>,
 }
 
@@ -69,14 +69,14 @@ impl Jobs {
     ) -> Result<(Self, Vec<String>), WorkspaceError> {
         let workspace = Workspace::open(cwd)?;
         let folder = workspace.resolve(Path::new(".harness").join(folder))?;
-        let shelf: Shelf<Record> = Shelf::new(workspace.absolute(folder), kind);
-        let left = shelf.left(|record| record.state == State::Running)?;
+        let records = NumberedRecords::<Record>::new(workspace.absolute(folder), kind);
+        let left = records.take_over(|record| record.state == State::Running)?;
         let mut lines: Vec<String> = left.faults.iter().map(ToString::to_string).collect();
         let mut jobs = Vec::new();
-        for (Owned { id, .. }, mut record) in left.orphans {
+        for (OwnedNumber { id, .. }, mut record) in left.orphans {
             let left = ProcessTree::named(&record.family).end().await;
             record.state = State::Lost;
-            shelf.save(&id, &record)?;
+            records.save(&id, &record)?;
             let mut job = Job::new(id, record, Observers::default());
             job.excerpt =
                 format!("its program was killed, and {left} processes were left; they are ended");
@@ -85,7 +85,7 @@ impl Jobs {
         }
         let (root, limit) = (workspace.root().to_owned(), Duration::from_secs(86_400));
         let (wake, jobs) = (Arc::default(), Arc::new(Mutex::new(jobs)));
-        Ok((Self { most: 8, limit, wake, root, shelf, jobs }, lines))
+        Ok((Self { most: 8, limit, wake, root, records, jobs }, lines))
     }
 
     /// Starts a shell line, and returns its id and its file.
@@ -109,10 +109,10 @@ impl Jobs {
             return Err(ToolError::Failed(format!("{most} run already; stop one of {all}")));
         }
         Workspace::open(&self.root).and_then(|it| it.state_dir()).map_err(ToolError::failed)?;
-        let owned = self.shelf.claim().map_err(ToolError::failed)?;
+        let owned = self.records.claim().map_err(ToolError::failed)?;
         let family = family.name().to_owned();
         let record = Record { command, label, state: State::Running, family };
-        self.shelf.save(&owned.id, &record).map_err(ToolError::failed)?;
+        self.records.save(&owned.id, &record).map_err(ToolError::failed)?;
         let job = Job::new(owned.id.clone(), record, cx.observers.clone());
         let started = (job.id.clone(), self.file(&job.id));
         tokio::spawn(self.clone().run(owned, child, job.stop.clone(), cx.secrets.clone()));
@@ -123,18 +123,18 @@ impl Jobs {
     /// Runs one to its end. Dropped half-way (the program leaves), it takes the processes along.
     async fn run(
         self,
-        owned: Owned,
+        owned: OwnedNumber,
         child: ChildCommand,
         stop: CancellationToken,
         secrets: Secrets,
     ) {
-        let (spill, spills) = (Some(self.shelf.path(&owned.id, "log")), Spills::Everything);
+        let (spill, spills) = (Some(self.records.path(&owned.id, "log")), Spills::Everything);
         let limits = Limits { timeout: self.limit, head: 1000, tail: 3000, spill, spills };
         let ended = child.run(limits, &stop, |_| {}).await;
         let mut jobs = self.jobs.lock();
         let Some(job) = jobs.iter_mut().find(|job| job.id == owned.id) else { return };
         job.end(ended, &secrets);
-        if let Err(error) = self.shelf.save(&owned.id, &job.record) {
+        if let Err(error) = self.records.save(&owned.id, &job.record) {
             job.excerpt += &format!("\n[this end could not be kept: {error}]");
         }
         job.told = stop.is_cancelled(); // who stops it tells it
@@ -178,7 +178,7 @@ impl Jobs {
     /// # Errors
     /// There is no such job, or its file cannot be read.
     pub fn output(&self, id: &str, from: Option<u64>) -> Result<String, ToolError> {
-        let file = self.shelf.path(id, "log");
+        let file = self.records.path(id, "log");
         let read = self.with(id, |job| {
             let (said, next) = job.read(&file, from.unwrap_or(job.seen))?;
             job.seen = next;
@@ -222,7 +222,7 @@ impl Jobs {
     }
 
     fn file(&self, id: &str) -> String {
-        let path = self.shelf.path(id, "log");
+        let path = self.records.path(id, "log");
         path.strip_prefix(&self.root).unwrap_or(&path).display().to_string()
     }
 }

@@ -24,7 +24,7 @@ const TOLD: usize = 40_000;
 
 /// Keeps the whole text in a file, and returns the path.
 pub(crate) fn keep(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
-    let path = Workspace::open(&agent.cwd)?.keep("compacted", &agent.secrets.mask(text))?;
+    let path = Workspace::open(&agent.cwd)?.store_text("compacted", &agent.secrets.mask(text))?;
     Ok(path.display().to_string())
 }
 

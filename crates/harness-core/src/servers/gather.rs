@@ -94,7 +94,8 @@ fn bounded(text: String, cx: &ToolContext) -> String {
         return text;
     }
     let whole = cx.secrets.mask(&text);
-    let kept = Workspace::open(&cx.cwd).and_then(|workspace| workspace.keep("output", &whole));
+    let kept =
+        Workspace::open(&cx.cwd).and_then(|workspace| workspace.store_text("output", &whole));
     let kept = match &kept {
         Ok(file) => format!("all {} bytes are in {}", whole.len(), file.display()),
         Err(why) => format!("the whole text could not be kept: {why}"),

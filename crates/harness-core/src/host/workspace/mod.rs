@@ -30,10 +30,9 @@ use rustix::fs::OFlags;
 
 pub use cap_std::fs::Metadata;
 
-pub(crate) use self::locked_file::is_held;
-pub use self::locked_file::{Entry, Held, files, hold, read, replace, update};
+pub use self::locked_file::{Entry, files, read, replace, update};
+pub(crate) use self::locked_file::{PRIVATE, Share, lock, lock_within};
 use self::locked_file::{Rights, replace_in};
-pub(crate) use self::locked_file::{Share, lock};
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 pub use self::tree::{Found, Listing, Stamp, Wanted, is_own};
 
@@ -109,7 +108,7 @@ pub enum WorkspaceError {
         waited: Duration,
     },
     /// A lock that is kept for long is held by somebody.
-    #[error("{path:?} is in use by {}; leave it there first", by.map_or("another process".to_owned(), |by| format!("process {by}")))]
+    #[error("{path:?} is in use by {}; end that process first", by.map_or("another process".to_owned(), |by| format!("process {by}")))]
     InUse {
         /// The lock file.
         path: PathBuf,
@@ -341,7 +340,7 @@ fn advice(action: &str, source: &io::Error) -> &'static str {
     }
 }
 
-fn error(action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
+pub(crate) fn error(action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::NotFound => WorkspaceError::NotFound { path },
