@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Observers};
 use crate::host::mutex::Mutex;
+use crate::host::own_paths;
 use crate::host::ownership::numbered::{NumberedRecords, OwnedNumber};
 use crate::host::process::{
     ChildCommand, End, Finished, Limits, ProcessError, ProcessTree, Spills,
@@ -68,7 +69,7 @@ impl Jobs {
         kind: &'static str,
     ) -> Result<(Self, Vec<String>), WorkspaceError> {
         let workspace = Workspace::open(cwd)?;
-        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
+        let folder = workspace.resolve(Path::new(own_paths::STATE.name).join(folder))?;
         let records = NumberedRecords::<Record>::new(workspace.absolute(folder), kind);
         let left = records.take_over(|record| record.state == State::Running)?;
         let mut lines: Vec<String> = left.faults.iter().map(ToString::to_string).collect();

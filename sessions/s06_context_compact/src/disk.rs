@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use harness_core::Agent;
+use harness_core::host::own_paths::{self, OwnPath};
 use harness_core::host::text;
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 
 /// The memory across sessions, in the workspace.
-pub const MEMORY: &str = ".agent_memory.md";
+pub const MEMORY: &str = own_paths::MEMORY.name;
 
 /// Files that stand in the system prompt, where no fold touches them, and what each is.
 const STANDING: [(&str, &str); 3] = [
@@ -16,7 +17,7 @@ const STANDING: [(&str, &str); 3] = [
     (MEMORY, "What you noted in earlier sessions; check it before you rely on it"),
 ];
 /// State of other mechanisms, which a summary must not retell: the harness copies it.
-const STATE: [&str; 2] = [".agent_todo.json", ".agent_tasks.json"];
+const STATE: [OwnPath; 2] = [own_paths::PLANS, own_paths::BOARD];
 /// Of each state file, and of the memory, so many bytes are read.
 const MOST: usize = 8_000;
 /// Of what the owners tell agents so many, which stand in every request.
@@ -62,7 +63,7 @@ pub(crate) fn standing(cwd: &Path) -> Result<Vec<String>, WorkspaceError> {
 /// The state files that are there, word for word.
 pub(crate) fn state(cwd: &Path) -> Result<String, WorkspaceError> {
     let mut copies = String::new();
-    for name in STATE {
+    for OwnPath { name, .. } in STATE {
         if let Some(text) = read(cwd, name)? {
             let text = text::clip(&text, MOST / 4, MOST - MOST / 4);
             copies.push_str(&format!("\n\n{name}, copied as it is on disk:\n{text}"));

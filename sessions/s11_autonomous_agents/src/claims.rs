@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use harness_core::host::own_paths;
 use harness_core::host::ownership::lease::{Lease, Leases, Owner, Table};
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 use harness_core::{Agent, StateError};
@@ -84,7 +85,7 @@ impl Claims {
         let owners = Workspace::open(&agent.cwd)?.state_dir()?.join("workers");
         let file = agent.cwd.join(TaskBoard::FILE);
         let board = TaskBoard::open(&file);
-        let leases = Leases::new(agent.cwd.join(".agent_tasks.leases.json"), owners, length);
+        let leases = Leases::new(own_paths::LEASES.in_workspace(&agent.cwd), owners, length);
         Ok(Self { board, file, leases })
     }
 

@@ -8,6 +8,7 @@ use harness_cli::{columns, cut};
 use harness_core::Mutex;
 use harness_core::agent::hook::program::Setting;
 use harness_core::host::journal::Journal;
+use harness_core::host::own_paths;
 use harness_core::host::text;
 use harness_core::host::workspace::Workspace;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::{Answer, Happening, Kind};
 
 /// The log, in the workspace.
-const LOG: &str = ".agent_events.log";
+const LOG: &str = own_paths::EVENTS.name;
 /// The most of one text that is logged, in bytes from each end.
 const SHOWN: usize = 1000;
 

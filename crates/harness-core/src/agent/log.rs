@@ -16,6 +16,7 @@ use crate::conversation::message::Message;
 use crate::conversation::{Conversation, Extent};
 use crate::host::journal::{Journal, JournalError};
 use crate::host::mutex::Mutex;
+use crate::host::own_paths;
 use crate::host::ownership::numbered::create_first_free;
 use crate::host::workspace::{Workspace, WorkspaceError};
 
@@ -82,7 +83,7 @@ impl ConversationLog {
     /// A folder below `.harness`, relative to the workspace; made when it is missing.
     fn folder(workspace: &Workspace, folder: &str) -> Result<PathBuf, WorkspaceError> {
         workspace.state_dir()?;
-        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
+        let folder = workspace.resolve(Path::new(own_paths::STATE.name).join(folder))?;
         let made = fs::create_dir_all(workspace.absolute(&folder));
         made.map_err(|source| WorkspaceError::Io {
             action: "write",

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod journal;
 pub mod mutex;
 pub mod order;
+pub mod own_paths;
 pub mod ownership;
 pub mod process;
 pub mod secrets;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::host::journal::{Cursor, Journal, JournalError};
 use crate::host::mutex::Mutex;
+use crate::host::own_paths;
 use crate::host::ownership::RunLock;
 use crate::host::workspace::{Workspace, WorkspaceError, files};
 
@@ -78,7 +79,9 @@ impl FileMailbox {
         names: impl IntoIterator<Item = &'a str>,
         news: News,
     ) -> Result<Self, MailError> {
-        let folder = Workspace::open(cwd).and_then(|w| w.own_dir(".mailboxes")).map_err(store)?;
+        let folder = Workspace::open(cwd)
+            .and_then(|w| w.own_dir(own_paths::MAILBOXES.name))
+            .map_err(store)?;
         let (readers, came) = (Arc::default(), Arc::default());
         let open = Self { folder, news, readers, came };
         names.into_iter().try_for_each(|name| open.join(name))?;

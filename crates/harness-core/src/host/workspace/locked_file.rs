@@ -18,6 +18,8 @@ use cap_std::{
 };
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown};
 
+use crate::host::own_paths;
+
 use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
 /// The permission bits of the harness's own files: only the user may read them, since they may hold what a
@@ -62,8 +64,9 @@ impl Workspace {
         self.state_dir()?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        let path = format!(".harness/{folder}/{:016x}.txt", hasher.finish());
-        self.write_with(path.as_ref(), text.as_bytes(), PRIVATE)
+        let folder = Path::new(own_paths::STATE.name).join(folder);
+        let path = folder.join(format!("{:016x}.txt", hasher.finish()));
+        self.write_with(&path, text.as_bytes(), PRIVATE)
     }
 }
 

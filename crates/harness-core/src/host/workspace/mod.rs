@@ -28,13 +28,15 @@ use cap_std::{
 };
 use rustix::fs::OFlags;
 
+use crate::host::own_paths;
+
 pub use cap_std::fs::Metadata;
 
 pub use self::locked_file::{Entry, files, read, replace, update};
 pub(crate) use self::locked_file::{PRIVATE, Share, lock, lock_within};
 use self::locked_file::{Rights, replace_in};
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
-pub use self::tree::{Found, Listing, Stamp, Wanted, is_own};
+pub use self::tree::{Found, Listing, Stamp, Wanted};
 
 /// More links than this in one path count as a loop, as in the kernel.
 const LINKS: usize = 40;
@@ -264,7 +266,7 @@ impl Workspace {
     /// and never seen by git. An error when the workspace cannot be written, or when something
     /// else (a link, say) has that name.
     pub fn state_dir(&self) -> Result<PathBuf> {
-        self.own_dir(".harness")
+        self.own_dir(own_paths::STATE.name)
     }
 
     /// The same for a folder of another name, where a mechanism has one (`.sessions`).

@@ -3,13 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use cap_std::fs::{Metadata, MetadataExt, Permissions, PermissionsExt};
 use ignore::WalkBuilder;
 use rustix::io::Errno;
+
+use crate::host::own_paths::is_own;
 
 use super::{Result, Rights, Workspace, WorkspaceError, replace_in};
 
@@ -249,14 +251,6 @@ impl Workspace {
             }
         }
     }
-}
-
-/// Whether a path in a workspace, from its root, belongs to git or to the harness: what is behind it changes
-/// while nobody works on the workspace.
-pub fn is_own(path: impl AsRef<Path>) -> bool {
-    let Some(Component::Normal(name)) = path.as_ref().components().next() else { return false };
-    let own = [".git", ".harness", ".sessions", ".mailboxes"];
-    own.iter().any(|own| name == *own) || name.as_encoded_bytes().starts_with(b".agent_")
 }
 
 /// A way that ends early, or goes round in circles, leads to nothing.
