@@ -345,12 +345,12 @@ fn where_the_harness_cannot_keep_its_own_files_it_says_what_to_do() {
         path: ".harness".into(),
         source: kind.into(),
     };
-    let advice = "; give leave to write there, or work elsewhere";
+    let advice = "; make it writable, or work in another folder";
     for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
         assert!(refused("use", kind).to_string().ends_with(advice));
-        assert!(!refused("write", kind).to_string().contains("leave"), "a tool's own failure");
+        assert!(!refused("write", kind).to_string().contains("writable"), "a tool's own failure");
     }
-    assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("leave"));
+    assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("writable"));
 }
 
 #[test]
