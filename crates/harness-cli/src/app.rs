@@ -5,102 +5,37 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use harness_core::{Agent, AgentError, Block, Conversation, Mechanism, Observer, TurnOutcome};
+use harness_core::{Agent, Block, Chat, Conversation, Event, Mechanism, Observer, TurnLayer};
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::screen::Screen;
 use crate::trusted::WorkspaceFile;
 
-/// An agent and the conversation it is in: what commands see and may change.
-#[derive(Debug)]
-pub struct Chat {
-    /// The agent.
-    pub agent: Agent,
-    /// Its conversation.
-    pub conversation: Conversation,
-}
-
-impl Chat {
-    /// Notes where and when the work goes on, unless the conversation says so already: a resumed one may
-    /// come from another day or folder. Not in the system prompt: that would empty the prompt cache.
-    pub fn note_surroundings(&mut self) {
-        const BEGIN: &str = "The workspace is ";
-        let (cwd, today) = (self.agent.cwd.display(), today());
-        let now = format!("{BEGIN}{cwd}. Today is {today}.");
-        let blocks = self.conversation.messages().iter().flat_map(|message| &message.content);
-        let said = blocks.rev().find_map(|block| match block {
-            Block::Reminder(note) if note.starts_with(BEGIN) => Some(note),
-            _ => None,
-        });
-        if said != Some(&now) {
-            self.conversation.remind(now);
-        }
+/// Notes where and when the work goes on, unless the conversation says so already: a resumed one may
+/// come from another day or folder. Not in the system prompt: that would empty the prompt cache.
+pub fn remind_of_surroundings(chat: &mut Chat) {
+    const BEGIN: &str = "The workspace is ";
+    let cwd = chat.agent.cwd.display();
+    let today = today();
+    let now = format!("{BEGIN}{cwd}. Today is {today}.");
+    let blocks = chat.conversation.messages().iter().flat_map(|message| &message.content);
+    let said = blocks.rev().find_map(|block| match block {
+        Block::Reminder(note) if note.starts_with(BEGIN) => Some(note),
+        _ => None,
+    });
+    if said != Some(&now) {
+        chat.conversation.remind(now);
     }
 }
 
-/// The date here. Whose clock is set by `/etc/localtime`, as nearly everybody's is, is not made to wait until
-/// all time zones of the world are listed.
+/// The date here. Reads `/etc/localtime` directly: loading the whole time-zone database delays the start.
 fn today() -> jiff::civil::Date {
     let set = std::env::var_os("TZ").is_some();
     let local = std::fs::read("/etc/localtime").ok().filter(|_| !set);
     let zone = local.and_then(|rules| TimeZone::tzif("local", &rules).ok());
     Timestamp::now().to_zoned(zone.unwrap_or_else(TimeZone::system)).date()
-}
-
-/// One way to take a turn. What stands before or after it, or what does not concern it, is `next`'s; behind
-/// the last one is the core's loop. s01 brings its own loop and asks nobody.
-#[async_trait]
-pub trait TurnLoop: Send + Sync {
-    /// Answers what the human said. Without a prompt, news woke the agent.
-    ///
-    /// # Errors
-    /// The turn could not be finished; the conversation is valid all the same.
-    async fn turn(
-        &self,
-        prompt: Option<&str>,
-        chat: &mut Chat,
-        cancel: &CancellationToken,
-        next: Next<'_>,
-    ) -> Result<TurnOutcome, AgentError>;
-}
-
-/// Who else may take the turn; by default the core's loop alone.
-#[derive(Clone, Copy, Default)]
-pub struct Next<'a>(&'a [Arc<dyn TurnLoop>]);
-
-impl<'a> Next<'a> {
-    pub(crate) fn new(turns: &'a [Arc<dyn TurnLoop>]) -> Self {
-        Self(turns)
-    }
-
-    /// Hands the turn on.
-    ///
-    /// # Errors
-    /// As in [`TurnLoop::turn`].
-    pub async fn turn(
-        self,
-        prompt: Option<&str>,
-        chat: &mut Chat,
-        cancel: &CancellationToken,
-    ) -> Result<TurnOutcome, AgentError> {
-        if let Some((first, rest)) = self.0.split_first() {
-            return first.turn(prompt, chat, cancel, Next(rest)).await;
-        }
-        if let Some(prompt) = prompt {
-            chat.conversation.say(prompt);
-        }
-        chat.agent.run(&mut chat.conversation, cancel).await
-    }
-}
-
-impl std::fmt::Debug for Next<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Next({})", self.0.len())
-    }
 }
 
 /// What happens to a line that is typed while a turn runs.
@@ -127,6 +62,7 @@ pub enum Heard {
 type Run =
     Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
 type Take = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
+type AtStart = Box<dyn FnOnce(&Agent) + Send>;
 type AtExit = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type MakeDisplay = Box<dyn FnOnce(Screen) -> Arc<dyn Observer> + Send>;
 
@@ -147,7 +83,7 @@ pub(crate) struct Trusted {
 pub struct App {
     pub(crate) chat: Chat,
     pub(crate) commands: Vec<Command>,
-    pub(crate) turns: Vec<Arc<dyn TurnLoop>>,
+    pub(crate) layers: Vec<Arc<dyn TurnLayer>>,
     pub(crate) display: Option<MakeDisplay>,
     pub(crate) shows: Vec<MakeDisplay>,
     pub(crate) steering: Option<Arc<dyn Steering>>,
@@ -155,6 +91,7 @@ pub struct App {
     pub(crate) begins: bool,
     pub(crate) told: Vec<String>,
     pub(crate) trusted: Vec<Trusted>,
+    pub(crate) at_start: Vec<AtStart>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) exit: Option<ExitCode>,
 }
@@ -164,7 +101,7 @@ impl From<Agent> for App {
         Self {
             chat: Chat { agent, conversation: Conversation::new() },
             commands: Vec::new(),
-            turns: Vec::new(),
+            layers: Vec::new(),
             display: None,
             shows: Vec::new(),
             steering: None,
@@ -172,6 +109,7 @@ impl From<Agent> for App {
             begins: false,
             told: Vec::new(),
             trusted: Vec::new(),
+            at_start: Vec::new(),
             at_exit: Vec::new(),
             exit: None,
         }
@@ -224,9 +162,9 @@ impl App {
         self.command(name, about, move |chat, words| Box::pin(std::future::ready(run(chat, words))))
     }
 
-    /// Another way to take a turn. The first that was added gets it first.
-    pub fn turns(mut self, turns: impl TurnLoop + 'static) -> Self {
-        self.turns.push(Arc::new(turns));
+    /// A layer around every turn. The first that was added is the outermost.
+    pub fn layer(mut self, layer: impl TurnLayer + 'static) -> Self {
+        self.layers.push(Arc::new(layer));
         self
     }
 
@@ -289,6 +227,21 @@ impl App {
     pub fn tell(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.told.extend(lines);
         self
+    }
+
+    /// What begins once everything is installed, with the finished agent: whoever makes children for as long as
+    /// the program runs makes them here, so that they have all that the agent has.
+    pub fn at_start(mut self, start: impl FnOnce(&Agent) + Send + 'static) -> Self {
+        self.at_start.push(Box::new(start));
+        self
+    }
+
+    /// Begins: the agent is finished, and the program is ready for its first prompt.
+    pub(crate) fn start(&mut self) {
+        for start in std::mem::take(&mut self.at_start) {
+            start(&self.chat.agent);
+        }
+        self.chat.agent.emit(&Event::SessionStarted);
     }
 
     /// What is done before the program leaves.

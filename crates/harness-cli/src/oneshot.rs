@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use harness_core::host::text;
 use harness_core::model::models;
 use harness_core::{
-    AgentError, Decision, Event, Message, Mutex, Observer, Role, Secrets, TurnOutcome, Usage,
+    AgentError, Decision, Event, Message, Mutex, Next, Observer, Prompt, Role, Secrets,
+    TurnOutcome, Usage,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Next};
+use crate::app::App;
 use crate::args::OutputFormat;
 use crate::repl::{Asked, INTERRUPTED, LAST, Signals, leave};
 use crate::say::{self, Unsaid};
@@ -47,8 +48,8 @@ pub(crate) async fn run(
         secrets: app.chat.agent.secrets.clone(),
         sums: Mutex::default(),
     });
-    app.chat.agent.observers.add(report.clone());
-    app.chat.agent.emit(&Event::SessionStarted);
+    app.chat.agent.observers.add_for_family(report.clone());
+    app.start();
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
@@ -57,7 +58,8 @@ pub(crate) async fn run(
     }
     app.chat.agent.emit(&Event::Prompt(prompt.clone()));
     let cancel = CancellationToken::new();
-    let mut work = Box::pin(Next::new(&app.turns).turn(Some(&prompt), &mut app.chat, &cancel));
+    let next = Next::through(&app.layers);
+    let mut work = Box::pin(next.turn(Prompt::Said(prompt), &mut app.chat, &cancel));
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
     let mut leaves = None;
     let ended = loop {
@@ -173,7 +175,7 @@ impl Observer for Report {
                     sums.replies += 1;
                     sums.usage += reply.usage;
                     sums.heard = reply.text();
-                    sums.cost += models::cost(&self.model_id, &reply.usage).unwrap_or_default();
+                    sums.cost += reply.cost().unwrap_or_default();
                 }
                 if self.stream {
                     let line = json!({"type": "assistant", "agent": agent, "message": reply.message,
@@ -183,7 +185,7 @@ impl Observer for Report {
             }
             Event::ToolFinished { result, took, .. } if self.stream => {
                 let content = vec![harness_core::Block::ToolResult(result.clone())];
-                let message = Message { role: Role::User, content };
+                let message = Message::new(Role::User, content);
                 let ms = took.as_millis() as u64;
                 let _ = self.print(
                     &json!({"type": "user", "agent": agent, "message": message, "duration_ms": ms}),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use harness_core::host::text;
-use harness_core::{Event, TurnOutcome};
+use harness_core::{Event, Next, Prompt, TurnOutcome};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Heard, Next};
+use crate::app::{App, Heard};
 use crate::input::{Input, Typed};
 use crate::oneshot::declined;
 use crate::screen::{DIM, Screen};
@@ -91,7 +91,7 @@ impl Repl {
     /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
     /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
-        self.app.chat.agent.emit(&Event::SessionStarted);
+        self.app.start();
         let code = self.lines().await;
         self.app.chat.agent.emit(&Event::SessionEnded);
         self.input.restore();
@@ -112,7 +112,7 @@ impl Repl {
 
     async fn lines(&mut self) -> u8 {
         if std::mem::take(&mut self.app.begins)
-            && let Some(code) = self.turn(None).await
+            && let Some(code) = self.turn(Prompt::News).await
         {
             return code;
         }
@@ -130,7 +130,7 @@ impl Repl {
                 tokio::select! {
                     typed = self.input.next() => self.echoed(typed),
                     () = woken(&self.app) => {
-                        if let Some(code) = self.turn(None).await {
+                        if let Some(code) = self.turn(Prompt::News).await {
                             return code;
                         }
                         continue; // the prompt stayed open all the while
@@ -158,7 +158,7 @@ impl Repl {
                     "" => {
                         if let Some(prompt) = self.play.next() {
                             self.screen.line(format!("{}{prompt}", self.prompt));
-                            if let Some(code) = self.turn(Some(prompt)).await {
+                            if let Some(code) = self.turn(Prompt::Said(prompt)).await {
                                 return code;
                             }
                         }
@@ -173,7 +173,7 @@ impl Repl {
                         self.screen.error(format!("{command}: {why}"));
                     }
                     prompt => {
-                        if let Some(code) = self.turn(Some(prompt.to_owned())).await {
+                        if let Some(code) = self.turn(prompt.into()).await {
                             return code;
                         }
                     }
@@ -191,14 +191,14 @@ impl Repl {
     }
 
     /// One turn. `Some`: the program is to leave with this code.
-    async fn turn(&mut self, prompt: Option<String>) -> Option<u8> {
-        let App { chat, turns, steering, .. } = &mut self.app;
-        if let Some(prompt) = &prompt {
+    async fn turn(&mut self, prompt: Prompt) -> Option<u8> {
+        let App { chat, layers, steering, .. } = &mut self.app;
+        if let Prompt::Said(prompt) = &prompt {
             chat.agent.emit(&Event::Prompt(prompt.clone()));
         }
         self.input.watch();
         let cancel = CancellationToken::new();
-        let mut work = Box::pin(Next::new(turns).turn(prompt.as_deref(), chat, &cancel));
+        let mut work = Box::pin(Next::through(layers).turn(prompt, chat, &cancel));
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         let mut hears = self.hears;
         let ended = loop {

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use harness_core::agent::task::outcome;
-use harness_core::{Agent, AgentError, Event, Mutex, TurnOutcome};
+use harness_core::{Agent, AgentError, Chat, Event, Mutex, Next, Prompt, TurnLayer, TurnOutcome};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Chat, Next, TurnLoop};
+use crate::app::App;
 
 /// The most tasks of one turn.
 const MOST: usize = 16;
@@ -93,7 +93,7 @@ impl App {
     /// Takes prompts for tasks, and begins with those of the flags.
     pub fn tasks(self, flags: TaskFlags, bars: Bars, tasks: impl Tasks + 'static) -> Self {
         let begins = !flags.tasks.is_empty();
-        let app = self.turns(TaskTurns { first: Mutex::new(flags.tasks), bars, tasks });
+        let app = self.layer(TaskTurns { first: Mutex::new(flags.tasks), bars, tasks });
         if begins { app.begins() } else { app }
     }
 }
@@ -106,20 +106,20 @@ struct TaskTurns<T> {
 }
 
 #[async_trait]
-impl<T: Tasks> TurnLoop for TaskTurns<T> {
+impl<T: Tasks> TurnLayer for TaskTurns<T> {
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
-        let own = prompt.map_or(Some(Vec::new()), |prompt| self.bars.tasks(prompt));
+        let own = prompt.text().map_or(Some(Vec::new()), |prompt| self.bars.tasks(prompt));
         let Some(own) = own else { return next.turn(prompt, chat, cancel).await };
         let first = std::mem::take(&mut *self.first.lock());
         let tasks: Vec<String> = first.into_iter().chain(own).collect();
         match tasks.len() {
-            0 if prompt.is_none() => return next.turn(prompt, chat, cancel).await, // news
+            0 if prompt == Prompt::News => return next.turn(prompt, chat, cancel).await, // news
             1..=MOST => {}
             many => {
                 let why = format!("{many} tasks: give one to {MOST} at a time");
@@ -215,20 +215,20 @@ mod tests {
         let mut app = App::from(agent).tasks(flags, Bars::All, Echo);
         assert!(app.begins);
         let cancel = CancellationToken::new();
-        let mut turn = async |prompt| {
-            Next::new(&app.turns)
+        let mut turn = async |prompt: Prompt| {
+            Next::through(&app.layers)
                 .turn(prompt, &mut app.chat, &cancel)
                 .await
                 .map_err(|e| e.to_string())
         };
         let one = |task: &str| format!("echo: answered · kept\n  {task}\n  look\n");
-        assert_eq!(turn(None).await, Ok(TurnOutcome::Answered(one("a | b"))));
-        assert_eq!(turn(Some("a | b")).await, Ok(TurnOutcome::Answered(one("a") + &one("b"))));
-        let failed = turn(Some("fail")).await.unwrap_err();
+        assert_eq!(turn(Prompt::News).await, Ok(TurnOutcome::Answered(one("a | b"))));
+        assert_eq!(turn("a | b".into()).await, Ok(TurnOutcome::Answered(one("a") + &one("b"))));
+        let failed = turn("fail".into()).await.unwrap_err();
         assert_eq!(failed, "not every task was done\necho: answered · lost\n  fail\n  look\n");
-        let none = turn(Some(" | ")).await.unwrap_err();
+        let none = turn(" | ".into()).await.unwrap_err();
         assert_eq!(none, "0 tasks: give one to 16 at a time");
-        let many = turn(Some(&"x | ".repeat(17))).await.unwrap_err();
+        let many = turn(Prompt::Said("x | ".repeat(17))).await.unwrap_err();
         assert_eq!(many, "17 tasks: give one to 16 at a time");
     }
 }

@@ -87,7 +87,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.with(flags.parallel);
     }
     if on("cache") {
-        app = PromptCache::new(app.agent(), Default::default()).join(app);
+        app = PromptCache::new(Default::default()).join(app);
     }
 
     // 2. What a call can be, for the agent and for its clones.
@@ -145,7 +145,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.display(|screen| Arc::new(Typewriter::new(screen, lead)));
     }
     if let Some(mcp) = mcp {
-        app = app.tell(mcp.told().await);
+        app = app.tell(mcp.startup_notices().await);
     }
     Ok(app.trusts(own, settings::check).quick(
         "mechanisms",

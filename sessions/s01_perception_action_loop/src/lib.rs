@@ -3,9 +3,12 @@
 //! Next page: [s02 · Tools](../s02_tool_use/index.html)
 
 use async_trait::async_trait;
-use harness_cli::{Chat, Lesson, Next, TurnLoop};
+use harness_cli::Lesson;
 use harness_core::tool::builtin::Bash;
-use harness_core::{Agent, AgentError, Conversation, StopReason, Toolbox, TurnOutcome};
+use harness_core::{
+    Agent, AgentError, Chat, Conversation, Next, Prompt, StopReason, Toolbox, TurnLayer,
+    TurnOutcome,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What the terminal is told of this session.
@@ -21,16 +24,16 @@ pub const LESSON: Lesson = Lesson {
 pub struct Loop;
 
 #[async_trait]
-impl TurnLoop for Loop {
+impl TurnLayer for Loop {
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         _: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
-        if let Some(prompt) = prompt {
-            chat.conversation.say(prompt);
+        if let Prompt::Said(text) = prompt {
+            chat.conversation.say(text);
         }
         perceive_and_act(&chat.agent, &mut chat.conversation, cancel).await
     }

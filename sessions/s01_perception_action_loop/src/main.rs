@@ -6,5 +6,5 @@ use harness_cli::App;
 use s01_perception_action_loop::{LESSON, Loop, only_bash};
 
 fn main() -> ExitCode {
-    harness_cli::main(LESSON, async |agent| Ok(App::from(only_bash(agent)).turns(Loop)))
+    harness_cli::main(LESSON, async |agent| Ok(App::from(only_bash(agent)).layer(Loop)))
 }

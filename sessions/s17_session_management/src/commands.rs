@@ -1,10 +1,10 @@
 //! What the user types: flags and commands.
 
 use anyhow::{Context, Result};
-use harness_cli::{App, Chat, age, columns, cut, size};
-use harness_core::Role;
+use harness_cli::{App, age, columns, cut, remind_of_surroundings, size};
 use harness_core::host::text;
 use harness_core::host::workspace::Entry;
+use harness_core::{Chat, Role};
 
 use crate::{Past, SessionStore};
 
@@ -107,7 +107,7 @@ fn save(store: &SessionStore, chat: &mut Chat, _: &str) -> Result<String> {
 fn enter(store: &SessionStore, chat: &mut Chat, past: Past) -> Result<String> {
     let told = told(store, &past).join("\n");
     chat.conversation = past.conversation;
-    chat.note_surroundings();
+    remind_of_surroundings(chat);
     Ok(text::strip(&told).into_owned())
 }
 

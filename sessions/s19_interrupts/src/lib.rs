@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Chat, Heard, Lesson, Next, TurnLoop};
-use harness_core::conversation::Identity;
+use harness_cli::{App, Heard, Lesson};
 use harness_core::{
-    Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism, Mutex, TurnOutcome,
+    Agent, AgentError, Chat, Conversation, Event, Hook, HookContext, Mechanism, Mutex, Next,
+    Prompt, TurnLayer, TurnOutcome,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +49,6 @@ struct State {
     at_once: bool,
     /// Ends the step under way, and not the turn.
     step: CancellationToken,
-    /// Whose turn it is. The agent's clones have this hook too, and must not take what is not for them.
-    whose: Option<Identity>,
 }
 
 impl Mechanism for Steering {
@@ -72,15 +70,14 @@ impl Steering {
             Lines::Marked => "while it works: !line is told at once, other lines are prompts",
         };
         app.with(self.clone())
-            .turns(self.clone())
+            .layer(self.clone())
             .steering(Arc::new(self))
             .tell([format!("{help}; Ctrl-C stops it")])
     }
 
     /// A step begins. It ends with the turn, or before.
-    fn begin(&self, chat: &Chat, turn: &CancellationToken) -> CancellationToken {
+    fn begin(&self, turn: &CancellationToken) -> CancellationToken {
         let mut state = self.state.lock();
-        state.whose = Some(chat.conversation.identity());
         state.at_once = false; // what is queued is told before the next request, and that is now
         state.step = turn.child_token();
         state.step.clone()
@@ -124,29 +121,32 @@ impl harness_cli::Steering for Steering {
 }
 
 #[async_trait]
-impl TurnLoop for Steering {
+impl TurnLayer for Steering {
     /// A `!` ends a step as Ctrl-C ends a turn, with the history as it has to be; then the turn goes on.
     async fn turn(
         &self,
-        prompt: Option<&str>,
+        prompt: Prompt,
         chat: &mut Chat,
         cancel: &CancellationToken,
         next: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
         // Nobody works yet, so there is nothing to interrupt.
-        let mut prompt = prompt.map(|words| words.strip_prefix('!').unwrap_or(words).trim());
-        if prompt == Some("") {
+        let mut prompt = match prompt {
+            Prompt::Said(words) => words.strip_prefix('!').unwrap_or(&words).trim().into(),
+            Prompt::News => Prompt::News,
+        };
+        if prompt.text() == Some("") {
             return Ok(TurnOutcome::Answered(String::new()));
         }
-        if let Some(prompt) = prompt {
+        if let Prompt::Said(prompt) = &prompt {
             let waiting = &mut self.state.lock().waiting;
             let sent = waiting.iter().position(|line| line == prompt);
             // A prompt that did not wait was typed when nothing waited any more.
             waiting.drain(..sent.map_or(waiting.len(), |at| at + 1));
         }
         loop {
-            let step = self.begin(chat, cancel);
-            let ended = next.turn(prompt.take(), chat, &step).await;
+            let step = self.begin(cancel);
+            let ended = next.turn(std::mem::replace(&mut prompt, Prompt::News), chat, &step).await;
             if cancel.is_cancelled() || ended.is_err() || !self.state.lock().at_once {
                 return ended;
             }
@@ -162,9 +162,6 @@ impl Hook for Steering {
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
         let mut state = self.state.lock();
-        if state.whose != Some(c.identity()) {
-            return Ok(());
-        }
         for line in state.queue.drain(..) {
             t.agent.emit(&Event::Notice(format!("» {line}")));
             c.say(line); // the human's own words, so no note: nothing may fold or doubt them

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use expect_test::expect;
-use harness_cli::{App, Chat, Heard, Next, Steering as _, TurnLoop};
+use harness_cli::{App, Heard, Steering as _};
 use harness_core::{
-    Block, Content, Conversation, Event, Hook, HookContext, HookReason, NoInput, Observer, Tool,
-    ToolContext, ToolError, TurnOutcome,
+    Block, Chat, Content, Conversation, Event, Hook, HookContext, HookReason, Next, NoInput,
+    Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -396,7 +396,7 @@ async fn listens(steering: &Steering, chat: &mut Chat, desk: &Mutex<Desk>) {
         };
         let cancel = CancellationToken::new();
         tokio::select! {
-            ended = steering.turn(Some(&prompt), chat, &cancel, Next::default()) => drop(ended.unwrap()),
+            ended = steering.turn(Prompt::Said(prompt), chat, &cancel, Next::default()) => drop(ended.unwrap()),
             () = hears => {}
         }
         let (left, mut desk) = (steering.left(), desk.lock().unwrap());

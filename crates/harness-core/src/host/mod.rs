@@ -6,7 +6,6 @@
 //! - words: [`text`], [`secrets`], [`ids`]
 //! - the rest: [`http`] (one client), [`trust`] (what the user has agreed to), [`Mutex`](crate::Mutex)
 
-pub mod expand;
 pub mod front_matter;
 pub mod http;
 pub mod ids;
