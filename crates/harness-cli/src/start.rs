@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use harness_core::host::own_paths;
 use harness_core::model::anthropic::{BASE_URL, Client, Config, Key};
 use harness_core::model::models;
 use harness_core::{Model, Play, Script};
@@ -112,7 +113,7 @@ pub(crate) async fn workspace(
         let prepared = || format!("cannot prepare {}", folder.display());
         let _alone = playground::alone(&folder);
         let mut inside = std::fs::read_dir(&folder).with_context(prepared)?;
-        if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".harness")) {
+        if inside.all(|entry| entry.is_ok_and(|entry| entry.file_name() == own_paths::STATE.name)) {
             playground::prepare(&folder, &play.setup).await.with_context(prepared)?;
         } else if !playground::is_prepared(&folder, &play.setup) {
             told = " (not empty, so the play's own files are not made in it)";

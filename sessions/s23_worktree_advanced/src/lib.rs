@@ -12,7 +12,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
 use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks, columns, cut};
-use harness_core::host::workspace::is_own;
+use harness_core::host::own_paths::is_own;
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{Isolated, Made, State};
 use tokio::task::spawn_blocking;
