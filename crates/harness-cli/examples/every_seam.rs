@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Heard, Lesson, Steering};
+use harness_app::{App, Lesson, Steering, SteeringOutcome};
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
     Observer, Policy, Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError,
@@ -159,10 +159,10 @@ impl Policy for Stub {
 struct Steer(Stub);
 
 impl Steering for Steer {
-    fn typed(&self, line: String) -> Heard {
-        let Some(steer) = line.strip_prefix('!') else { return Heard::Waits(line) };
+    fn typed(&self, line: String) -> SteeringOutcome {
+        let Some(steer) = line.strip_prefix('!') else { return SteeringOutcome::Waits(line) };
         self.0.news.lock().push(steer.to_owned());
-        Heard::Taken(format!("heard: {steer}"))
+        SteeringOutcome::Taken(format!("heard: {steer}"))
     }
 }
 

@@ -139,7 +139,7 @@ fn a_wrong_flag_and_a_wrong_env_file_are_usage_errors() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         text(&output.stderr),
-        "error: bad.env:2: not of the form NAME=value; mend it or remove it\n"
+        "error: bad.env:2: not of the form NAME=value; fix or remove it\n"
     );
 }
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use harness_cli::{App, Lesson, bars};
+use harness_app::{App, Lesson};
+use harness_cli::bars;
 use harness_core::host::text::digits;
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::model::models;

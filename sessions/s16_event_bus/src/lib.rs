@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use harness_cli::{App, Config, Given, Lesson, Screen, WorkspaceFile};
+use harness_app::{App, Config, Given, Lesson, Viewers, WorkspaceFile};
 use harness_core::agent::hook::program::{INSIDE, Program, Setting, read};
 use harness_core::host::ids;
 use harness_core::{Agent, Event, Mutex, Observers, Verdict};
@@ -200,13 +200,15 @@ impl EventBus {
         join_all(told.into_iter().map(|(_, task)| task)).await;
     }
 
-    async fn close(&self) {
+    async fn close(&self, viewers: &Viewers) {
         let mut settled = std::pin::pin!(self.settle(|_| true));
         if tokio::time::timeout(LAST, &mut settled).await.is_err() {
             self.0.setting.cancel.cancel();
             settled.await;
         }
-        self.notices().iter().for_each(|notice| Screen::stderr().line(notice));
+        for notice in self.notices() {
+            viewers.notice(&self.0.lead, notice);
+        }
     }
 
     /// Shows the user what hooks had to say.
@@ -235,7 +237,7 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     if std::env::var_os(INSIDE).is_some() {
         // Its hooks would start it again, and so on for ever.
         let told = "a hook has started this program: its own hooks do not run".to_owned();
-        return Ok(app.tell([told]));
+        return Ok(app.notices([told]));
     }
     let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
     bus.hooks(&hooks, &file)?;
@@ -246,10 +248,11 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     }
     let notices = bus.notices();
     let (stats, trusting, last) = (bus.clone(), bus.clone(), bus.clone());
+    let viewers = app.viewers();
     Ok(app
         .layer(bus)
-        .tell(notices)
+        .notices(notices)
         .trusts(own, move |text| trusting.hooks(text, OWN))
         .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.watch.stats()))
-        .at_exit(async move || last.close().await))
+        .at_exit(async move || last.close(&viewers).await))
 }

@@ -14,7 +14,8 @@ use std::{env, io};
 use anyhow::Result;
 use async_trait::async_trait;
 use clap::Subcommand;
-use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
+use harness_app::{App, Config, Given, Lesson, WorkspaceFile};
+use harness_cli::Commands;
 use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
 use harness_core::{
     Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism, ToolSource,
@@ -147,7 +148,7 @@ impl Hook for McpServers {
 pub async fn join(app: App, config: &Config) -> Result<App> {
     let mcp = McpServers::open(app.agent(), config)?;
     let app = mcp.clone().join(app, config);
-    Ok(app.tell(mcp.told().await))
+    Ok(app.notices(mcp.told().await))
 }
 
 /// The subcommands of this session.
