@@ -65,7 +65,9 @@ fn news_wake_the_idle_prompt_and_half_a_line_stays() {
     terminal.wait_for("half a li");
     folder.write("wake", "");
     terminal.wait_until("the news, then the prompt with what was typed", |screen| {
-        screen.contains("I was steered.") && screen.trim_end().ends_with("s00 >> half a li")
+        screen.contains("the file is there")
+            && screen.contains("I was steered.")
+            && screen.trim_end().ends_with("s00 >> half a li")
     });
     for _ in "half a li".chars() {
         terminal.key(Key::Backspace);
@@ -223,10 +225,12 @@ fn every_stub_on_every_seam_was_called() {
         "shape_request",
         "before_tool",
         "after_tool",
-        "keep",
+        "persist",
         "before_stop",
         "schedule",
         "policy",
+        "layer",
+        "display",
     ] {
         assert!(screen.contains(seam), "{seam} is missing in\n{screen}");
     }
