@@ -76,9 +76,9 @@ impl App {
         &self.chat.agent
     }
 
-    /// A log or a meter: it is told everything that happens to the agent.
+    /// A log or a meter: it is told everything that happens to the agent and its children.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.chat.agent.observers.add(observer);
+        self.chat.agent.observers.add_for_family(observer);
         self
     }
 
@@ -180,10 +180,10 @@ impl App {
         std::mem::take(&mut self.notices)
     }
 
-    /// Adds a display or a report of the front's. It sees what happens to the agent, and what mechanisms show
-    /// through [`App::viewers`].
+    /// Adds a display or a report of the front's. It sees what happens to the agent and its children, and what
+    /// mechanisms show through [`App::viewers`].
     pub fn viewer(mut self, viewer: Arc<dyn Observer>) -> Self {
-        self.chat.agent.observers.add(viewer.clone());
+        self.chat.agent.observers.add_for_family(viewer.clone());
         self.viewers.add(viewer);
         self
     }

@@ -20,7 +20,7 @@ pub fn base_agent(choice: &ModelChoice, cwd: PathBuf, secrets: Secrets) -> Agent
     let mut agent = Agent::new(choice.model.clone(), cwd);
     agent.model_id.clone_from(&choice.model_id);
     agent.secrets = secrets;
-    agent.system.push(SYSTEM.to_owned());
+    agent.system.push_for_family(SYSTEM);
     agent.tools = builtin::all();
     agent
 }

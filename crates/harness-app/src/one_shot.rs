@@ -233,7 +233,7 @@ impl Report {
             let mut totals = self.totals.lock();
             totals.replies += 1;
             totals.usage += reply.usage;
-            totals.cost += models::cost(&self.model_id, &reply.usage).unwrap_or_default();
+            totals.cost += reply.cost().unwrap_or_default();
             totals.last_reply = reply.text();
         }
         self.stream(json!({
@@ -247,7 +247,7 @@ impl Report {
 
     fn tool_finished(&self, agent: &str, result: &ToolResult, milliseconds: u64) {
         let content = vec![Block::ToolResult(result.clone())];
-        let message = Message { role: Role::User, content };
+        let message = Message::new(Role::User, content);
         self.stream(json!({
             "type": "user",
             "agent": agent,

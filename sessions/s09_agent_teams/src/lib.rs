@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness_app::{App, Lesson};
 use harness_core::mail::{Done, FAILED, Mail, MailError, Mailbox, News, Post, shown};
 use harness_core::{
-    Agent, Content, ConversationLog, Effect, Mechanism, Mutex, NoInput, Relay, Tool, ToolContext,
+    Agent, Content, ConversationLog, Effect, Mechanism, Mutex, NoInput, Tool, ToolContext,
     ToolError,
 };
 use schemars::JsonSchema;
@@ -41,20 +41,17 @@ pub struct Team {
     pub teammates: Vec<Teammate>,
     /// What its tools know of it.
     pub staff: Arc<Staff>,
-    /// Told of what teammates do; for members that somebody else runs.
-    pub relay: Relay,
 }
 
 impl Mechanism for Team {
     fn install(self, agent: &mut Agent) {
-        let Self { patience, staff, teammates, relay } = self;
+        let Self { patience, staff, teammates } = self;
         let names = staff.members.iter().map(|(it, _)| format!("\n- {}: {}", it.name, it.about));
         agent.system.push(format!("{SYSTEM}{}", names.collect::<String>()));
         agent.tools.add(SendToTeammate(staff.clone(), patience));
         agent.tools.add(Broadcast(staff.clone()));
         agent.tools.add(ListTeammates(staff.clone()));
         agent.hooks.push(staff.post.clone());
-        agent.hooks.push(Arc::new(relay));
         for teammate in teammates {
             staff.tasks.spawn(teammate.work(staff.stop.clone()));
         }
@@ -94,18 +91,16 @@ impl Team {
             || ConversationLog::begin(&agent.cwd, "team", &agent.name).map(|record| (record, ()));
         let (post, ()) =
             Post::open(&agent.name, mailbox.clone(), news.clone(), Done::Kept, record).await?;
-        let relay = Relay::new(agent);
-        let origin = Agent { observers: relay.observers(), ..agent.clone() };
         let (mut members, mut teammates) = (Vec::new(), Vec::new());
         for member in here {
             let (mailbox, news) = (mailbox.clone(), news.clone());
-            let teammate = Teammate::open(&origin, &member, mailbox, news).await?;
+            let teammate = Teammate::open(agent, &member, mailbox, news).await?;
             members.push((member, teammate.state.clone()));
             teammates.push(teammate);
         }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let staff = Arc::new(Staff { post: Arc::new(post), members, stop, tasks });
-        Ok(Self { patience: PATIENCE, staff, teammates, relay })
+        Ok(Self { patience: PATIENCE, staff, teammates })
     }
 
     /// One more member, whom somebody else runs, in this process or another. `state` is what it does, as far

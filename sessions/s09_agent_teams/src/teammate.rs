@@ -10,8 +10,8 @@ use harness_cli::cut;
 use harness_core::host::text;
 use harness_core::mail::{Done, MailError, Mailbox, News, Post};
 use harness_core::{
-    Agent, Conversation, ConversationLog, Event, Hook, HookContext, HookReason, Mutex, Role,
-    TurnOutcome,
+    Agent, ChildKind, ChildSpec, Conversation, ConversationLog, Event, Hook, HookContext,
+    HookReason, Mutex, Role, TurnOutcome,
 };
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,7 @@ impl Teammate {
         if name == lead.name {
             return Err(MailError::Refused(format!("a teammate cannot be called {name}")));
         }
-        let mut agent = Agent { name: name.clone(), ..lead.clone() };
+        let mut agent = lead.child(ChildSpec::new(&name, ChildKind::Teammate));
         for tool in member.tools.iter().flatten() {
             let known = agent.tools.get(tool);
             known.map_err(|why| MailError::Refused(format!("the team's {name}: {why}")))?;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use harness_app::{App, Lesson};
 use harness_cli::{Bars, Done, TaskFlags, Tasks, with_tasks};
 use harness_core::agent::task;
-use harness_core::{Agent, AgentError, Event};
+use harness_core::{Agent, AgentError, ChildKind, ChildSpec, Event};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -100,11 +100,13 @@ impl Isolated {
     ) -> Done {
         let (name, cwd) = (tree.name.clone(), tree.cwd.clone());
         lead.emit(&Event::ChildStarted { child: name.clone(), task: task.clone() });
-        let mut agent = Agent { name: name.clone(), cwd, ..lead.clone() }; // the whole isolation
-        agent.system.push(SYSTEM.to_owned());
+        let mut spec = ChildSpec::new(&name, ChildKind::Task);
+        spec.cwd = Some(cwd); // the whole isolation
+        spec.instructions.push(SYSTEM.to_owned());
+        let agent = lead.child(spec);
         let note = format!("The workspace is {}, on {}.", tree.cwd.display(), tree.branch);
         let ended = match self.0.reached(&tree, &task, State::Running) {
-            Ok(()) => agent.run_task(&lead, note, &task, &cancel).await,
+            Ok(()) => agent.run_task(&lead.cwd, note, &task, &cancel).await,
             Err(error) => Err(fatal(error)),
         };
         let kept = tree.clone();

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use harness_app::{App, Lesson};
+use harness_core::Mutex;
 use harness_core::mail::{MailError, MemoryMailbox, News};
-use harness_core::{Agent, Mutex};
 use s09_agent_teams::{Member, State, Team};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -97,7 +97,7 @@ impl Office {
             }
         };
         let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), news.clone()).await?;
-        let origin = Agent { observers: team.relay.observers(), ..agent.clone() };
+        let origin = agent.clone();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut states = BTreeMap::new();
         for member in members {

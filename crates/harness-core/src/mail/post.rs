@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::agent::AgentError;
 use crate::agent::hook::{Hook, HookContext};
-use crate::agent::log::ConversationLog;
 use crate::conversation::Conversation;
+use crate::conversation::log::ConversationLog;
 use crate::conversation::message::{Block, Role};
 use crate::event::Event;
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ pub const FAILED: &str = "[failed] ";
 const LOOK: Duration = Duration::from_secs(60);
 
 /// One agent's end of the post: its mail that is leased and not acknowledged yet, and the record of its
-/// conversation. A hook: install it on that agent alone.
+/// conversation. A hook of that agent.
 pub struct Post {
     /// Whose it is.
     pub name: String,
@@ -226,9 +226,6 @@ impl Hook for Post {
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        if t.agent.name != self.name {
-            return Ok(()); // a clone has this hook too, and no mail of its own
-        }
         if let Err(why) = self.fetch(Duration::ZERO).await {
             self.news.add(why.to_string());
         }
@@ -238,18 +235,15 @@ impl Hook for Post {
     }
 
     async fn persist(&self, c: &Conversation, t: &HookContext<'_>) -> Result<(), AgentError> {
-        if t.agent.name == self.name {
-            self.record.persist(c, t).await?;
-            if self.when == Done::Kept {
-                self.settle(c).await;
-            }
+        self.record.persist(c, t).await?;
+        if self.when == Done::Kept {
+            self.settle(c).await;
         }
         Ok(())
     }
 
-    async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
-        let mine = t.agent.name == self.name && self.when == Done::Kept;
-        mine.then(|| self.take_notice(c).first().map(shown)).flatten()
+    async fn before_stop(&self, c: &Conversation, _: &HookContext<'_>) -> Option<String> {
+        (self.when == Done::Kept).then(|| self.take_notice(c).first().map(shown)).flatten()
     }
 }
 
