@@ -186,7 +186,7 @@ fn lines_that_come_all_at_once_are_all_run() {
     terminal.send("ahead\r:seen\rhalf a li");
     terminal.wait_until("both lines were run, and half a line is at the prompt", |screen| {
         screen.contains("I heard what was typed ahead.")
-            && screen.contains("observer keep before_model")
+            && screen.contains("observer layer persist before_model")
             && screen.trim_end().ends_with("s00 >> half a li")
     });
 }
