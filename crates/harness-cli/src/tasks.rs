@@ -3,11 +3,10 @@
 use async_trait::async_trait;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use harness_app::App;
 use harness_core::agent::task::outcome;
 use harness_core::{Agent, AgentError, Chat, Event, Mutex, Next, Prompt, TurnLayer, TurnOutcome};
 use tokio_util::sync::CancellationToken;
-
-use crate::app::App;
 
 /// The most tasks of one turn.
 const MOST: usize = 16;
@@ -89,13 +88,11 @@ impl Bars {
     }
 }
 
-impl App {
-    /// Takes prompts for tasks, and begins with those of the flags.
-    pub fn tasks(self, flags: TaskFlags, bars: Bars, tasks: impl Tasks + 'static) -> Self {
-        let begins = !flags.tasks.is_empty();
-        let app = self.layer(TaskTurns { first: Mutex::new(flags.tasks), bars, tasks });
-        if begins { app.begins() } else { app }
-    }
+/// Makes the app take prompts for tasks, and begin with those of the flags.
+pub fn with_tasks(app: App, flags: TaskFlags, bars: Bars, tasks: impl Tasks + 'static) -> App {
+    let begins = !flags.tasks.is_empty();
+    let app = app.layer(TaskTurns { first: Mutex::new(flags.tasks), bars, tasks });
+    if begins { app.begins() } else { app }
 }
 
 struct TaskTurns<T> {
@@ -212,15 +209,12 @@ mod tests {
         let play = Play::from_yaml("prompt: go\nscenes: []").unwrap();
         let agent = Agent::new(Arc::new(Script::new(play)), std::env::temp_dir());
         let flags = TaskFlags { tasks: vec!["a | b".to_owned()] };
-        let mut app = App::from(agent).tasks(flags, Bars::All, Echo);
-        assert!(app.begins);
+        let app = with_tasks(App::from(agent), flags, Bars::All, Echo);
+        let mut app = app.start().unwrap();
+        assert_eq!(app.take_first_prompt(), Some(Prompt::News));
         let cancel = CancellationToken::new();
-        let mut turn = async |prompt: Prompt| {
-            Next::through(&app.layers)
-                .turn(prompt, &mut app.chat, &cancel)
-                .await
-                .map_err(|e| e.to_string())
-        };
+        let mut turn =
+            async |prompt: Prompt| app.turn(prompt, &cancel).await.map_err(|e| e.to_string());
         let one = |task: &str| format!("echo: answered · kept\n  {task}\n  look\n");
         assert_eq!(turn(Prompt::News).await, Ok(TurnOutcome::Answered(one("a | b"))));
         assert_eq!(turn("a | b".into()).await, Ok(TurnOutcome::Answered(one("a") + &one("b"))));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use harness_cli::{App, Config};
+use harness_app::{App, Config};
 use harness_core::host::process::{ChildCommand, End, Limits};
 use harness_core::host::text;
 use harness_core::{Agent, Conversation};

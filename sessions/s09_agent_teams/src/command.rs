@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config, MailCommand};
+use harness_app::{App, Config};
+use harness_cli::MailCommand;
 use harness_core::Agent;
 use harness_core::mail::{FileMailbox, News};
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
+use harness_app::{App, Config, Lesson};
+use harness_cli::{Display, Screen, columns, say, until_asked_to_leave};
 use harness_core::host::state::changed;
 use harness_core::host::text;
 use harness_core::host::workspace::WorkspaceError;

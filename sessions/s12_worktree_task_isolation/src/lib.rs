@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks};
+use harness_app::{App, Lesson};
+use harness_cli::{Bars, Done, TaskFlags, Tasks, with_tasks};
 use harness_core::agent::task;
 use harness_core::{Agent, AgentError, ChildKind, ChildSpec, Event};
 use serde::{Deserialize, Serialize};
@@ -140,7 +141,7 @@ pub fn join(app: App, flags: TaskFlags) -> App {
         Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
         Err(error) => format!("no task can run here: {error}"),
     };
-    app.tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
+    with_tasks(app.notices([told]), flags, Bars::All, Isolated(Arc::new(())))
 }
 
 const SYSTEM: &str = "You work alone on one task, in a git worktree and on a branch of your own; others work on \

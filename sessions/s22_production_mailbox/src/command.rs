@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config, Display, Screen, columns, cut, say, title};
+use harness_app::{App, Config};
+use harness_cli::{Display, Screen, columns, cut, say, title};
 use harness_core::Agent;
 use harness_core::host::text;
 use harness_core::live::{Live, Told};
@@ -91,7 +92,7 @@ pub async fn join(app: App, flags: &TeamFlags, config: &Config) -> Result<App> {
     let (news, url) = (News::default(), config.setting("REDIS_URL"));
     let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let app = office.team(app, members.clone(), news).await?.tell([told]);
+    let app = office.team(app, members.clone(), news).await?.notices([told]);
     Ok(app.command("dead", "lists the dead letters", move |_, _| {
         let (office, names) = (office.clone(), names.clone());
         Box::pin(async move { dead(&office, &names).await })

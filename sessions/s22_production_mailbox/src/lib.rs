@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::Mutex;
 use harness_core::mail::{MailError, MemoryMailbox, News};
 use s09_agent_teams::{Member, State, Team};
@@ -111,10 +111,8 @@ impl Office {
         }
         let beacon = mailbox.beacon(agent.secrets);
         let echo = Echo { lead: agent.name, mailbox: mailbox.clone(), states, news };
-        let app = team.join(app).shows(move |screen| {
-            tokio::spawn(echo.show(screen));
-            beacon
-        });
+        tokio::spawn(echo.show(app.viewers()));
+        let app = team.join(app).observer(beacon);
         Ok(app.at_exit(move || async move {
             stop.cancel();
             tasks.close();

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use harness_cli::{Display, Screen};
-use harness_core::host::text;
+use harness_app::Viewers;
+use harness_core::Mutex;
 use harness_core::live::{Live, Told};
 use harness_core::mail::News;
-use harness_core::{Mutex, Observer};
 use harness_redis::{BEAT, RedisMailbox};
 use s09_agent_teams::State;
 use tokio::time::interval;
@@ -24,21 +23,24 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// Until the program ends.
-    pub(crate) async fn show(self, screen: Screen) {
-        let display = Display::new(screen.clone(), &*self.lead);
+    pub(crate) async fn show(self, viewers: Viewers) {
         let (mut live, mut tick) = (self.mailbox.live(), interval(BEAT / 4));
         loop {
             tokio::select! {
                 told = live.recv() => match told {
-                    Ok(told) if told.by != self.mailbox.me() => self.tell(told, &display),
+                    Ok(told) if told.by != self.mailbox.me() => self.tell(told, &viewers),
                     _ => {} // our own; or more than we could show, which may be missed
                 },
-                _ = tick.tick() => self.news.take().iter().for_each(|news| screen.line(text::strip(news))),
+                _ = tick.tick() => {
+                    for news in self.news.take() {
+                        viewers.notice(&self.lead, news);
+                    }
+                }
             }
         }
     }
 
-    fn tell(&self, told: Told, display: &Display) {
+    fn tell(&self, told: Told, viewers: &Viewers) {
         if let Some(state) = self.states.get(&told.agent) {
             match &told.live {
                 Live::Began(task) | Live::Here(Some(task)) => {
@@ -49,7 +51,7 @@ impl Echo {
             }
         }
         if let Some((agent, event)) = told.event(&self.lead) {
-            display.on(&agent, &event);
+            viewers.emit(&agent, &event);
         }
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
-use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks, columns, cut};
+use harness_app::{App, Lesson};
+use harness_cli::{Bars, Done, TaskFlags, Tasks, columns, cut, with_tasks};
 use harness_core::host::own_paths::is_own;
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{Isolated, Made, State};
@@ -73,9 +74,7 @@ pub fn join(app: App, flags: TaskFlags, bars: Bars) -> Result<App> {
         "[task…]: merges their work onto a new branch",
         "lists what is merged and clean; `:prune now` removes it",
     );
-    Ok(app
-        .tell(told)
-        .tasks(flags, bars, Lifecycle(ledger))
+    Ok(with_tasks(app.notices(told), flags, bars, Lifecycle(ledger))
         .quick("list", lists, move |_, _| Ok(listed(&list.all()?)))
         .quick("integrate", merges, move |_, words| Ok(integrate(&merge, words)?))
         .quick("prune", clears, move |_, words| Ok(prune(&clear, words)?)))

@@ -22,7 +22,7 @@ const MAX_CLOSED: usize = 50;
 
 /// Creates an empty private file under the first number from `first` on whose file does not exist yet.
 /// Returns the number.
-pub fn create_first_free(
+pub(crate) fn create_first_free(
     first: u64,
     path_of: impl Fn(u64) -> PathBuf,
 ) -> Result<u64, WorkspaceError> {

@@ -1,17 +1,33 @@
-//! Where configuration comes from: the same places for every file of it.
+//! Config: whole files of configuration, such as `permissions.yaml`, and what the flags add for this run.
+//!
+//! Every file of configuration is looked for in the same places.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::args::Shared;
-use crate::settings::{self, Settings};
+use crate::places;
+use crate::settings::Settings;
 
-/// The folder of configuration that was named, the user's own, and what was given for this run alone.
+/// What a front's flags and its input say of this run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// `--config`: the folder of configuration.
+    pub config_folder: Option<PathBuf>,
+    /// `--allow`: regexes of commands that may run.
+    pub allow: Vec<String>,
+    /// `--accept-edits`: the file tools may write inside the workspace.
+    pub accept_edits: bool,
+    /// Somebody sits at a prompt line, now and later: not with `-p`, and not where the prompts come from a pipe.
+    pub attended: bool,
+}
+
+/// The files of configuration, the settings, and what was given for this run alone.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    /// The folder that was named, by `--config` or `$HARNESS_CONFIG`.
     named: Option<PathBuf>,
-    home: Option<PathBuf>,
+    user_folder: Option<PathBuf>,
     settings: Settings,
     pub(crate) allow: Vec<String>,
     pub(crate) accept_edits: bool,
@@ -19,14 +35,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// `--config`, else `$HARNESS_CONFIG`. The variable counts only where the user set it: a `.env` may be
-    /// somebody else's, and what is configured here may run programs.
-    pub(crate) fn new(args: &Shared, settings: &Settings, attended: bool) -> Self {
-        let variable = || std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
-        let named = args.config.clone().or_else(|| variable().map(PathBuf::from));
-        let (allow, accept_edits) = (args.allow.clone(), args.accept_edits);
-        let (home, settings) = (settings::home(), settings.clone());
-        Self { named, home, settings, allow, accept_edits, attended }
+    /// Takes the folder from `--config`, else from `$HARNESS_CONFIG`. The variable counts only where the user
+    /// set it: a `.env` may be somebody else's, and what is configured here may run programs.
+    pub fn new(options: RunOptions, settings: Settings) -> Self {
+        let variable = std::env::var_os("HARNESS_CONFIG").filter(|folder| !folder.is_empty());
+        Self {
+            named: options.config_folder.or_else(|| variable.map(PathBuf::from)),
+            user_folder: places::user_folder(),
+            settings,
+            allow: options.allow,
+            accept_edits: options.accept_edits,
+            attended: options.attended,
+        }
     }
 
     /// A value such as `REDIS_URL`: from `.env`, else from the environment. An empty one is none.
@@ -41,7 +61,7 @@ impl Config {
     /// The named folder does not have it.
     pub fn file(&self, name: &str) -> Result<Option<PathBuf>> {
         let Some(folder) = &self.named else {
-            let file = settings::repository().join("config").join(name);
+            let file = places::repository().join("config").join(name);
             return Ok(file.is_file().then_some(file));
         };
         let file = folder.join(name);
@@ -56,12 +76,13 @@ impl Config {
     /// # Errors
     /// The file is missing where it was named, or cannot be read.
     pub fn read(&self, name: &str, built_in: &str) -> Result<(String, String)> {
+        let in_repository = format!("config/{name}");
         let Some(path) = self.file(name)? else {
-            return Ok((built_in.to_owned(), format!("config/{name}")));
+            return Ok((built_in.to_owned(), in_repository));
         };
         let shown = match &self.named {
             Some(_) => path.display().to_string(),
-            None => format!("config/{name}"),
+            None => in_repository,
         };
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
@@ -69,14 +90,14 @@ impl Config {
     }
 
     /// Whether somebody sits at a prompt line, now and later: not with `-p`, and not where the prompts
-    /// come from a pipe. Then a turn is all that there is, and what it began has to end in it.
+    /// come from a pipe. If not, a turn is all that there is, and what it began has to end in it.
     pub fn attended(&self) -> bool {
         self.attended
     }
 
     /// The user's own folder, `~/.config/harness`. It may not exist yet; `None` without a home.
     pub fn home(&self) -> Option<&Path> {
-        self.home.as_deref()
+        self.user_folder.as_deref()
     }
 }
 

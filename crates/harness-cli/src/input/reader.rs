@@ -1,4 +1,4 @@
-//! The thread that reads standard input for [`crate::Input`]: by the prompt, by the question, or watching.
+//! The thread that reads standard input for [`Input`](super::Input): by the prompt, by the question, or watching.
 
 use std::io::{self, BufRead};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
-use crate::input::{Ahead, Shared, Typed, Want};
+use super::protocol::{Ahead, Shared, Typed, Want};
 use crate::screen::Screen;
 
 /// What the thread has.

@@ -6,7 +6,9 @@
 //! watching, while a turn runs, for whole lines that are typed meanwhile. From a pipe it only reads
 //! lines. Nothing here decides what a line means.
 
-use std::collections::VecDeque;
+mod protocol;
+mod reader;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,34 +19,11 @@ use harness_core::Mutex;
 use rustix::termios::{self, OptionalActions, Termios};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
-use crate::reader::Reader;
+pub use protocol::{Ahead, Typed};
+
 use crate::screen::Screen;
-
-/// What came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Typed {
-    /// A line, without its end.
-    Line(String),
-    /// Ctrl-C at the prompt.
-    Interrupted,
-    /// There is no more.
-    End,
-}
-
-pub(crate) enum Want {
-    Prompt(String),
-    Question(String, Ahead, oneshot::Sender<Option<String>>),
-    Watch,
-}
-
-/// What was typed before a question was shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ahead {
-    /// It may answer it.
-    Counts,
-    /// It must never count as a yes: with lines waiting the answer is none, and half a line is thrown away.
-    Refused,
-}
+use protocol::{Shared, Want};
+use reader::Reader;
 
 /// The reader. Cheap to clone.
 #[derive(Clone)]
@@ -57,20 +36,11 @@ pub struct Input {
     saved: Option<Termios>,
 }
 
-#[derive(Default)]
-pub(crate) struct Shared {
-    /// The prompt line is being edited.
-    pub(crate) at_prompt: bool,
-    /// A question that the next line of the open prompt answers.
-    pub(crate) question: Option<oneshot::Sender<Option<String>>>,
-    /// Lines typed during a turn that nobody has taken yet.
-    pub(crate) ahead: VecDeque<String>,
-    /// Lines typed at a question whose turn was interrupted meanwhile.
-    pub(crate) orphans: VecDeque<String>,
-}
-
 impl Input {
     /// Starts the reader. `history` keeps what was typed at the prompt.
+    ///
+    /// # Errors
+    /// The system gives no pipe or no thread.
     pub fn start(screen: Screen, history: Option<PathBuf>) -> io::Result<Self> {
         let (wants, wanted) = mpsc::channel();
         let (send, typed) = tokio_mpsc::channel(1024);
@@ -85,10 +55,8 @@ impl Input {
             shared: shared.clone(),
             screen: screen.clone(),
         };
-        thread::Builder::new().name("stdin".to_owned()).spawn(move || match terminal {
-            true => reader.terminal(history),
-            false => reader.pipe(),
-        })?;
+        let read = move || if terminal { reader.terminal(history) } else { reader.pipe() };
+        thread::Builder::new().name("stdin".to_owned()).spawn(read)?;
         let typed = Arc::new(tokio::sync::Mutex::new(typed));
         Ok(Self { wants, wake: Arc::new(wake), typed, shared, screen, saved })
     }
@@ -100,9 +68,10 @@ impl Input {
 
     /// Shows the prompt; what is typed comes through [`Input::next`].
     pub fn prompt(&self, prompt: &str) {
-        match self.is_terminal() {
-            true => self.want(Want::Prompt(prompt.to_owned())),
-            false => self.screen.print(prompt),
+        if self.is_terminal() {
+            self.want(Want::Prompt(prompt.to_owned()));
+        } else {
+            self.screen.print(prompt);
         }
     }
 

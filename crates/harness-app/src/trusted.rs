@@ -1,4 +1,4 @@
-//! A file of the workspace that may start programs: it counts once the user has agreed to its content.
+//! Trust: a file of the workspace that may start programs counts once the user has agreed to its content.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,21 @@ use harness_core::host::trust;
 use harness_core::host::trust::{Standing, Trust};
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 
-use crate::app::Trusted;
 use crate::config::Config;
+use crate::places;
 
-/// The most bytes of such a file.
-const LIMIT: u64 = 1 << 20;
-/// So much of a file's hash is typed to agree to it.
-const SHORT: usize = 8;
+/// The largest such file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+/// How many digits of a file's hash are typed to agree to it, at least.
+const SHORT_HASH: usize = 8;
+
+type Take = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
+
+/// A file of the workspace that waits for the user's yes, and what is done with it then.
+pub(crate) struct Trusted {
+    pub(crate) file: WorkspaceFile,
+    pub(crate) take: Take,
+}
 
 /// A file of the workspace that has no say until the user has seen it.
 #[derive(Clone, Debug)]
@@ -37,7 +45,7 @@ pub enum Given {
 impl WorkspaceFile {
     /// The file of this name in the agent's workspace.
     pub fn new(agent: &Agent, name: &'static str, config: &Config) -> Self {
-        let trust = config.home().map(|home| Trust::new(home.join("trusted.json")));
+        let trust = config.home().map(|home| Trust::new(places::trusted_files(home)));
         Self { cwd: agent.cwd.clone(), name, trust }
     }
 
@@ -51,13 +59,13 @@ impl WorkspaceFile {
             Some(trust) => trust.standing(&path, text.as_bytes())?,
             None => Standing::New,
         };
-        let news = match standing {
+        let why = match standing {
             Standing::Trusted => return Ok(Some(Given::Trusted(text))),
             Standing::Changed => "has changed since you agreed to it",
             Standing::New => "is not trusted yet",
         };
         Ok(Some(Given::Untrusted(format!(
-            "{} {news} and has no effect; :trust shows it",
+            "{} {why} and has no effect; :trust shows it",
             self.name
         ))))
     }
@@ -66,15 +74,16 @@ impl WorkspaceFile {
     /// bytes. `None` where there is no file.
     fn shown(&self) -> Result<Option<String>> {
         let Some((_, text)) = self.text()? else { return Ok(None) };
-        let (shown, hash) = (text::visible(text.trim_end()), trust::hash(text.as_bytes()));
-        let short = &hash[..SHORT];
+        let shown = text::visible(text.trim_end());
+        let hash = trust::hash(text.as_bytes());
+        let short = &hash[..SHORT_HASH];
         Ok(Some(format!("{}:\n{shown}\n\nif you agree: :trust {short}", self.name)))
     }
 
     /// Agrees to the file if it has this hash, once `take` has taken it. `None`: it has another.
     fn agree(&self, hash: &str, take: impl FnOnce(&str) -> Result<()>) -> Result<Option<String>> {
         let Some((path, text)) = self.text()? else { return Ok(None) };
-        if hash.len() < SHORT || !trust::hash(text.as_bytes()).starts_with(hash) {
+        if hash.len() < SHORT_HASH || !trust::hash(text.as_bytes()).starts_with(hash) {
             return Ok(None);
         }
         let trust = self.trust.as_ref().context("there is no home folder to remember it in")?;
@@ -88,16 +97,17 @@ impl WorkspaceFile {
 
     fn text(&self) -> Result<Option<(PathBuf, String)>> {
         let workspace = Workspace::open(&self.cwd)?;
-        let read = match workspace.read_bounded(self.name, LIMIT) {
+        let read = match workspace.read_bounded(self.name, MAX_BYTES) {
             Err(WorkspaceError::NotFound { .. }) => return Ok(None),
             read => read?,
         };
         if read.cut {
-            bail!("{} is larger than {LIMIT} bytes", self.name);
+            bail!("{} is larger than {MAX_BYTES} bytes", self.name);
         }
-        let text = String::from_utf8(read.bytes);
-        let text = text.with_context(|| format!("{} is no UTF-8 text", self.name))?;
-        Ok(Some((workspace.absolute(workspace.resolve(self.name)?), text)))
+        let text = String::from_utf8(read.bytes)
+            .with_context(|| format!("{} is not UTF-8 text", self.name))?;
+        let path = workspace.absolute(workspace.resolve(self.name)?);
+        Ok(Some((path, text)))
     }
 }
 
@@ -105,18 +115,19 @@ impl WorkspaceFile {
 /// that has it, as it is now.
 ///
 /// # Errors
-/// There is no such file, it is of no use, or the yes cannot be kept and holds for this run alone.
+/// There is no such file, it cannot be used, or the yes cannot be kept and holds for this run alone.
 pub(crate) fn agree(files: &[Trusted], hash: &str) -> Result<String> {
     for Trusted { file, take } in files {
         if let Some(said) = file.agree(hash, take)? {
             return Ok(said);
         }
     }
-    let shown: Result<Vec<_>> =
-        files.iter().filter_map(|waits| waits.file.shown().transpose()).collect();
-    let shown = shown?;
+    let mut shown = Vec::new();
+    for waiting in files {
+        shown.extend(waiting.file.shown()?);
+    }
     if shown.is_empty() {
-        let names: Vec<_> = files.iter().map(|waits| waits.file.name).collect();
+        let names: Vec<_> = files.iter().map(|waiting| waiting.file.name).collect();
         bail!("there is no {} here", names.join(" and no "));
     }
     Ok(shown.join("\n\n"))
