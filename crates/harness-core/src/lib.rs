@@ -69,7 +69,5 @@ pub use host::trust::Trust;
 
 pub mod jobs;
 pub use jobs::Jobs;
-pub mod live;
-pub mod mail;
 pub mod servers;
 pub mod undo;

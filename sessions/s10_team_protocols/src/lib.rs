@@ -61,11 +61,11 @@ const SYSTEM: &str = "Give work with delegate. A teammate that has to change som
 impl Protocols {
     /// Over a team of s09 that is not installed yet. Its requests are good for so long.
     pub fn over(mut team: Team, patience: Duration) -> Self {
-        let posts = team.teammates.iter().map(|it| &it.post).chain([&team.staff.post]);
-        let (seats, lead) = (posts.map(Seat::new).collect(), team.staff.post.name.clone());
+        let posts = team.teammates.iter().map(|it| &it.mail).chain([&team.staff.mail]);
+        let (seats, lead) = (posts.map(Seat::new).collect(), team.staff.mail.name.clone());
         let office = Arc::new(Office { lead, seats, trace: Mutex::default(), patience });
-        for Teammate { agent, post, .. } in &mut team.teammates {
-            post.set_aside(|mail| mail.asks().is_some_and(|(what, ..)| what == SHUTDOWN));
+        for Teammate { agent, mail, .. } in &mut team.teammates {
+            mail.exclude(|it| it.asks().is_some_and(|(what, ..)| what == SHUTDOWN));
             agent.system.push(PLAN_FIRST.to_owned());
             agent.tools.add(Delegate(office.clone()));
             agent.tools.add(SubmitPlan(office.clone()));

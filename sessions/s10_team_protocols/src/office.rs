@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use harness_cli::Arrow;
 use harness_core::host::text;
-use harness_core::mail::{FAILED, Mail, MailError, MailId, Post};
 use harness_core::{Mutex, ToolContext, ToolError};
 use s09_agent_teams::Teammate;
+use s09_agent_teams::mail::{FAILED, Mail, MailClient, MailError, MailId};
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Desk, Guard, State, Step};
@@ -32,7 +32,7 @@ pub(crate) struct Office {
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) desk: Desk,
-    pub(crate) post: Arc<Post>,
+    pub(crate) post: Arc<MailClient>,
     /// The plan that waits for a verdict.
     plan: Mutex<Option<Mail>>,
     /// The task for which its plan is approved.
@@ -44,7 +44,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(post: &Arc<Post>) -> (String, Arc<Self>) {
+    pub(crate) fn new(post: &Arc<MailClient>) -> (String, Arc<Self>) {
         let (plan, approved, open) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (desk, post, gone) = (Desk::default(), post.clone(), CancellationToken::new());
         (post.name.clone(), Arc::new(Self { desk, post, plan, approved, open, gone }))
@@ -70,11 +70,11 @@ impl Office {
 
     /// Answers requests, in a task of its own, until it is told to end.
     pub(crate) async fn work(self: Arc<Self>, mut teammate: Teammate, stop: CancellationToken) {
-        let Some(seat) = self.seats.get(&teammate.post.name) else { return };
+        let Some(seat) = self.seats.get(&teammate.mail.name) else { return };
         let (post, _gone) = (&seat.post, seat.gone.clone().drop_guard());
         while !stop.is_cancelled() {
             let Some(first) = post.inbox().into_iter().next() else {
-                post.wait(&stop).await;
+                post.wait_for_mail(&stop).await;
                 continue;
             };
             let Ok(_guard) = seat.desk.begin(Step::Asked, &first.from) else { return };
@@ -85,8 +85,8 @@ impl Office {
                 Some((what, ..)) => (format!("{FAILED}{what} is nothing that I know"), false),
             };
             if !answer.is_empty() {
-                post.send(&first.answer(answer), &stop).await;
-                post.done(&[first.id]).await;
+                post.send_with_retry(&first.answer(answer), &stop).await;
+                post.acknowledge(&[first.id]).await;
             } else if teammate.turn(&stop).await.is_none() {
                 return;
             }
@@ -143,7 +143,7 @@ impl Office {
             tokio::time::sleep(Duration::from_secs(1)).await; // its last word may be on its way
         };
         tokio::select! {
-            it = me.post.first(|it| answers(it) || plan(it) || crossed(it)) => {
+            it = me.post.wait_for(|it| answers(it) || plan(it) || crossed(it)) => {
                 if answers(&it) {
                     me.desk.step(Step::Answered).map_err(tell)?;
                     self.draw(&it);

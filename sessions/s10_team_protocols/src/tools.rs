@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use harness_core::mail::{FAILED, Mail, shown};
 use harness_core::{Content, Effect, Tool, ToolContext, ToolError};
+use s09_agent_teams::mail::{FAILED, Mail, render};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,8 +16,8 @@ const APPROVED: &str = "approved";
 /// What a tool returns of a mail: it tells which it was, so that it counts as read.
 fn told(mail: &Mail) -> Result<Content, ToolError> {
     match mail.body.starts_with(FAILED) {
-        true => Err(ToolError::Failed(shown(mail))),
-        false => Ok(shown(mail).into()),
+        true => Err(ToolError::Failed(render(mail))),
+        false => Ok(render(mail).into()),
     }
 }
 

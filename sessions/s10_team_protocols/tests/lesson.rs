@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use expect_test::expect;
 use harness_core::AgentError;
-use harness_core::mail::{Mail, MailId, Mailbox, MemoryMailbox, News};
 use harness_testkit::{Gate, Program, Stage};
 use regex::Regex;
+use s09_agent_teams::mail::{Mail, MailId, MailNotices, Mailbox, MemoryMailbox};
 use s09_agent_teams::{Member, Team};
 use s10_team_protocols::{Desk, Illegal, LESSON, PATIENCE, Protocols, State, Step, TABLE, WITHIN};
 use tokio_util::sync::CancellationToken;
@@ -44,14 +44,14 @@ async fn team(scenes: &[(&str, &str)], patience: Duration) -> (Stage, Arc<Memory
     stage.agent.tools.add(gate.clone());
     let members = scenes.iter().filter(|(name, _)| *name != "lead").map(|(name, _)| member(name));
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
-    let (members, news) = (members.collect(), News::default());
+    let (members, news) = (members.collect(), MailNotices::default());
     let team = Team::open(&stage.agent, members, mailbox.clone(), news).await.unwrap();
     (stage.with(Protocols::over(team, patience)), mailbox, gate)
 }
 
 /// Until so many mails wait in this box.
 async fn waits(mailbox: &MemoryMailbox, name: &str, count: usize) {
-    while mailbox.waiting(name).await.unwrap() != count {
+    while mailbox.unacknowledged(name).await.unwrap() != count {
         tokio::task::yield_now().await;
     }
 }
@@ -63,7 +63,7 @@ async fn answer(mailbox: &MemoryMailbox) -> Mail {
 #[tokio::test]
 async fn the_play() {
     let stage = Stage::new(LESSON.play);
-    let (mailbox, news) = (Arc::new(MemoryMailbox::new(NAMES)), News::default());
+    let (mailbox, news) = (Arc::new(MemoryMailbox::new(NAMES)), MailNotices::default());
     let team = Team::open(&stage.agent, vec![member("writer")], mailbox, news).await.unwrap();
     let mut stage = stage.with(Protocols::over(team, PATIENCE));
     expect![[r#"
@@ -343,7 +343,7 @@ async fn a_request_that_is_too_late_or_from_a_newer_version_is_answered_and_not_
         mailbox.acknowledge("me", &[said.id]).await.unwrap();
     }
     assert_eq!(stage.witness.requests_of("ada").len(), 0);
-    assert_eq!(mailbox.waiting("ada").await.unwrap(), 0);
+    assert_eq!(mailbox.unacknowledged("ada").await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -370,7 +370,7 @@ async fn a_teammate_that_was_shut_down_ends_after_its_work_and_takes_no_more() {
     let results = stage.results();
     assert!(results[0].contains("I have nothing open, and end."), "{}", results[0]);
     assert_eq!(results[1], "ada has ended; nobody reads its mail");
-    assert_eq!(results[2], "there is no agent \"eve\"; there is ada, lead");
+    assert_eq!(results[2], "there is no agent \"eve\"; available: ada, lead");
 }
 
 #[tokio::test]
