@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures_util::future::BoxFuture;
-use harness_core::{Agent, Block, Chat, Conversation, Mechanism, Observer, TurnLayer};
+use harness_core::{Agent, Block, Chat, Conversation, Event, Mechanism, Observer, TurnLayer};
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::Notify;
 
@@ -62,6 +62,7 @@ pub enum Heard {
 type Run =
     Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
 type Take = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
+type AtStart = Box<dyn FnOnce(&Agent) + Send>;
 type AtExit = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type MakeDisplay = Box<dyn FnOnce(Screen) -> Arc<dyn Observer> + Send>;
 
@@ -90,6 +91,7 @@ pub struct App {
     pub(crate) begins: bool,
     pub(crate) told: Vec<String>,
     pub(crate) trusted: Vec<Trusted>,
+    pub(crate) at_start: Vec<AtStart>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) exit: Option<ExitCode>,
 }
@@ -107,6 +109,7 @@ impl From<Agent> for App {
             begins: false,
             told: Vec::new(),
             trusted: Vec::new(),
+            at_start: Vec::new(),
             at_exit: Vec::new(),
             exit: None,
         }
@@ -224,6 +227,21 @@ impl App {
     pub fn tell(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.told.extend(lines);
         self
+    }
+
+    /// What begins once everything is installed, with the finished agent: whoever makes children for as long as
+    /// the program runs makes them here, so that they have all that the agent has.
+    pub fn at_start(mut self, start: impl FnOnce(&Agent) + Send + 'static) -> Self {
+        self.at_start.push(Box::new(start));
+        self
+    }
+
+    /// Begins: the agent is finished, and the program is ready for its first prompt.
+    pub(crate) fn start(&mut self) {
+        for start in std::mem::take(&mut self.at_start) {
+            start(&self.chat.agent);
+        }
+        self.chat.agent.emit(&Event::SessionStarted);
     }
 
     /// What is done before the program leaves.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use harness_core::host::text;
-use harness_core::{Approval, Approver, ToolCall, ToolContext};
+use harness_core::{Approval, Approver, Question, ToolContext};
 use tokio::sync::Mutex;
 
 use crate::input::{Ahead, Input};
@@ -27,7 +27,8 @@ impl AskPerson {
 
 #[async_trait]
 impl Approver for AskPerson {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
+    async fn approve(&self, question: &Question<'_>, cx: &ToolContext) -> Approval {
+        let Question { call, why, .. } = question;
         let _one_at_a_time = self.turn.lock().await;
         self.screen.rest();
         self.screen.end_line();

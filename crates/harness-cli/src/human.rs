@@ -151,7 +151,7 @@ fn finished(content: Vec<Block>) -> Reply {
         .collect();
     let text = (!lines.is_empty()).then(|| Block::text(lines.join("\n")));
     let content = text.into_iter().chain(calls).collect();
-    Reply { message: Message { role: Role::Assistant, content }, stop, usage: Usage::default() }
+    Reply::new(Message::assistant(content), stop, Usage::default())
 }
 
 #[cfg(test)]

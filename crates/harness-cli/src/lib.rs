@@ -241,7 +241,7 @@ async fn run<X, A: Into<App>>(
     agent.model_id = speaker.model_id;
     agent.max_steps = args.max_steps as usize;
     agent.secrets = settings.secrets();
-    agent.system.push(SYSTEM.to_owned());
+    agent.system.push_for_family(SYSTEM);
     agent.tools = builtin::all();
     let person = input.as_ref().filter(|input| input.is_terminal() && args.prompt.is_none());
     let config = Config::new(&args, &settings, person.is_some());
@@ -269,13 +269,13 @@ async fn run<X, A: Into<App>>(
     if !quiet {
         let observers = &mut app.chat.agent.observers;
         match app.display.take() {
-            Some(make) => observers.add(make(screen.clone())),
+            Some(make) => observers.add_for_family(make(screen.clone())),
             None => {
                 let lead = app.chat.agent.name.clone();
-                observers.add(Arc::new(Display::new(screen.clone(), lead)));
+                observers.add_for_family(Arc::new(Display::new(screen.clone(), lead)));
             }
         }
-        app.shows.drain(..).for_each(|make| observers.add(make(screen.clone())));
+        app.shows.drain(..).for_each(|make| observers.add_for_family(make(screen.clone())));
     }
     let prompts = speaker.play.map(|play| play.prompt).unwrap_or_default();
     let mut told = speaker.told;

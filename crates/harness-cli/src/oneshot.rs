@@ -48,8 +48,8 @@ pub(crate) async fn run(
         secrets: app.chat.agent.secrets.clone(),
         sums: Mutex::default(),
     });
-    app.chat.agent.observers.add(report.clone());
-    app.chat.agent.emit(&Event::SessionStarted);
+    app.chat.agent.observers.add_for_family(report.clone());
+    app.start();
     if report.stream {
         let tools: Vec<String> =
             app.chat.agent.tools.specs().iter().map(|t| t.name.clone()).collect();
@@ -175,7 +175,7 @@ impl Observer for Report {
                     sums.replies += 1;
                     sums.usage += reply.usage;
                     sums.heard = reply.text();
-                    sums.cost += models::cost(&self.model_id, &reply.usage).unwrap_or_default();
+                    sums.cost += reply.cost().unwrap_or_default();
                 }
                 if self.stream {
                     let line = json!({"type": "assistant", "agent": agent, "message": reply.message,
@@ -185,7 +185,7 @@ impl Observer for Report {
             }
             Event::ToolFinished { result, took, .. } if self.stream => {
                 let content = vec![harness_core::Block::ToolResult(result.clone())];
-                let message = Message { role: Role::User, content };
+                let message = Message::new(Role::User, content);
                 let ms = took.as_millis() as u64;
                 let _ = self.print(
                     &json!({"type": "user", "agent": agent, "message": message, "duration_ms": ms}),

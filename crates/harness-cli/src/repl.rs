@@ -91,7 +91,7 @@ impl Repl {
     /// Runs until the user leaves. A session that is left is a success, whatever its turns met, unless what
     /// it had to say is lost.
     pub(crate) async fn run(mut self) -> ExitCode {
-        self.app.chat.agent.emit(&Event::SessionStarted);
+        self.app.start();
         let code = self.lines().await;
         self.app.chat.agent.emit(&Event::SessionEnded);
         self.input.restore();

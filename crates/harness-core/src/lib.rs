@@ -31,6 +31,7 @@
 //! ```
 
 pub mod conversation;
+pub use conversation::log::ConversationLog;
 pub use conversation::message::{Block, Content, Message, Role, Text, ToolCall, ToolResult};
 pub use conversation::transcript::transcript;
 pub use conversation::{Conversation, Cut, Extent, INTERRUPTED, Identity, Repair};
@@ -43,22 +44,25 @@ pub use model::{
 };
 
 pub mod event;
-pub use event::{Decision, Event, Observer, Observers, TurnOutcome};
+pub use event::{AgentError, Decision, Event, Observer, Observers, TurnOutcome};
 
 pub mod tool;
-pub use tool::{DynTool, Effect, NoInput, Tool, ToolContext, ToolError, ToolSource, Toolbox};
+pub use tool::{
+    Audience, Change, ChildKind, ChildSpec, DynTool, Effect, NoInput, PreparedCall, Tool,
+    ToolContext, ToolError, ToolSource, Toolbox,
+};
 
 pub mod permission;
-pub use permission::{AllowAll, Approval, Approver, Gate, Headless, Policy, Rules, Verdict};
+pub use permission::{
+    AllowAll, Approval, Approver, Gate, Headless, Permit, Policy, Question, Rules, Verdict,
+};
 
 pub mod agent;
 pub use agent::act::{Admitted, InOrder, Runner, Schedule};
 pub use agent::gauge::Gauge;
-pub use agent::hook::{Hook, HookContext, HookReason};
+pub use agent::hook::{Hook, HookContext, HookReason, Inherit};
 pub use agent::layer::{Chat, Next, Prompt, TurnLayer};
-pub use agent::log::ConversationLog;
-pub use agent::relay::Relay;
-pub use agent::{Acted, Agent, AgentError, Mechanism};
+pub use agent::{Acted, Agent, Mechanism, SystemPrompt};
 
 pub mod host;
 pub use host::front_matter::{Fault, FrontMatter};

@@ -10,8 +10,8 @@ use futures_util::{StreamExt, stream};
 use harness_core::{
     Agent, AgentError, Approval, Approver, Block, Content, Conversation, Delta, Effect, Event,
     Hook, HookContext, HookReason, Message, Model, ModelError, ModelStream, NoInput, Observer,
-    Play, Policy, Reply, Request, Role, Runner, Schedule, Script, Secrets, StopReason, Tool,
-    ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Usage, Verdict,
+    Play, Policy, Question, Reply, Request, Role, Runner, Schedule, Script, Secrets, StopReason,
+    Tool, ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Usage, Verdict,
 };
 use harness_testkit::{Witness, transcript};
 use serde_json::json;
@@ -130,7 +130,7 @@ impl Model for Replies {
 
 fn done(stop: StopReason, blocks: serde_json::Value) -> Delta {
     let message = serde_json::from_value(json!({"role": "assistant", "content": blocks})).unwrap();
-    Delta::Done(Reply { message, stop, usage: Usage::default() })
+    Delta::Done(Reply::new(message, stop, Usage::default()))
 }
 
 fn say(text: &str) -> serde_json::Value {
@@ -495,7 +495,7 @@ async fn a_question_gets_one_answer_and_nobody_there_is_a_no() {
     struct Yes(Mutex<u32>);
     #[async_trait]
     impl Approver for Yes {
-        async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Approval {
+        async fn approve(&self, _: &Question<'_>, _: &ToolContext) -> Approval {
             *self.0.lock().unwrap() += 1;
             Approval::Once
         }

@@ -30,7 +30,7 @@ fn request<'a>(messages: &'a [Message], extra: &'a Map<String, Value>) -> Reques
 
 fn said(texts: &[&str]) -> Vec<Message> {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
-    let message = |(text, role): (&&str, Role)| Message { role, content: vec![Block::text(*text)] };
+    let message = |(text, role): (&&str, Role)| Message::new(role, vec![Block::text(*text)]);
     texts.iter().zip(roles).map(message).collect()
 }
 

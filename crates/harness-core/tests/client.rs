@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use harness_core::model::anthropic::{Client, Config, Key, Patience};
 use harness_core::{
     Block, CacheLife, CachePosition, Conversation, Delta, Mark, Message, Model, ModelError, Reply,
-    Request, Role, StopReason, ToolSpec, model,
+    Request, StopReason, ToolSpec, model,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -755,7 +755,7 @@ async fn thinking_of_a_local_server_goes_back_to_it() {
     let mut messages = history();
     let thought = json!({"type": "thinking", "thinking": "Hm", "signature": ""});
     let content = vec![serde_json::from_value::<Block>(thought.clone()).unwrap()];
-    messages.push(Message { role: Role::Assistant, content });
+    messages.push(Message::assistant(content));
     messages.extend(history());
     server.client().stream(&request_of(&messages)).collect::<Vec<_>>().await;
     assert_eq!(server.seen(0).1["messages"][1]["content"], json!([thought]));

@@ -19,7 +19,7 @@ fn call(id: &str) -> Block {
 }
 
 fn reply(blocks: Vec<Block>) -> Message {
-    Message { role: Role::Assistant, content: blocks }
+    Message::assistant(blocks)
 }
 
 fn thinking() -> Block {
@@ -200,7 +200,7 @@ fn loading_mends_and_tells() {
     let text = |text: &str| Block::Text(Text { text: text.into(), rest: Map::new() });
     let (c, repairs) = Conversation::recover(vec![
         reply(vec![text("hello")]),
-        Message { role: Role::User, content: vec![Block::ToolResult(ToolResult::done("x", "y"))] },
+        Message::new(Role::User, vec![Block::ToolResult(ToolResult::done("x", "y"))]),
         reply(vec![call("a")]),
     ]);
     assert!(repairs.contains(&Repair::Begun));
@@ -253,7 +253,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                     | (Role::User, Block::ToolUse(_) | Block::Thinking(_))
             )
         });
-        Message { role, content }
+        Message::new(role, content)
     })
 }
 

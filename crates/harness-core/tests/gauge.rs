@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use harness_core::{
-    Agent, Block, Conversation, Delta, Gauge, Message, Model, ModelStream, Reply, Request, Role,
+    Agent, Block, Conversation, Delta, Gauge, Message, Model, ModelStream, Reply, Request,
     StopReason, ToolResult, Usage,
 };
 use tokio_util::sync::CancellationToken;
@@ -15,14 +15,14 @@ struct Counts(u64);
 
 impl Model for Counts {
     fn stream(&self, _: &Request<'_>) -> ModelStream {
-        let message = Message { role: Role::Assistant, content: vec![Block::text("Yes.")] };
+        let message = Message::assistant(vec![Block::text("Yes.")]);
         let usage = Usage {
             input_tokens: self.0 / 2,
             cache_read_input_tokens: self.0 - self.0 / 2,
             output_tokens: if self.0 > 0 { 10 } else { 0 },
             ..Usage::default()
         };
-        let reply = Reply { message, stop: StopReason::EndTurn, usage };
+        let reply = Reply::new(message, StopReason::EndTurn, usage);
         stream::iter([Ok(Delta::Done(reply))]).boxed()
     }
 }
@@ -83,11 +83,11 @@ async fn a_refusal_makes_the_window_smaller_for_good() {
 #[tokio::test]
 async fn every_kind_of_block_is_counted_and_the_parts_are_the_whole() {
     let (mut agent, mut c, gauge) = after_a_turn(0).await;
-    agent.system = vec!["s".repeat(30)];
+    agent.system.push("s".repeat(30));
     agent.tools = harness_core::tool::builtin::all();
     let call =
         serde_json::from_str(r#"{"type":"tool_use","id":"a","name":"write","input":{"path":"a"}}"#);
-    c.reply(&Message { role: Role::Assistant, content: vec![call.unwrap()] });
+    c.reply(&Message::assistant(vec![call.unwrap()]));
     c.answer(vec![ToolResult::done("a", "r".repeat(60))]);
     c.remind("n".repeat(90));
     let kinds = gauge.kinds(&agent, &c);

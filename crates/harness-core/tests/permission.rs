@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use harness_core::permission::is_read_only;
-use harness_core::{Effect, Policy, Rules, ToolCall, Verdict};
+use harness_core::{Effect, Policy, Question, Rules, ToolCall, Verdict};
 use harness_testkit::Folder;
 
 const DANGEROUS: &str = include_str!("permission/dangerous.tsv");
@@ -433,7 +433,7 @@ mod answers {
     use std::sync::Mutex;
 
     use harness_core::permission::Remember;
-    use harness_core::{Approval, Approver, Observers, Secrets, ToolContext};
+    use harness_core::{Agent, Approval, Approver, Play, Script, ToolContext};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -443,7 +443,7 @@ mod answers {
 
     #[async_trait::async_trait]
     impl Approver for Says {
-        async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Approval {
+        async fn approve(&self, _: &Question<'_>, _: &ToolContext) -> Approval {
             *self.1.lock().unwrap() += 1;
             self.0.clone()
         }
@@ -462,16 +462,11 @@ mod answers {
     async fn questions(answer: Approval, file: &Path, calls: &[ToolCall]) -> u32 {
         let count = std::sync::Arc::default();
         let remember = Remember::open(Says(answer, std::sync::Arc::clone(&count)), file).unwrap();
-        let cx = ToolContext {
-            agent: "lead".to_owned(),
-            call_id: "call_1".to_owned(),
-            cwd: "/w".into(),
-            cancel: CancellationToken::new(),
-            observers: Observers::default(),
-            secrets: Secrets::default(),
-        };
+        let nothing = Play::from_yaml("prompt: nothing\nscenes: []").unwrap();
+        let agent = Agent::new(std::sync::Arc::new(Script::new(nothing)), "/w");
+        let cx = agent.context("call_1", &CancellationToken::new());
         for call in calls {
-            remember.approve(call, "why", &cx).await;
+            remember.approve(&Question { call, why: "why", change: None }, &cx).await;
         }
         *count.lock().unwrap()
     }

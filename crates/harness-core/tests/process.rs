@@ -68,14 +68,11 @@ async fn standard_input_is_empty_unless_given() {
 #[tokio::test]
 async fn hidden_variables_do_not_reach_the_child_and_extra_ones_do() {
     let secrets = Secrets::new(["PATH".to_owned()], []);
-    let line = "/usr/bin/env | /bin/grep -c -E '^(PATH|EXTRA)=' ; echo $EXTRA";
-    let prepared =
-        ChildCommand::program("/bin/sh", ["-c", line], Path::new("/"), &secrets).unwrap();
-    let done = run(prepared.env("EXTRA", "here")).await;
-    assert_eq!(done.output.lines().last(), Some("here"));
     let prepared =
         ChildCommand::program("/usr/bin/env", [""; 0], Path::new("/"), &secrets).unwrap();
-    assert!(run(prepared).await.output.lines().all(|line| !line.starts_with("PATH=")));
+    let printed = run(prepared.env("EXTRA", "here")).await.output;
+    assert!(printed.lines().any(|line| line == "EXTRA=here"), "{printed}");
+    assert!(!printed.lines().any(|line| line.starts_with("PATH=")), "{printed}");
 }
 
 #[tokio::test]

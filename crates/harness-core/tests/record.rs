@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Block, Conversation, ConversationLog, Hook, HookContext, HookReason,
-    Message, Play, Role, Script,
+    Message, Play, Script,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -145,7 +145,7 @@ async fn what_comes_while_a_conversation_is_folded_is_in_its_record() {
     let turn =
         HookContext { agent: &agent, cancel: &CancellationToken::new(), why: HookReason::Step };
     conversation.say("one");
-    conversation.reply(&Message { role: Role::Assistant, content: vec![Block::text("first")] });
+    conversation.reply(&Message::assistant(vec![Block::text("first")]));
     conversation.say("two");
     record.persist(&conversation, &turn).await.unwrap();
 
@@ -153,7 +153,7 @@ async fn what_comes_while_a_conversation_is_folded_is_in_its_record() {
     let cut = conversation.cut(1).unwrap();
     conversation.compact(cut, "what was said");
     record.persist(&conversation, &turn).await.unwrap();
-    conversation.reply(&Message { role: Role::Assistant, content: vec![Block::text("last")] });
+    conversation.reply(&Message::assistant(vec![Block::text("last")]));
     record.persist(&conversation, &turn).await.unwrap();
 
     let lines = record.journal().read().unwrap().records;

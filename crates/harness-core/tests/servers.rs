@@ -10,7 +10,9 @@ use harness_core::servers::{
     Found, Gathered, Gone, Life, Offer, Place, Remote, Server, ServerConfig, Servers, Wire,
     from_json, from_yaml, server_name, tool_name,
 };
-use harness_core::{Content, Effect, Secrets, ToolContext, ToolError, ToolSource, Toolbox};
+use harness_core::{
+    Audience, Content, Effect, Secrets, ToolContext, ToolError, ToolSource, Toolbox,
+};
 use harness_testkit::{Folder, Rules};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -307,8 +309,9 @@ fn tools(names: &[&str]) -> Vec<Offer> {
 
 async fn call(servers: &Servers, name: &str, cx: &ToolContext) -> Result<Content, ToolError> {
     let tool = servers.tools().into_iter().find(|tool| tool.spec().name == name).unwrap();
-    assert_eq!(tool.effect(&Map::new()), Ok(Effect::Unknown));
-    tool.call(Map::new(), cx).await
+    let call = tool.prepare(&Map::new()).unwrap();
+    assert_eq!(call.effect(), Effect::Unknown);
+    call.run(cx).await
 }
 
 #[tokio::test]
@@ -424,7 +427,7 @@ async fn closing_waits_for_all_of_them_and_is_not_news() {
 async fn a_narrowed_toolbox_narrows_what_is_yet_to_come() {
     let (servers, tell) = spoken(&["s"]);
     let mut toolbox = Toolbox::new();
-    toolbox.add_source(Arc::new(servers.clone()));
+    toolbox.add_source(Arc::new(servers.clone()), Audience::Family);
     let mut narrow = toolbox.clone();
     narrow.retain(|name| name == "mcp__s__a");
     assert!(narrow.specs().is_empty());

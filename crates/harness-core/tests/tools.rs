@@ -110,7 +110,7 @@ fn each_schema_and_its_struct_agree() {
     let tools = builtin::all();
     for spec in tools.specs().iter() {
         let tool = tools.get(&spec.name).unwrap();
-        let refused = |input: &Map<String, Value>| match tool.effect(input) {
+        let refused = |input: &Map<String, Value>| match tool.clone().prepare(input) {
             Ok(_) => String::new(),
             Err(why) => why.to_string(),
         };
@@ -243,7 +243,7 @@ async fn a_deeply_nested_or_a_huge_input_is_refused_in_a_short_sentence() {
 fn effects_say_which_paths_and_which_line() {
     let tools = builtin::all();
     let effect = |name: &str, input: Value| {
-        tools.get(name).unwrap().effect(input.as_object().unwrap()).unwrap()
+        tools.get(name).unwrap().prepare(input.as_object().unwrap()).unwrap().effect()
     };
     let reads = |path: &str| Effect::Reads(vec![path.into()]);
     assert_eq!(effect("bash", json!({"command": "ls | wc"})), Effect::Runs("ls | wc".into()));
@@ -856,6 +856,6 @@ async fn a_search_that_is_interrupted_ends() {
     let tool = bench.agent.tools.get("grep").unwrap();
     let cx = bench.agent.context("call", &cancel);
     let input = json!({"pattern": "word"}).as_object().unwrap().clone();
-    let ended = tool.call(input, &cx).await;
+    let ended = tool.prepare(&input).unwrap().run(&cx).await;
     assert_eq!(ended, Err(ToolError::Failed("interrupted".to_owned())));
 }

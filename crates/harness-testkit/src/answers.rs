@@ -130,10 +130,9 @@ fn from_play(play: &Play, agent: &str, body: &Value) -> Result<Message, String> 
         extra: std::borrow::Cow::Borrowed(&extra),
     };
     // Off its script the play says so aloud, as it does in process.
-    let mut reply = play.reply_to(&request).unwrap_or_else(|why| Message {
-        role: harness_core::Role::Assistant,
-        content: vec![harness_core::Block::text(why)],
-    });
+    let mut reply = play
+        .reply_to(&request)
+        .unwrap_or_else(|why| Message::assistant(vec![harness_core::Block::text(why)]));
     for block in &mut reply.content {
         if let harness_core::Block::ToolUse(call) = block {
             call.id.insert_str(0, "toolu_"); // as the API's ids begin

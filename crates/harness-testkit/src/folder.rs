@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use harness_core::{Observers, Play, Secrets, ToolContext};
+use harness_core::{Agent, Play, Script, ToolContext};
+use tokio_util::sync::CancellationToken;
 
 /// A temporary folder; gone when dropped.
 #[derive(Debug)]
@@ -32,14 +34,9 @@ impl Folder {
 
     /// What a call of the lead in this folder knows, for tests of a tool without an agent.
     pub fn context(&self) -> ToolContext {
-        ToolContext {
-            agent: "lead".to_owned(),
-            call_id: "1".to_owned(),
-            cwd: self.path.clone(),
-            cancel: Default::default(),
-            observers: Observers::default(),
-            secrets: Secrets::default(),
-        }
+        let nothing = Play::from_yaml("prompt: nothing\nscenes: []").unwrap();
+        let agent = Agent::new(Arc::new(Script::new(nothing)), &self.path);
+        agent.context("1", &CancellationToken::new())
     }
 
     /// One that is kept in memory, where the system has such a place: for tests that write so often that

@@ -88,7 +88,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = app.with(flags.parallel);
     }
     if on("cache") {
-        app = PromptCache::new(app.agent(), Default::default()).join(app);
+        app = PromptCache::new(Default::default()).join(app);
     }
 
     // 2. What a call can be, for the agent and for its clones.

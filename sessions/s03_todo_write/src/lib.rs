@@ -4,7 +4,6 @@
 
 mod list;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,10 +28,10 @@ pub const LESSON: Lesson = Lesson {
 /// After so many steps without an update the model is reminded, once.
 const PATIENCE: usize = 6;
 
-/// The mechanism: three tools over a list, a sentence of system prompt, and a reminder. A clone of the agent
-/// has a list of its own, by its name.
+/// The mechanism: three tools over a list, a sentence of system prompt, and a reminder. It belongs to one
+/// agent: a child of it has no plan.
 #[derive(Clone, Debug, Default)]
-pub struct Plan(Arc<Mutex<HashMap<String, State>>>);
+pub struct Plan(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,7 +43,7 @@ struct State {
 
 impl Mechanism for Plan {
     fn install(self, agent: &mut Agent) {
-        agent.system.push(SYSTEM.to_owned());
+        agent.system.push(SYSTEM);
         agent.tools.add(TodoWrite(self.clone(), agent.cwd.clone()));
         agent.tools.add(TodoRead(self.clone()));
         agent.tools.add(TodoUpdate(self.clone(), agent.cwd.clone()));
@@ -57,20 +56,18 @@ const SYSTEM: &str = "For work of more than two steps, write a plan with todo_wr
     exactly one task in progress while you work, and mark it done as soon as it is.";
 
 impl Plan {
-    /// An agent's list as it is now.
-    pub fn list(&self, agent: &str) -> List {
-        self.0.lock().get(agent).map(|state| state.list.clone()).unwrap_or_default()
+    /// The list as it is now.
+    pub fn list(&self) -> List {
+        self.0.lock().list.clone()
     }
 
-    /// Changes an agent's list and keeps it in this folder. A change that cannot be kept is not made.
+    /// Changes the list and saves it in this folder. A change that cannot be saved is not made.
     fn change(
         &self,
-        agent: &str,
         folder: &Path,
         change: impl FnOnce(&mut List) -> Result<String, String>,
     ) -> Result<Content, ToolError> {
-        let mut states = self.0.lock();
-        let state = states.entry(agent.to_owned()).or_default();
+        let mut state = self.0.lock();
         let mut list = state.list.clone();
         let done = change(&mut list).map_err(ToolError::Failed)?;
         list.save(folder).map_err(ToolError::failed)?;
@@ -87,7 +84,7 @@ struct Tasks {
     tasks: Vec<String>,
 }
 
-/// Keeps the plan in the folder that the agent began in, wherever a clone of it works.
+/// Saves the plan in the folder that the agent began in.
 struct TodoWrite(Plan, PathBuf);
 
 impl Tool for TodoWrite {
@@ -100,8 +97,8 @@ impl Tool for TodoWrite {
         Effect::Internal
     }
 
-    async fn call(&self, input: Tasks, cx: &ToolContext) -> Result<Content, ToolError> {
-        self.0.change(&cx.agent, &self.1, |list| list.rewrite(&input.tasks))
+    async fn call(&self, input: Tasks, _: &ToolContext) -> Result<Content, ToolError> {
+        self.0.change(&self.1, |list| list.rewrite(&input.tasks))
     }
 }
 
@@ -116,8 +113,8 @@ impl Tool for TodoRead {
         Effect::Internal
     }
 
-    async fn call(&self, _: NoInput, cx: &ToolContext) -> Result<Content, ToolError> {
-        Ok(self.0.list(&cx.agent).to_string().into())
+    async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
+        Ok(self.0.list().to_string().into())
     }
 }
 
@@ -142,8 +139,8 @@ impl Tool for TodoUpdate {
         Effect::Internal
     }
 
-    async fn call(&self, input: Update, cx: &ToolContext) -> Result<Content, ToolError> {
-        self.0.change(&cx.agent, &self.1, |list| list.update(input.index, input.status))
+    async fn call(&self, input: Update, _: &ToolContext) -> Result<Content, ToolError> {
+        self.0.change(&self.1, |list| list.update(input.index, input.status))
     }
 }
 
@@ -153,10 +150,9 @@ impl Hook for Plan {
     async fn before_model(
         &self,
         c: &mut Conversation,
-        turn: &HookContext<'_>,
+        _: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        let mut states = self.0.lock();
-        let Some(state) = states.get_mut(&turn.agent.name) else { return Ok(()) };
+        let mut state = self.0.lock();
         state.idle += 1;
         if state.idle > PATIENCE && !state.reminded && state.list.is_unfinished() {
             state.reminded = true;
@@ -168,11 +164,9 @@ impl Hook for Plan {
 
 impl Observer for Plan {
     /// A turn that was interrupted works on nothing any more.
-    fn on(&self, agent: &str, event: &Event) {
-        if let (Event::TurnEnded(TurnOutcome::Interrupted), Some(state)) =
-            (event, self.0.lock().get_mut(agent))
-        {
-            state.list.put_down();
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::TurnEnded(TurnOutcome::Interrupted) = event {
+            self.0.lock().list.put_down();
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use expect_test::expect;
-use harness_core::Agent;
+use harness_core::{ChildKind, ChildSpec};
 use harness_testkit::{Folder, Stage};
 use s03_todo_write::{LESSON, List, Plan, Status};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ async fn the_play() {
             [x] 3 Run the test
         model: greet.sh greets, and its test passed. All three steps are done.
     "##]].assert_eq(&stage.play().await);
-    assert!(!plan.list("lead").is_unfinished());
+    assert!(!plan.list().is_unfinished());
     assert_eq!(stage.folder.read("greet.sh"), "#!/bin/sh\necho \"Hello, ${1:-world}!\"\n");
 }
 
@@ -168,30 +168,17 @@ async fn an_interrupted_turn_puts_its_task_down() {
     let cancel = CancellationToken::new();
     stage.agent.observers.add(std::sync::Arc::new(CancelAfterTools(cancel.clone())));
     stage.agent.run(&mut stage.conversation, &cancel).await.unwrap();
-    assert_eq!(plan.list("lead").tasks()[0].status, Status::Pending);
+    assert_eq!(plan.list().tasks()[0].status, Status::Pending);
 }
 
 #[tokio::test]
-async fn a_clone_of_the_agent_has_a_plan_of_its_own() {
-    let plan = Plan::default();
-    let lines = "- calls: [{tool: todo_write, input: {tasks: [one]}}]\n- {text: Written.}";
-    let mut lead = Stage::lines(lines).with(plan.clone());
-    lead.play().await;
-    let mut clone = Stage::lines(&lines.replace("one", "two"));
-    let elsewhere = clone.folder.path().to_owned();
-    clone.agent = Agent {
-        name: "task-1".to_owned(),
-        cwd: elsewhere,
-        model: clone.agent.model,
-        ..lead.agent.clone()
-    };
-    clone.play().await;
-    assert_eq!(plan.list("lead").to_string(), "[ ] 1 one");
-    assert_eq!(plan.list("task-1").to_string(), "[ ] 1 two");
-    // Both are kept where the first of them began; what a clone leaves in its own folder would be its work.
-    assert!(!clone.folder.has(".agent_todo.json"));
-    let kept = lead.folder.read(".agent_todo.json");
-    assert!(kept.contains("one") && kept.contains("two"), "{kept}");
+async fn a_child_of_the_agent_has_no_plan() {
+    let stage = Stage::lines("- text: hello").with(Plan::default());
+    let child = stage.agent.child(ChildSpec::new("child", ChildKind::Subagent));
+    assert!(stage.agent.tools.get("todo_write").is_ok());
+    assert!(child.tools.get("todo_write").is_err());
+    assert!(child.tools.get("bash").is_ok());
+    assert!(child.hooks.is_empty());
 }
 
 struct CancelAfterTools(CancellationToken);

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use harness_cli::Lesson;
 use harness_core::host::text;
 use harness_core::host::workspace::Workspace;
-use harness_core::model::models;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, ConversationLog, Effect, Event, Mechanism, Message,
-    Mutex, Observer, Role, Tool, ToolContext, ToolError, TurnOutcome, Usage,
+    Agent, AgentError, ChildKind, ChildSpec, Content, Conversation, ConversationLog, Effect, Event,
+    Mechanism, Message, Mutex, Observer, Role, Tool, ToolContext, ToolError, TurnOutcome, Usage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,7 +27,7 @@ pub const LESSON: Lesson = Lesson {
     play: include_str!("../demo.yaml"),
 };
 
-/// The mechanism: a tool that holds an agent.
+/// The mechanism: a tool that makes a child of the agent that calls it, and runs it on a task.
 #[derive(Clone, Debug, Default)]
 pub struct Subagents {
     /// Those that the lead can name.
@@ -36,16 +35,13 @@ pub struct Subagents {
 }
 
 impl Mechanism for Subagents {
+    /// For this agent alone: a subagent sends no others.
     fn install(self, agent: &mut Agent) {
-        // Cloned before the tool is added: a subagent has none of its own.
-        let mut child = agent.clone();
-        child.max_steps = child.max_steps.min(STEPS);
-        child.system.push(SYSTEM.to_owned());
         if !self.named.is_empty() {
             let names = self.named.iter().map(|it| format!("\n- {}: {}", it.name, it.description));
             agent.system.push(format!("{NAMED}{}", names.collect::<String>()));
         }
-        agent.tools.add(SpawnSubagent { child, named: self.named });
+        agent.tools.add(SpawnSubagent { named: self.named });
     }
 }
 
@@ -66,12 +62,11 @@ impl Subagents {
 }
 
 /// The most steps of a subagent, unless its file says less.
-const STEPS: usize = 50;
+const MAX_STEPS: usize = 50;
 /// The most bytes of an answer that go back; of a longer one both ends, and all of it is in a file.
-const LONGEST: usize = 30_000;
+const MAX_ANSWER: usize = 30_000;
 
 struct SpawnSubagent {
-    child: Agent,
     named: Vec<Named>,
 }
 
@@ -102,40 +97,41 @@ impl Tool for SpawnSubagent {
                 "the prompt is empty; say what is to be done".to_owned(),
             ));
         }
-        let mut child = self.child.clone();
-        let named = input.agent.as_ref().map(|name| Named::find(&self.named, name));
-        let named = named.transpose().map_err(ToolError::Failed)?;
-        named.inspect(|named| named.shape(&mut child));
+        let named = match &input.agent {
+            Some(name) => Some(Named::find(&self.named, name).map_err(ToolError::Failed)?),
+            None => None,
+        };
         let kind = named.map_or("subagent", |named| &named.name);
-        // Its name and its file; without a place to keep what it does nobody is sent.
-        let record =
-            ConversationLog::begin(&cx.cwd, "subagents", kind).map_err(ToolError::failed)?;
-        let record = Arc::new(record);
+        // Its name and its file; without a place to write what it does nobody is sent.
+        let log = ConversationLog::begin(&cx.cwd, "subagents", kind).map_err(ToolError::failed)?;
+        let log = Arc::new(log);
         let meter = Arc::new(Meter::default());
-        child.name.clone_from(&record.name);
-        child.cwd.clone_from(&cx.cwd);
-        child.hooks.push(record.clone());
-        child.observers = cx.observers.clone(); // the terminal's came after the clone was made
-        child.observers.add(meter.clone());
+        let mut spec = ChildSpec::new(&log.name, ChildKind::Subagent);
+        spec.instructions.push(SYSTEM.to_owned());
+        spec.max_steps = Some(MAX_STEPS);
+        spec.log = Some(log.clone());
+        spec.observers.push(meter.clone());
+        if let Some(named) = named {
+            named.shape(&mut spec);
+        }
 
         let mut conversation = Conversation::new();
         conversation.say(&input.prompt);
-        let mut ending = Ending { cx, child: &record.name, outcome: "interrupted".to_owned() };
-        let started = Event::ChildStarted { child: child.name.clone(), task: input.prompt };
-        cx.observers.emit(&cx.agent, &started);
-        let ended = child.run(&mut conversation, &cx.cancel.child_token()).await;
+        let mut ending = Ending { cx, child: &log.name, outcome: "interrupted".to_owned() };
+        cx.emit(&Event::ChildStarted { child: log.name.clone(), task: input.prompt });
+        let ended = cx.run_child(spec, &mut conversation).await;
 
         let answered = matches!(ended, Ok(TurnOutcome::Answered(_)));
-        let (status, said) = told(ended, &conversation);
-        ending.outcome = format!("{status} · {}", meter.sums(&child.model_id));
-        let head = format!("[{} {} · {}]", child.name, ending.outcome, record.path.display());
-        let report = format!("{head}\n{}", capped(said, cx, &record));
+        let (status, said) = report(ended, &conversation);
+        ending.outcome = format!("{status} · {}", meter.sums());
+        let head = format!("[{} {} · {}]", log.name, ending.outcome, log.path.display());
+        let report = format!("{head}\n{}", capped(said, cx, &log));
         if answered { Ok(report.into()) } else { Err(ToolError::Failed(report)) }
     }
 }
 
 /// How it ended, and what it had to say: also one that came to no answer may have found something.
-fn told(ended: Result<TurnOutcome, AgentError>, conversation: &Conversation) -> (String, String) {
+fn report(ended: Result<TurnOutcome, AgentError>, conversation: &Conversation) -> (String, String) {
     let words = conversation.messages().iter().filter(|m| m.role == Role::Assistant);
     let last = words.rev().map(Message::text).find(|text| !text.trim().is_empty());
     let last = last.unwrap_or_else(|| "(it said nothing)".to_owned());
@@ -151,12 +147,12 @@ fn told(ended: Result<TurnOutcome, AgentError>, conversation: &Conversation) -> 
 
 /// The text, or both its ends and the name of a file that holds all of it.
 fn capped(said: String, cx: &ToolContext, record: &ConversationLog) -> String {
-    if said.len() <= LONGEST {
+    if said.len() <= MAX_ANSWER {
         return said;
     }
     let path = record.path.with_extension("txt");
     let kept = Workspace::open(&cx.cwd).and_then(|w| w.write_atomic(&path, said.as_bytes()));
-    let mut report = text::clip(&said, LONGEST / 2, LONGEST / 2).into_owned();
+    let mut report = text::clip(&said, MAX_ANSWER / 2, MAX_ANSWER / 2).into_owned();
     let _ = match kept {
         Ok(_) => write!(report, "\n[all {} bytes are in {}]", said.len(), path.display()),
         Err(error) => write!(report, "\n[the whole answer could not be kept: {error}]"),
@@ -174,20 +170,35 @@ struct Ending<'a> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let (child, outcome) = (self.child.to_owned(), mem::take(&mut self.outcome));
-        self.cx.observers.emit(&self.cx.agent, &Event::ChildEnded { child, outcome });
+        self.cx.emit(&Event::ChildEnded { child, outcome });
     }
 }
 
-/// Adds up what a child costs.
+/// Adds up what a child costs, reply by reply.
 #[derive(Debug, Default)]
-struct Meter(Mutex<(usize, Usage)>);
+struct Meter(Mutex<Sums>);
+
+#[derive(Debug)]
+struct Sums {
+    steps: usize,
+    usage: Usage,
+    /// `None` as soon as the price of one reply is not known.
+    dollars: Option<f64>,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { steps: 0, usage: Usage::default(), dollars: Some(0.0) }
+    }
+}
 
 impl Meter {
-    fn sums(&self, model_id: &str) -> String {
-        let (steps, usage) = *self.0.lock();
-        let cost = models::cost(model_id, &usage).map(|usd| format!(", ${usd:.4}"));
-        let (read, written) = (usage.prompt(), usage.output_tokens);
-        format!("steps {steps} · tokens {read} in, {written} out{}", cost.unwrap_or_default())
+    fn sums(&self) -> String {
+        let sums = self.0.lock();
+        let read = sums.usage.prompt();
+        let written = sums.usage.output_tokens;
+        let cost = sums.dollars.map_or(String::new(), |dollars| format!(", ${dollars:.4}"));
+        format!("steps {} · tokens {read} in, {written} out{cost}", sums.steps)
     }
 }
 
@@ -195,8 +206,9 @@ impl Observer for Meter {
     fn on(&self, _: &str, event: &Event) {
         if let Event::Replied(reply) = event {
             let mut sums = self.0.lock();
-            sums.0 += 1;
-            sums.1 += reply.usage;
+            sums.steps += 1;
+            sums.usage += reply.usage;
+            sums.dollars = sums.dollars.zip(reply.cost()).map(|(before, cost)| before + cost);
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use harness_core::Agent;
 use harness_core::host::front_matter::{Fault, FrontMatter, read_text};
+use harness_core::{Agent, ChildSpec};
 
 const FOLDER: &str = ".claude/agents";
 const FIELDS: [&str; 5] = ["name", "description", "tools", "model", "max_turns"];
@@ -35,15 +35,14 @@ pub struct Named {
 }
 
 impl Named {
-    /// Narrows a clone of the lead. It can take away, and never give.
-    pub fn shape(&self, child: &mut Agent) {
-        if let Some(tools) = self.tools.clone() {
-            child.tools.retain(move |name| tools.iter().any(|tool| tool == name));
-        }
-        child.max_steps = child.max_steps.min(self.max_turns.unwrap_or(usize::MAX));
-        child.system.extend(Some(self.instructions.clone()).filter(|text| !text.is_empty()));
-        if let Some(model) = &self.model {
-            child.model_id.clone_from(model);
+    /// Narrows what a subagent is made for. It can take away, and never give.
+    pub fn shape(&self, spec: &mut ChildSpec) {
+        spec.tools.clone_from(&self.tools);
+        spec.model_id.clone_from(&self.model);
+        let most = spec.max_steps.unwrap_or(usize::MAX);
+        spec.max_steps = Some(most.min(self.max_turns.unwrap_or(usize::MAX)));
+        if !self.instructions.is_empty() {
+            spec.instructions.push(self.instructions.clone());
         }
     }
 
@@ -51,7 +50,7 @@ impl Named {
         all.iter().find(|named| named.name == name).ok_or_else(|| {
             let names = all.iter().map(|named| named.name.as_str()).collect::<Vec<_>>().join(", ");
             let there = if names.is_empty() { "leave `agent` out" } else { &names };
-            format!("there is no subagent {name:?}; there is: {there}")
+            format!("there is no subagent {name:?}; available: {there}")
         })
     }
 

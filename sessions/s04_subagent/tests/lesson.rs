@@ -501,7 +501,7 @@ fn without_files_there_are_no_names_and_nothing_is_said_of_them() {
     let stage = Stage::lines("- {text: x}");
     let subagents = Subagents::load(&stage.agent).unwrap();
     assert!(subagents.named.is_empty());
-    assert!(stage.with(subagents).agent.system.is_empty());
+    assert!(stage.with(subagents).agent.system.blocks().is_empty());
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use harness_cli::Lesson;
 use harness_core::host::front_matter::read_text;
 use harness_core::host::text;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Fault, Hook, HookContext, Mechanism, Message,
-    Mutex, NoInput, Tool, ToolContext, ToolError,
+    Agent, AgentError, ChildSpec, Content, Conversation, Effect, Fault, Hook, HookContext, Inherit,
+    Mechanism, Message, Mutex, NoInput, Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -57,11 +57,11 @@ pub struct Skills {
 impl Mechanism for Skills {
     fn install(self, agent: &mut Agent) {
         if !self.skills.is_empty() {
-            agent.system.push(format!("{SYSTEM}\n{}", self.catalogue(CATALOGUE)));
+            agent.system.push_for_family(format!("{SYSTEM}\n{}", self.catalogue(CATALOGUE)));
         }
         let skills = Arc::new(self);
-        agent.tools.add(ListSkills(skills.clone()));
-        agent.tools.add(LoadSkill(skills.clone()));
+        agent.tools.add_for_family(ListSkills(skills.clone()));
+        agent.tools.add_for_family(LoadSkill(skills.clone()));
         agent.hooks.push(skills);
     }
 }
@@ -226,8 +226,12 @@ impl Hook for Skills {
         let texts = results.map(|result| result.content.text());
         let loaded = texts.filter(|text| text.starts_with(HEAD)).map(|text| text.into_owned());
         let loaded: Vec<String> = loaded.collect();
-        *self.loaded.lock() = loads.map(|call| (call.id, loaded.clone())).collect();
+        self.loaded.lock().extend(loads.map(|call| (call.id, loaded.clone())));
         Ok(())
+    }
+
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::Same
     }
 }
 

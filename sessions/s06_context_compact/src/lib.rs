@@ -15,8 +15,8 @@ use harness_core::host::text::digits;
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::model::models;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Cut, Event, Gauge, Hook, HookContext, HookReason,
-    Mechanism, Message, ModelError,
+    Agent, AgentError, ChildSpec, Content, Conversation, Cut, Event, Gauge, Hook, HookContext,
+    HookReason, Inherit, Mechanism, Message, ModelError,
 };
 
 pub use disk::MEMORY;
@@ -63,7 +63,9 @@ pub struct Compact {
 
 impl Mechanism for Compact {
     fn install(self, agent: &mut Agent) {
-        agent.system.extend(self.standing.iter().cloned());
+        for block in &self.standing {
+            agent.system.push_for_family(block.as_str());
+        }
         agent.observers.add(Arc::new(self.gauge.clone()));
         agent.hooks.push(Arc::new(self.gauge.clone()));
         agent.hooks.push(Arc::new(self));
@@ -178,6 +180,16 @@ impl Compact {
 
 #[async_trait]
 impl Hook for Compact {
+    /// A child has a window of its own to watch. What earlier sessions left is in its system prompt already.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::fresh(Self {
+            window: self.window,
+            standing: Vec::new(),
+            gauge: Gauge::default(),
+            tried: Arc::default(),
+        })
+    }
+
     /// Inside the turn, before each request: one long turn overflows as well as many short ones.
     async fn before_model(
         &self,

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use harness_core::host::text;
 use harness_core::transcript;
-use harness_core::{Agent, Conversation, HookContext, Message, Toolbox, TurnOutcome};
+use harness_core::{Agent, Conversation, HookContext, Message, SystemPrompt, Toolbox, TurnOutcome};
 
 use crate::disk;
 
@@ -35,9 +35,11 @@ pub(crate) async fn write(
     focus: &str,
     (source, length): (usize, u64),
 ) -> Result<String> {
+    let mut system = SystemPrompt::default();
+    system.push(ROLE);
     let scribe = Agent {
         name: "compact".to_owned(),
-        system: vec![ROLE.to_owned()],
+        system,
         tools: Toolbox::new(),
         hooks: Vec::new(),
         max_tokens: t.agent.max_tokens.min(length.clamp(500, 8_192) as u32),

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use harness_core::tool::builtin;
 use harness_core::{
     Agent, Block, Conversation, Event, Message, Model, ModelError, ModelStream, Observer, Request,
-    Role, Secrets, StopReason, ToolResult, TurnOutcome,
+    Secrets, StopReason, ToolResult, TurnOutcome,
 };
 use harness_testkit::{
     Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, outputs,
@@ -60,7 +60,7 @@ fn words(c: &mut Conversation, turns: std::ops::Range<usize>, bytes: usize) {
     for turn in turns {
         c.say(format!("question {turn} {}", "q".repeat(bytes / 2)));
         let content = vec![Block::text(format!("answer {turn} {}", "a".repeat(bytes / 2)))];
-        c.reply(&Message { role: Role::Assistant, content });
+        c.reply(&Message::assistant(content));
     }
 }
 
@@ -270,10 +270,7 @@ async fn the_summary_is_made_from_tool_results_and_from_the_newest_messages() {
         None => says(request, "Fine."),
     });
     words(&mut lead.c, 0..50, 700);
-    lead.c.reply(&Message {
-        role: Role::Assistant,
-        content: vec![call("a", "look", json!({"bytes": 9}))],
-    });
+    lead.c.reply(&Message::assistant(vec![call("a", "look", json!({"bytes": 9}))]));
     lead.c.answer(vec![ToolResult::done("a", "the port is 7411")]);
     words(&mut lead.c, 50..90, 700);
     lead.say("go on").await.unwrap();
@@ -361,7 +358,7 @@ fn of_a_long_memory_the_newest_entries_are_read() {
     folder.write(MEMORY, &(1..=20).map(entry).collect::<String>());
     let mut agent = Agent::new(Arc::new(By(Arc::new(|r| says(r, "")))), folder.path());
     agent = agent.clone().with(Compact::open(&agent, None).unwrap());
-    let memory = agent.system.last().unwrap();
+    let memory = agent.system.blocks().last().unwrap();
     assert!(memory.len() < 8_200 && memory.contains("Entry 20.") && !memory.contains("Entry 12."));
     assert!(memory.contains("\n\n# 2026-01-14\n\nEntry 14."), "whole entries: {memory}");
 }
@@ -389,7 +386,7 @@ fn of_a_long_file_of_the_owners_its_beginning_and_its_end_are_read() {
     folder.write("AGENTS.md", &format!("First.\n{}Last.", "Be kind.\n".repeat(200_000)));
     let agent = Agent::new(Arc::new(By(Arc::new(|r| says(r, "")))), folder.path());
     let agent = agent.clone().with(Compact::open(&agent, None).unwrap());
-    let told = agent.system.last().unwrap();
+    let told = agent.system.blocks().last().unwrap();
     assert!(told.len() < 41_000, "it stands in every request: {}", told.len());
     assert!(told.contains("\nFirst.\n") && told.ends_with("Last.") && told.contains("bytes"));
 }
@@ -620,7 +617,7 @@ async fn what_no_fold_can_shorten_is_a_clear_error() {
     let why = lead.say("Hello").await.unwrap_err();
     expect!["the conversation is too long for the model (no room was made: nothing is left to put away; most of it is system prompt)"].assert_eq(&why);
     assert_eq!(lead.c.messages()[0].text(), "Hello");
-    lead.agent.system.clear();
+    lead.agent.system = harness_core::SystemPrompt::default();
     assert_eq!(lead.say("And now?").await, Ok(TurnOutcome::Answered("Fine.".to_owned())));
 }
 

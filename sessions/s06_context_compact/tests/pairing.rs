@@ -5,7 +5,7 @@
 mod common;
 
 use common::{call, lead, reply, says, source, summary, within};
-use harness_core::{Block, Content, Message, Role, ToolResult};
+use harness_core::{Block, Content, Message, ToolResult};
 use harness_testkit::Rules;
 use proptest::prelude::*;
 use serde_json::json;
@@ -67,7 +67,7 @@ proptest! {
                         let text = Content::Text(format!("{id} ").repeat(size / 3));
                         results.push(ToolResult::done(format!("c{id}"), text));
                     }
-                    lead.c.reply(&Message { role: Role::Assistant, content });
+                    lead.c.reply(&Message::assistant(content));
                     lead.c.answer(results);
                 }
             }

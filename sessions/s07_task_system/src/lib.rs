@@ -30,11 +30,11 @@ pub struct TaskBoard(StateFile<Graph>);
 
 impl Mechanism for TaskBoard {
     fn install(self, agent: &mut Agent) {
-        agent.system.push(SYSTEM.to_owned());
-        agent.tools.add(TaskCreate(self.clone()));
-        agent.tools.add(TaskList(self.clone()));
-        agent.tools.add(TaskUpdate(self.clone()));
-        agent.tools.add(TaskNext(self));
+        agent.system.push_for_family(SYSTEM);
+        agent.tools.add_for_family(TaskCreate(self.clone()));
+        agent.tools.add_for_family(TaskList(self.clone()));
+        agent.tools.add_for_family(TaskUpdate(self.clone()));
+        agent.tools.add_for_family(TaskNext(self));
     }
 }
 

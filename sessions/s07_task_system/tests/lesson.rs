@@ -528,22 +528,10 @@ fn a_board_that_cannot_be_locked_is_told_once() {
     assert_eq!((output.status.code(), told.matches("Is a directory").count()), (Some(1), 1));
 }
 
-/// Not a test by itself: what each process of the next two tests runs, in this very binary. It prints
-/// each id once the task is kept.
-#[test]
-fn one_process_of_eight() {
-    let Some(folder) = std::env::var_os("BOARD_OF_EIGHT") else { return };
-    let board = board(Path::new(&folder));
-    for n in 0..200 {
-        let description = format!("{} {n}", std::process::id());
-        println!("\n{}", board.change(|graph| Ok(create(graph, &description, &[]))).unwrap());
-    }
-}
-
+/// Starts a process that creates 200 tasks and prints their ids: `children/writer.rs`.
 fn process(folder: &Folder, told: Stdio) -> Child {
-    let mut command = scrubbed(std::env::current_exe().unwrap(), folder.path());
-    command.args(["--exact", "one_process_of_eight", "--nocapture"]).stdout(told);
-    command.env("BOARD_OF_EIGHT", folder.path()).spawn().unwrap()
+    let mut command = scrubbed(env!("CARGO_BIN_EXE_s07_task_system_writer"), folder.path());
+    command.arg(folder.path()).stdout(told).spawn().unwrap()
 }
 
 #[test]

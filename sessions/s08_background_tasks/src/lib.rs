@@ -196,10 +196,7 @@ impl Hook for Background {
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        // A clone of the agent (a subagent, a summarizer) has this hook too; the news is not for it.
-        if t.agent.name == self.owner
-            && let Some(news) = self.news(t.agent)
-        {
+        if let Some(news) = self.news(t.agent) {
             c.remind(news);
         }
         Ok(())
@@ -208,7 +205,7 @@ impl Hook for Background {
     /// Where nobody can be woken, a turn is not over while what it began still runs: not before there is
     /// news, or its patience is at an end.
     async fn before_stop(&self, _: &Conversation, t: &HookContext<'_>) -> Option<String> {
-        if t.agent.name != self.owner || self.attended {
+        if self.attended {
             return None;
         }
         let news = self.news(t.agent);

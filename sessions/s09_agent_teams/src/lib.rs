@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use harness_cli::{App, Lesson};
 use harness_core::{
-    Agent, Content, ConversationLog, Effect, Mechanism, Mutex, NoInput, Relay, Tool, ToolContext,
+    Agent, Content, ConversationLog, Effect, Mechanism, Mutex, NoInput, Tool, ToolContext,
     ToolError,
 };
 use schemars::JsonSchema;
@@ -45,8 +45,6 @@ pub struct Team {
     pub teammates: Vec<Teammate>,
     /// What the tools know of the team.
     pub staff: Arc<Staff>,
-    /// Told of what teammates do; for members that somebody else runs.
-    pub relay: Relay,
 }
 
 /// What the tools know of the team.
@@ -62,7 +60,7 @@ pub struct Staff {
 }
 
 impl Team {
-    /// A team led by this agent. Each of `members` is a clone of it and runs in a task of this process.
+    /// A team led by this agent. Each of `members` is a child of it and runs in a task of this process.
     /// `notices`: what the mailbox has to tell.
     ///
     /// # Errors
@@ -74,13 +72,10 @@ impl Team {
         notices: MailNotices,
     ) -> Result<Self, MailError> {
         let mail = leads_mail(agent, mailbox.clone(), notices.clone()).await?;
-        let relay = Relay::new(agent);
-        let origin = Agent { observers: relay.observers(), ..agent.clone() };
         let mut known = Vec::new();
         let mut teammates = Vec::new();
         for member in members {
-            let teammate =
-                Teammate::open(&origin, &member, mailbox.clone(), notices.clone()).await?;
+            let teammate = Teammate::open(agent, &member, mailbox.clone(), notices.clone()).await?;
             known.push((member, teammate.status.clone()));
             teammates.push(teammate);
         }
@@ -90,7 +85,7 @@ impl Team {
             tasks: TaskTracker::new(),
             members: known,
         };
-        Ok(Self { answer_timeout: ANSWER_TIMEOUT, teammates, staff: Arc::new(staff), relay })
+        Ok(Self { answer_timeout: ANSWER_TIMEOUT, teammates, staff: Arc::new(staff) })
     }
 
     /// One more member, which somebody else runs, in this process or another. `status` is what it does, as far
@@ -124,13 +119,12 @@ async fn leads_mail(
 
 impl Mechanism for Team {
     fn install(self, agent: &mut Agent) {
-        let Self { answer_timeout, staff, teammates, relay } = self;
+        let Self { answer_timeout, staff, teammates } = self;
         agent.system.push(format!("{SYSTEM}{}", staff.described()));
         agent.tools.add(SendToTeammate { staff: staff.clone(), answer_timeout });
         agent.tools.add(Broadcast(staff.clone()));
         agent.tools.add(ListTeammates(staff.clone()));
         agent.hooks.push(staff.mail.clone());
-        agent.hooks.push(Arc::new(relay));
         for teammate in teammates {
             staff.tasks.spawn(teammate.work(staff.stop.clone()));
         }

@@ -1,4 +1,4 @@
-//! One teammate: a clone of the agent that works off its mail, in a task of its own.
+//! One teammate: a child of the agent that works off its mail, in a task of its own.
 
 use std::any::Any;
 use std::fmt;
@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use harness_cli::cut;
 use harness_core::host::text;
 use harness_core::{
-    Agent, AgentError, Conversation, ConversationLog, Event, Hook, HookContext, HookReason, Mutex,
-    Role, TurnOutcome,
+    Agent, AgentError, ChildKind, ChildSpec, Conversation, ConversationLog, Event, Hook,
+    HookContext, HookReason, Mutex, Role, TurnOutcome,
 };
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +75,7 @@ impl fmt::Display for TeammateStatus {
 /// A teammate. Its conversation is on disk, so it goes on where it was when the program was killed.
 #[derive(Debug)]
 pub struct Teammate {
-    /// What it is: a clone of the lead.
+    /// What it is: a child of the lead.
     pub agent: Agent,
     /// Its mail.
     pub mail: Arc<MailClient>,
@@ -110,7 +110,7 @@ impl Teammate {
         mailbox: Arc<dyn Mailbox>,
         notices: MailNotices,
     ) -> Result<Self, MailError> {
-        let mut agent = clone_for(lead, member)?;
+        let mut agent = child_for(lead, member)?;
         let log = || ConversationLog::resume(&lead.cwd, "team", &member.name);
         let opened =
             MailClient::open(&member.name, mailbox, notices, Acknowledge::WhenAnswered, log).await;
@@ -213,13 +213,13 @@ impl Teammate {
 const SYSTEM: &str = "You are a teammate in a team of agents. Your work comes by mail, each mail with its id and \
     sender in the first line. Your last message is the answer to it, so make it whole: nobody sees your steps.";
 
-/// The lead with another name, fewer tools, and the member's instructions.
-fn clone_for(lead: &Agent, member: &Member) -> Result<Agent, MailError> {
+/// A child of the lead with fewer tools, and the member's instructions.
+fn child_for(lead: &Agent, member: &Member) -> Result<Agent, MailError> {
     let name = &member.name;
     if *name == lead.name {
         return Err(MailError::refused(format!("a teammate cannot be called {name}")));
     }
-    let mut agent = Agent { name: name.clone(), ..lead.clone() };
+    let mut agent = lead.child(ChildSpec::new(name, ChildKind::Teammate));
     if let Some(tools) = member.tools.clone() {
         for tool in &tools {
             if let Err(why) = agent.tools.get(tool) {

@@ -19,7 +19,7 @@ use harness_core::host::text;
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
-    NoInput, Relay, Tool, ToolContext, ToolError,
+    NoInput, Tool, ToolContext, ToolError,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
 use schemars::JsonSchema;
@@ -46,7 +46,6 @@ pub struct Posts {
     pub claims: Claims,
     /// How long a turn waits for its tasks; not at all where somebody sits at a prompt line, which news wakes.
     pub patience: Option<Duration>,
-    lead: String,
     /// The ids of the tasks whose end the lead has not heard of.
     open: Arc<Mutex<Vec<String>>>,
     /// Holds a permit only while there is news.
@@ -68,9 +67,8 @@ const SYSTEM: &str = "Post tasks, and workers take them from the board, several 
 
 impl Posts {
     /// The lead's side of a board.
-    pub fn new(claims: Claims, lead: &Agent, patience: Option<Duration>) -> Self {
-        let (lead, open, wake) = (lead.name.clone(), Arc::default(), Arc::default());
-        Self { claims, patience, lead, open, wake }
+    pub fn new(claims: Claims, patience: Option<Duration>) -> Self {
+        Self { claims, patience, open: Arc::default(), wake: Arc::default() }
     }
 
     /// Wakes whoever waits when the posted tasks are settled, whoever has done them. Runs until dropped.
@@ -189,9 +187,7 @@ impl Hook for Posts {
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        if t.agent.name == self.lead
-            && let Some(news) = self.news(t.agent)
-        {
+        if let Some(news) = self.news(t.agent) {
             c.remind(news);
         }
         Ok(())
@@ -199,7 +195,7 @@ impl Hook for Posts {
 
     /// Where nobody can be woken, a turn is not over while its tasks are worked on.
     async fn before_stop(&self, _: &Conversation, t: &HookContext<'_>) -> Option<String> {
-        let patience = self.patience.filter(|_| t.agent.name == self.lead)?;
+        let patience = self.patience?;
         if self.look(&self.open.lock()) == (false, false) {
             return None; // also where all that is left is blocked
         }
@@ -252,11 +248,10 @@ pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Resu
 /// # Errors
 /// The workspace cannot be written.
 pub fn join(app: App, claims: Claims, count: u16, attended: bool) -> Result<App, WorkspaceError> {
-    let (relay, cancel) = (Relay::new(app.agent()), CancellationToken::new());
+    let cancel = CancellationToken::new();
     let mut workers = JoinSet::new();
-    let watched = Agent { observers: relay.observers(), ..app.agent().clone() };
     for n in 1..=count {
-        let worker = Worker::new(&claims, &watched, &format!("worker-{n}"))?;
+        let worker = Worker::new(&claims, app.agent(), &format!("worker-{n}"))?;
         let cancel = cancel.clone();
         workers.spawn(async move {
             let ended = worker.work(None, &cancel).await;
@@ -265,11 +260,10 @@ pub fn join(app: App, claims: Claims, count: u16, attended: bool) -> Result<App,
     }
     // Ten minutes for a turn that nobody can wake again.
     let patience = (!attended && count > 0).then_some(Duration::from_secs(600));
-    let posts = Posts::new(claims.clone(), app.agent(), patience);
+    let posts = Posts::new(claims.clone(), patience);
     tokio::spawn(posts.clone().watch());
     Ok(app
         .wake(posts.wake.clone())
-        .with(relay)
         .with(posts)
         .quick("tasks", "draws the board", move |_, _| Ok(claims.board.load()?.draw(columns())))
         .at_exit(move || async move {

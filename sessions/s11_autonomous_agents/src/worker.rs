@@ -8,7 +8,7 @@ use harness_core::host::ownership::lease::Owner;
 use harness_core::host::state::changed;
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::tool::builtin::blocking;
-use harness_core::{Agent, Event, StateError, ToolError, TurnOutcome};
+use harness_core::{Agent, ChildKind, ChildSpec, Event, StateError, ToolError, TurnOutcome};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +40,10 @@ impl Worker {
     /// The workspace cannot be written.
     pub fn new(claims: &Claims, agent: &Agent, name: &str) -> Result<Self, WorkspaceError> {
         let (lead, owner) = (agent.name.clone(), Arc::new(claims.leases.owner(name)?));
-        let mut agent = Agent { name: name.to_owned(), ..agent.clone() };
-        agent.max_steps = agent.max_steps.min(STEPS);
-        agent.system.push(SYSTEM.to_owned());
+        let mut spec = ChildSpec::new(name, ChildKind::Task);
+        spec.max_steps = Some(STEPS);
+        spec.instructions.push(SYSTEM.to_owned());
+        let agent = agent.child(spec);
         Ok(Self { claims: claims.clone(), agent, lead, owner })
     }
 
@@ -99,7 +100,8 @@ impl Worker {
             return Outcome::Again("it has no words".to_owned());
         }
         let note = format!("The workspace is {}.", self.agent.cwd.display());
-        let ended = self.agent.clone().run_task(&self.agent, note, &claim.words(), cancel).await;
+        let ended =
+            self.agent.clone().run_task(&self.agent.cwd, note, &claim.words(), cancel).await;
         let Ok(TurnOutcome::Answered(said)) = ended else {
             return match ended {
                 Ok(TurnOutcome::Interrupted) => Outcome::Back,
@@ -107,7 +109,7 @@ impl Worker {
             };
         };
         let Some(check) = claim.check() else { return Outcome::Done(said) };
-        match self.agent.check(check, cancel).await {
+        match self.agent.passes_check(check, cancel).await {
             _ if cancel.is_cancelled() => Outcome::Back,
             Ok(()) => Outcome::Done(said),
             Err(why) => Outcome::Again(format!("its check failed: {why}")),

@@ -22,6 +22,8 @@ use s11_autonomous_agents::{Claim, Claims, Found, LESSON, Outcome, Posts, Worker
 use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_s11_autonomous_agents");
+/// Claims and ends tasks until there are none, and prints their ids: `children/claimer.rs`.
+const CLAIMER: &str = env!("CARGO_BIN_EXE_s11_autonomous_agents_claimer");
 const DAY: Duration = Duration::from_secs(86_400);
 const LEASES: &str = ".agent_tasks.leases.json";
 
@@ -81,7 +83,7 @@ async fn the_play() {
     let worker = Worker::new(&claims, &stage.agent, "worker-1").unwrap();
     let begin = Begin(Mutex::new(Some(worker)), CancellationToken::new());
     stage.agent.hooks.push(Arc::new(begin));
-    let posts = Posts::new(claims.clone(), &stage.agent, Some(DAY));
+    let posts = Posts::new(claims.clone(), Some(DAY));
     tokio::spawn(posts.clone().watch());
     let mut stage = stage.with(posts);
     let play = stage.play().await;
@@ -276,8 +278,7 @@ impl Model for Ends {
         let message = serde_json::from_str(
             r#"{"role": "assistant", "content": [{"type": "text", "text": "Half of"}]}"#,
         );
-        let reply =
-            Reply { message: message.unwrap(), stop: self.0.clone(), usage: Usage::default() };
+        let reply = Reply::new(message.unwrap(), self.0.clone(), Usage::default());
         stream::iter([Ok(Delta::Done(reply))]).boxed()
     }
 }
@@ -433,26 +434,6 @@ fn all_done(claims: &Claims) {
     assert!(claims.leases.load().unwrap().is_empty());
 }
 
-/// Not a test by itself: what each process of the next test runs, in this very binary. It claims and ends as
-/// long as there is something, without an agent in between, and prints what it had.
-#[test]
-fn one_process_of_eight() {
-    let Some(folder) = std::env::var_os("CLAIMS_OF_EIGHT") else { return };
-    let agent = Agent { cwd: folder.into(), ..Stage::lines("- text: x").agent.clone() };
-    let claims = Claims::open(&agent, DAY).unwrap();
-    let owner = claims.leases.owner("worker").unwrap();
-    loop {
-        match claims.claim(&owner).unwrap() {
-            Found::Nothing => return,
-            Found::Wait => std::thread::yield_now(),
-            Found::Claim(claim) => {
-                println!("\nclaimed {}", claim.task.id);
-                claims.end(&claim, &owner, Outcome::Done("it ran".to_owned())).unwrap();
-            }
-        }
-    }
-}
-
 #[test]
 fn eight_processes_claim_each_task_once() {
     let folder = Folder::in_memory();
@@ -462,9 +443,8 @@ fn eight_processes_claim_each_task_once() {
     }
     let begun = std::time::Instant::now();
     let start = |_| {
-        let mut command = scrubbed(std::env::current_exe().unwrap(), folder.path());
-        command.args(["--exact", "one_process_of_eight", "--nocapture"]).stdout(Stdio::piped());
-        command.env("CLAIMS_OF_EIGHT", folder.path()).spawn().unwrap()
+        let mut command = scrubbed(CLAIMER, folder.path());
+        command.arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap()
     };
     let processes: Vec<Child> = (0..8).map(start).collect();
     let outputs = std::thread::scope(|scope| {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harness_cli::{App, Lesson};
 use harness_core::agent::task;
-use harness_core::{Agent, AgentError, Event, TurnOutcome};
+use harness_core::{Agent, AgentError, ChildKind, ChildSpec, Event, TurnOutcome};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -137,10 +137,8 @@ impl Isolated {
         cancel: &CancellationToken,
     ) -> Result<TurnOutcome, AgentError> {
         self.0.reached(tree, task, TaskState::Running).map_err(fatal)?;
-        let mut agent = in_tree(lead, tree);
-        agent.system.push(SYSTEM.to_owned());
         let note = format!("The workspace is {}, on {}.", tree.cwd.display(), tree.branch);
-        agent.run_task(lead, note, task, cancel).await
+        child_in(lead, tree).run_task(&lead.cwd, note, task, cancel).await
     }
 
     /// Commits what is left, or removes a tree in which nothing was done. How many commits there are.
@@ -156,9 +154,12 @@ impl Isolated {
     }
 }
 
-/// The whole of the isolation: an agent's directory is a value.
-fn in_tree(lead: &Agent, tree: &Worktree) -> Agent {
-    Agent { name: tree.name.clone(), cwd: tree.cwd.clone(), ..lead.clone() }
+/// A child of the lead that works in this tree. Its directory is a value: that is the whole of the isolation.
+fn child_in(lead: &Agent, tree: &Worktree) -> Agent {
+    let mut spec = ChildSpec::new(&tree.name, ChildKind::Task);
+    spec.cwd = Some(tree.cwd.clone());
+    spec.instructions.push(SYSTEM.to_owned());
+    lead.child(spec)
 }
 
 /// What is left of a task, in a few words, and what the user can do now.

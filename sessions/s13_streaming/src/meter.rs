@@ -17,9 +17,9 @@ const SHORTEST: Duration = Duration::from_millis(50);
 ///
 /// let (mut meter, start) = (Meter::default(), Instant::now());
 /// let at = |ms| start + Duration::from_millis(ms);
-/// let message = Message { role: Role::Assistant, content: vec![] };
+/// let message = Message::assistant(vec![]);
 /// let usage = Usage { output_tokens: 60, ..Usage::default() };
-/// let reply = Reply { message, stop: StopReason::EndTurn, usage };
+/// let reply = Reply::new(message, StopReason::EndTurn, usage);
 ///
 /// meter.on(&Event::Prompt("hello".to_owned()), at(0));
 /// meter.on(&Event::Delta(Delta::Text("Good ".to_owned())), at(400));

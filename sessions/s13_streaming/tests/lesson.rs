@@ -11,8 +11,8 @@ use harness_core::model::anthropic::{Client, Config, Key, Patience};
 use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Block, Conversation, Decision, Delta, Effect, Event, Hook, Message,
-    ModelError, Observer, Reply, Role, StopReason, ToolCall, ToolContext, ToolResult, TurnOutcome,
-    Usage, Verdict,
+    ModelError, Observer, Reply, StopReason, ToolCall, ToolContext, ToolResult, TurnOutcome, Usage,
+    Verdict,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -145,9 +145,9 @@ fn call(id: &str, name: &str, input: Value) -> ToolCall {
 }
 
 fn reply(text: &str, output_tokens: u64) -> Reply {
-    let message = Message { role: Role::Assistant, content: vec![Block::text(text)] };
+    let message = Message::assistant(vec![Block::text(text)]);
     let usage = Usage { output_tokens, ..Usage::default() };
-    Reply { message, stop: StopReason::EndTurn, usage }
+    Reply::new(message, StopReason::EndTurn, usage)
 }
 
 /// A real turn with everything that can happen in one, then what no script can do.

@@ -15,8 +15,8 @@ use harness_core::host::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::permission::is_read_only;
 use harness_core::undo::{Change, Store};
 use harness_core::{
-    Agent, Content, Effect, Event, Hook, Mechanism, Mutex, Observer, Secrets, StateError, Tool,
-    ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Verdict,
+    Agent, ChildSpec, Content, Effect, Event, Hook, Inherit, Mechanism, Mutex, Observer, Secrets,
+    StateError, Tool, ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -75,8 +75,8 @@ struct Pending {
 impl Mechanism for Checkpoints {
     fn install(self, agent: &mut Agent) {
         self.0.now.lock().secrets = agent.secrets.clone();
-        agent.tools.add(Revert(self.clone()));
-        agent.observers.add(Arc::new(self.clone()));
+        agent.tools.add_for_family(Revert(self.clone()));
+        agent.observers.add_for_family(Arc::new(self.clone()));
         agent.hooks.push(Arc::new(self));
     }
 }
@@ -118,6 +118,11 @@ impl Tool for Revert {
 
 #[async_trait]
 impl Hook for Checkpoints {
+    /// What a child changes can be taken back, too.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::Same
+    }
+
     /// Keeps what the call may change. Where that cannot be done somebody is asked.
     async fn before_tool(&self, call: &mut ToolCall, effect: &Effect, cx: &ToolContext) -> Verdict {
         let mut pending = Pending {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
-    Approval, Approver, Content, Effect, Event, Gate, Hook, Observer, Policy, Runner, Schedule,
-    Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict,
+    Approval, Approver, Content, Effect, Event, Gate, Hook, Observer, Policy, Question, Runner,
+    Schedule, Tool, ToolCall, ToolContext, ToolError, ToolResult, Verdict,
 };
 use harness_testkit::program::{KEY, Program};
 use harness_testkit::{Folder, Key, Notices, Stage, StrictServer, Terminal, outputs, scrubbed};
@@ -386,7 +386,8 @@ impl Policy for Busy {
 
 #[async_trait]
 impl Approver for Busy {
-    async fn approve(&self, call: &ToolCall, _: &str, cx: &ToolContext) -> Approval {
+    async fn approve(&self, question: &Question<'_>, cx: &ToolContext) -> Approval {
+        let call = question.call;
         if call.name == "revert" {
             return Approval::Once;
         }
@@ -697,8 +698,8 @@ async fn where_nothing_can_be_kept_somebody_is_asked() {
     struct Yes(Mutex<Vec<String>>);
     #[async_trait]
     impl Approver for Yes {
-        async fn approve(&self, _: &ToolCall, why: &str, _: &ToolContext) -> Approval {
-            self.0.lock().unwrap().push(why.to_owned());
+        async fn approve(&self, question: &Question<'_>, _: &ToolContext) -> Approval {
+            self.0.lock().unwrap().push(question.why.to_owned());
             Approval::Once
         }
     }

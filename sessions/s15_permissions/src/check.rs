@@ -86,7 +86,7 @@ impl Check {
         let (id, name, rest) = ("check".to_owned(), asked.tool, Map::new());
         let call = ToolCall { id, name, input, rest };
         let effect = match self.tools.get(&call.name) {
-            Ok(tool) => tool.effect(&call.input),
+            Ok(tool) => tool.prepare(&call.input).map(|prepared| prepared.effect()),
             Err(_) => Ok(Effect::Unknown), // a name gives no rights
         };
         let Ruling { verdict, parts } = match effect {

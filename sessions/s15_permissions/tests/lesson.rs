@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
-    Agent, Approval, Approver, Conversation, Effect, Policy, Rules, ToolCall, ToolContext, Verdict,
+    Agent, Approval, Approver, Conversation, Effect, Policy, Question, Rules, ToolCall,
+    ToolContext, Verdict,
 };
 use harness_testkit::{Answers, Key, Program, Stage, StrictServer, Terminal, outputs};
 use s15_permissions::{Check, LESSON, Permissions};
@@ -28,7 +29,8 @@ struct Yes(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Approver for Yes {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
+    async fn approve(&self, question: &Question<'_>, cx: &ToolContext) -> Approval {
+        let Question { call, why, .. } = question;
         self.0.lock().unwrap().push(format!("{} {}: {why}", cx.agent, call.name));
         Approval::Once
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_core::{
-    Agent, AgentError, Chat, Content, Conversation, Decision, Effect, Event, Hook, HookContext,
-    Mechanism, Next, Observer, Prompt, ToolCall, ToolContext, ToolResult, TurnLayer, TurnOutcome,
-    Verdict,
+    Agent, AgentError, Chat, ChildSpec, Content, Conversation, Decision, Effect, Event, Hook,
+    HookContext, Inherit, Mechanism, Next, Observer, Prompt, ToolCall, ToolContext, ToolResult,
+    TurnLayer, TurnOutcome, Verdict,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ const ROUNDS: usize = 5;
 
 impl Mechanism for EventBus {
     fn install(self, agent: &mut Agent) {
-        agent.observers.add(Arc::new(self.clone()));
+        agent.observers.add_for_family(Arc::new(self.clone()));
         agent.hooks.push(Arc::new(self));
     }
 }
@@ -54,6 +54,11 @@ impl TurnLayer for EventBus {
 
 #[async_trait]
 impl Hook for EventBus {
+    /// What guards the agent guards its children.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::Same
+    }
+
     /// What hooks have said since its last request goes to the model with this one.
     async fn before_model(
         &self,

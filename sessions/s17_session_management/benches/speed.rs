@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use harness_core::{Agent, Block, Conversation, Message, Play, Role, Script};
+use harness_core::{Agent, Block, Conversation, Message, Play, Script};
 use harness_testkit::Row;
 use harness_testkit::measure::{median, middle};
 use s17_session_management::SessionStore;
@@ -52,9 +52,9 @@ fn main() {
 fn add(conversation: &mut Conversation, at: usize) {
     match at % 2 {
         0 => conversation.say(format!("question {at}: {}", "what does it do? ".repeat(20))),
-        _ => conversation.reply(&Message {
-            role: Role::Assistant,
-            content: vec![Block::text(format!("answer {at}: {}", "it does this. ".repeat(40)))],
-        }),
+        _ => conversation.reply(&Message::assistant(vec![Block::text(format!(
+            "answer {at}: {}",
+            "it does this. ".repeat(40)
+        ))])),
     }
 }

@@ -33,7 +33,6 @@ pub const LESSON: Lesson = Lesson {
 /// and before the next prompt shows. Clones share what is open.
 #[derive(Clone, Debug)]
 pub struct SessionStore {
-    lead: String,
     cwd: PathBuf,
     secrets: Secrets,
     state: Arc<Mutex<State>>,
@@ -41,7 +40,7 @@ pub struct SessionStore {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Which conversation is kept. An agent's clones have this hook too, and other conversations.
+    /// Which conversation the open file holds: `:save` puts another one into a file of its own.
     ours: Option<Identity>,
     open: Option<Open>,
 }
@@ -72,8 +71,7 @@ impl Mechanism for SessionStore {
 impl SessionStore {
     /// Will keep what this agent says, in its directory. Nothing is made before something is said.
     pub fn new(agent: &Agent) -> Self {
-        let Agent { name, cwd, secrets, .. } = agent.clone();
-        Self { lead: name, cwd, secrets, state: Arc::default() }
+        Self { cwd: agent.cwd.clone(), secrets: agent.secrets.clone(), state: Arc::default() }
     }
 
     /// The session that is open.
@@ -202,13 +200,10 @@ impl SessionStore {
 #[async_trait]
 impl Hook for SessionStore {
     /// Blocks until it is on disk, a few milliseconds: that is the promise.
-    async fn persist(&self, c: &Conversation, t: &HookContext<'_>) -> Result<(), AgentError> {
+    async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         let mut state = self.state.lock();
-        // The first conversation of the agent this was made for is ours, and no other: a subagent, a
-        // worker or a summarizer may be a clone, with this hook and a history of its own.
-        let ours = state.ours.as_ref().map_or(t.agent.name == self.lead, |it| c.identity() == *it);
-        let kept = if ours { self.write(&mut state, c) } else { Ok(()) };
-        kept.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
+        let written = self.write(&mut state, c);
+        written.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
     }
 }
 

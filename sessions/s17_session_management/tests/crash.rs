@@ -36,14 +36,11 @@ async fn recorded() -> Kept {
             .unwrap();
     let c = &mut stage.conversation;
     c.say("two things at once");
-    c.reply(&Message {
-        role: Role::Assistant,
-        content: vec![thought.clone(), call("a"), call("b")],
-    });
+    c.reply(&Message::assistant(vec![thought.clone(), call("a"), call("b")]));
     store.save(c).unwrap();
     c.answer(vec![ToolResult::done("a", "1"), ToolResult::failed("b", "2")]);
     c.remind("news");
-    c.reply(&Message { role: Role::Assistant, content: vec![thought, Block::text("Both done.")] });
+    c.reply(&Message::assistant(vec![thought, Block::text("Both done.")]));
     store.save(c).unwrap();
     let id = store.current().unwrap();
     let (bytes, messages) = (fs::read(store.path(&id)).unwrap(), c.messages().to_vec());
@@ -334,7 +331,7 @@ fn whatever_is_done_to_a_conversation_its_file_tells_the_same() {
                 Step::Reply { calls, blank } => {
                     let mut content = vec![Block::text(if blank { " ".to_owned() } else { format!("reply {at}") })];
                     content.extend((0..calls).map(|n| call(&format!("c{n}"))));
-                    c.reply(&Message { role: Role::Assistant, content });
+                    c.reply(&Message::assistant(content));
                 }
                 Step::Answer => {
                     let calls = c.calls();

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
     Agent, AgentError, Block, Content, Conversation, Effect, Hook, HookContext, HookReason,
-    Message, NoInput, Role, Secrets, Tool, ToolContext, ToolError,
+    Message, NoInput, Secrets, Tool, ToolContext, ToolError,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -572,9 +572,7 @@ async fn secrets_never_reach_the_file_and_thinking_after_them_does_not_come_back
     let thought: Block =
         serde_json::from_value(json!({"type": "thinking", "thinking": "hm", "signature": "s"}))
             .unwrap();
-    stage
-        .conversation
-        .reply(&Message { role: Role::Assistant, content: vec![thought, Block::text("Noted.")] });
+    stage.conversation.reply(&Message::assistant(vec![thought, Block::text("Noted.")]));
     store.save(&stage.conversation).unwrap();
     store.title("correct\"horse\\battery").unwrap();
     let file = fs::read_to_string(store.path(&id)).unwrap();

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_cli::title;
 use harness_core::{
-    AgentError, Approval, Approver, Content, Effect, Event, Hook, Message, Observer, Policy, Role,
-    Tool, ToolCall, ToolContext, ToolError, TurnOutcome, Verdict,
+    AgentError, Approval, Approver, Content, Effect, Event, Hook, Message, Observer, Policy,
+    Question, Tool, ToolCall, ToolContext, ToolError, TurnOutcome, Verdict,
 };
 use harness_testkit::{Folder, Key, Program, Stage, Terminal};
 use s18_parallel_tools::{Claim, LESSON, Parallel, Span, Spot, draw, waves};
@@ -443,7 +443,8 @@ impl Policy for Person {
 
 #[async_trait]
 impl Approver for Person {
-    async fn approve(&self, call: &ToolCall, _: &str, _: &ToolContext) -> Approval {
+    async fn approve(&self, question: &Question<'_>, _: &ToolContext) -> Approval {
+        let call = question.call;
         assert_eq!(self.0.open.fetch_add(1, Ordering::SeqCst), 0, "two questions at once");
         for _ in 0..10 {
             tokio::task::yield_now().await; // whoever wants to ask too can
@@ -539,7 +540,7 @@ async fn calls_with_one_id_are_answered_each_by_its_own_result() {
     });
     let content = serde_json::from_value(json!(calls)).unwrap();
     stage.conversation.say("go");
-    stage.conversation.reply(&Message { role: Role::Assistant, content });
+    stage.conversation.reply(&Message::assistant(content));
     let (calls, cancel) = (stage.conversation.calls(), CancellationToken::new());
     let acted = tokio::time::timeout(PATIENCE, stage.agent.act(&calls, &cancel)).await.unwrap();
     let answered: Vec<&str> = acted.results.iter().map(|it| it.tool_use_id.as_str()).collect();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_cli::{App, Heard, Lesson};
-use harness_core::conversation::Identity;
 use harness_core::{
     Agent, AgentError, Chat, Conversation, Event, Hook, HookContext, Mechanism, Mutex, Next,
     Prompt, TurnLayer, TurnOutcome,
@@ -50,8 +49,6 @@ struct State {
     at_once: bool,
     /// Ends the step under way, and not the turn.
     step: CancellationToken,
-    /// Whose turn it is. The agent's clones have this hook too, and must not take what is not for them.
-    whose: Option<Identity>,
 }
 
 impl Mechanism for Steering {
@@ -79,9 +76,8 @@ impl Steering {
     }
 
     /// A step begins. It ends with the turn, or before.
-    fn begin(&self, chat: &Chat, turn: &CancellationToken) -> CancellationToken {
+    fn begin(&self, turn: &CancellationToken) -> CancellationToken {
         let mut state = self.state.lock();
-        state.whose = Some(chat.conversation.identity());
         state.at_once = false; // what is queued is told before the next request, and that is now
         state.step = turn.child_token();
         state.step.clone()
@@ -149,7 +145,7 @@ impl TurnLayer for Steering {
             waiting.drain(..sent.map_or(waiting.len(), |at| at + 1));
         }
         loop {
-            let step = self.begin(chat, cancel);
+            let step = self.begin(cancel);
             let ended = next.turn(std::mem::replace(&mut prompt, Prompt::News), chat, &step).await;
             if cancel.is_cancelled() || ended.is_err() || !self.state.lock().at_once {
                 return ended;
@@ -166,9 +162,6 @@ impl Hook for Steering {
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
         let mut state = self.state.lock();
-        if state.whose != Some(c.identity()) {
-            return Ok(());
-        }
         for line in state.queue.drain(..) {
             t.agent.emit(&Event::Notice(format!("» {line}")));
             c.say(line); // the human's own words, so no note: nothing may fold or doubt them

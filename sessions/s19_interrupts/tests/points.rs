@@ -13,8 +13,8 @@ use harness_core::model::anthropic::{Client, Config, Key};
 use harness_core::tool::builtin;
 use harness_core::{
     Agent, AgentError, Approval, Approver, Content, Conversation, Delta, Effect, Event, Hook,
-    HookContext, Message, NoInput, Observer, Policy, Tool, ToolCall, ToolContext, ToolError,
-    ToolResult, TurnOutcome, Verdict,
+    HookContext, Message, NoInput, Observer, Policy, Question, Tool, ToolCall, ToolContext,
+    ToolError, ToolResult, TurnOutcome, Verdict,
 };
 use harness_testkit::{Answers, Fault, Folder, StrictServer, transcript};
 use tokio::sync::watch;
@@ -170,7 +170,7 @@ impl Policy for Asks {
 
 #[async_trait]
 impl Approver for Asks {
-    async fn approve(&self, _: &ToolCall, _: &str, _: &ToolContext) -> Approval {
+    async fn approve(&self, _: &Question<'_>, _: &ToolContext) -> Approval {
         self.0.hang_at(Point::Question).await;
         Approval::Once
     }

@@ -1,6 +1,5 @@
 //! What the cache has brought: every call, at its true price.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use harness_core::host::text::digits;
@@ -63,7 +62,7 @@ impl Call {
 
 /// What is known of one agent's prefix.
 #[derive(Debug, Default)]
-struct Known {
+pub struct CachedPrefix {
     /// The last request that was answered, and when it went out.
     last: Option<(Prefix, Instant)>,
     /// The one that is under way.
@@ -78,19 +77,17 @@ struct Known {
 pub struct Ledger {
     model: String,
     calls: Vec<Call>,
-    agents: BTreeMap<String, Known>,
 }
 
 impl Ledger {
-    /// A request goes out.
-    pub fn sent(&mut self, agent: &str, request: &Request<'_>, now: Instant) {
+    /// An agent's request goes out.
+    pub fn sent(&mut self, known: &mut CachedPrefix, request: &Request<'_>, now: Instant) {
         request.model.clone_into(&mut self.model);
-        self.agents.entry(agent.to_owned()).or_default().asked = Some((Prefix::of(request), now));
+        known.asked = Some((Prefix::of(request), now));
     }
 
     /// Its reply has come. Returns what there is to say, a line each.
-    pub fn answered(&mut self, agent: &str, usage: &Usage) -> Vec<String> {
-        let known = self.agents.entry(agent.to_owned()).or_default();
+    pub fn answered(&mut self, known: &mut CachedPrefix, usage: &Usage) -> Vec<String> {
         let Some(asked) = known.asked.take() else { return Vec::new() };
         let call = Call::new(usage, &asked.0.model);
         let mut lines = Vec::from_iter((call.prompt > 0).then(|| call.line()));

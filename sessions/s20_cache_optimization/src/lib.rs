@@ -12,10 +12,11 @@ use harness_cli::{App, DIM, Lesson, Screen};
 use harness_core::host::text;
 use harness_core::model::models;
 use harness_core::{
-    Agent, CacheLife, Event, Hook, HookContext, Mechanism, Mutex, Observer, Request,
+    Agent, CacheLife, ChildSpec, Event, Hook, HookContext, Inherit, Mechanism, Mutex, Observer,
+    Request,
 };
 
-pub use ledger::{Call, Ledger};
+pub use ledger::{CachedPrefix, Call, Ledger};
 pub use place::place;
 
 /// What the terminal is told of this session.
@@ -41,9 +42,21 @@ pub struct Flags {
 /// The mechanism: marks every request for the server's cache, and keeps the books.
 #[derive(Clone, Debug)]
 pub struct PromptCache {
-    lead: String,
     flags: Flags,
+    audience: Audience,
+    /// What this agent has in the cache.
+    known: Arc<Mutex<CachedPrefix>>,
+    /// Shared by the family.
     state: Arc<Mutex<State>>,
+}
+
+/// Whether the user is told of an agent's calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// Of each, as it happens.
+    User,
+    /// In the sums alone: a child's.
+    Sums,
 }
 
 #[derive(Debug, Default)]
@@ -64,9 +77,9 @@ impl Mechanism for PromptCache {
 }
 
 impl PromptCache {
-    /// For this agent; its clones are marked and counted too.
-    pub fn new(agent: &Agent, flags: Flags) -> Self {
-        Self { lead: agent.name.clone(), flags, state: Arc::default() }
+    /// For an agent; its children are marked and counted too.
+    pub fn new(flags: Flags) -> Self {
+        Self { flags, audience: Audience::User, known: Arc::default(), state: Arc::default() }
     }
 
     /// Adds a line behind each reply.
@@ -89,7 +102,17 @@ impl PromptCache {
 }
 
 impl Hook for PromptCache {
-    fn shape_request(&self, request: &mut Request<'_>, t: &HookContext<'_>) {
+    /// A child has a prefix of its own; its calls count in the same sums.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::fresh(Self {
+            flags: self.flags,
+            audience: Audience::Sums,
+            known: Arc::default(),
+            state: self.state.clone(),
+        })
+    }
+
+    fn shape_request(&self, request: &mut Request<'_>, _: &HookContext<'_>) {
         if self.flags.clock {
             request.system.to_mut().push(format!("It is {}.", jiff::Timestamp::now()));
         }
@@ -98,16 +121,18 @@ impl Hook for PromptCache {
             let life = if self.flags.hour { CacheLife::OneHour } else { CacheLife::FiveMinutes };
             request.marks = place(request, life);
         }
-        state.ledger.sent(&t.agent.name, request, Instant::now());
+        state.ledger.sent(&mut self.known.lock(), request, Instant::now());
     }
 }
 
 impl Observer for PromptCache {
-    fn on(&self, agent: &str, event: &Event) {
+    fn on(&self, _: &str, event: &Event) {
         let mut state = self.state.lock();
         let news = match event {
-            Event::Replied(reply) => state.ledger.answered(agent, &reply.usage),
-            Event::TurnEnded(_) if agent == self.lead => state.ledger.summary().to_vec(),
+            Event::Replied(reply) => state.ledger.answered(&mut self.known.lock(), &reply.usage),
+            Event::TurnEnded(_) if self.audience == Audience::User => {
+                state.ledger.summary().to_vec()
+            }
             // Some gateways know no marks. Better no cache than no answer.
             Event::TurnFailed(why) if why.contains("cache_control") && !state.refused => {
                 state.refused = true;
@@ -115,7 +140,7 @@ impl Observer for PromptCache {
             }
             _ => return,
         };
-        if agent == self.lead {
+        if self.audience == Audience::User {
             state.news.extend(news);
         }
     }

@@ -6,7 +6,7 @@ use s20_cache_optimization::{Flags, LESSON, PromptCache};
 
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, flags: Flags| {
-        let cache = PromptCache::new(&agent, flags);
+        let cache = PromptCache::new(flags);
         Ok(cache.lines(cache.clone().join(agent.into())))
     })
 }

@@ -15,7 +15,7 @@ use harness_testkit::program::KEY;
 use harness_testkit::{
     Answer, Answers, Fault, Key, Program, Stage, StrictServer, Terminal, outputs,
 };
-use s20_cache_optimization::{Call, Flags, LESSON, Ledger, PromptCache, place};
+use s20_cache_optimization::{CachedPrefix, Call, Flags, LESSON, Ledger, PromptCache, place};
 use serde_json::{Map, Value, json};
 
 const BIN: &str = env!("CARGO_BIN_EXE_s20_cache_optimization");
@@ -43,7 +43,7 @@ fn cache_lines(said: &str) -> Vec<&str> {
 #[tokio::test]
 async fn the_play() {
     let stage = Stage::new(LESSON.play);
-    let cache = PromptCache::new(&stage.agent, Flags::default());
+    let cache = PromptCache::new(Flags::default());
     let mut stage = stage.with(cache);
     expect![[r#"
         human: Which month was the best one, and who says so?
@@ -252,7 +252,7 @@ fn conversation(turns: usize) -> Conversation {
     let mut c = Conversation::new();
     for turn in 0..turns {
         c.say(format!("prompt {turn}"));
-        c.reply(&Message { role: Role::Assistant, content: vec![Block::text("Yes.")] });
+        c.reply(&Message::assistant(vec![Block::text("Yes.")]));
     }
     c.say("and now?");
     c
@@ -286,13 +286,13 @@ fn a_block_that_may_have_no_mark_hands_it_to_the_one_before() {
     let other: Block = serde_json::from_value(other).unwrap();
     for last in [Block::text(""), other] {
         let content = vec![Block::text("look"), last];
-        let messages = [Message { role: Role::User, content }];
+        let messages = [Message::new(Role::User, content)];
         assert_eq!(
             places(&request(0, &[], &messages)),
             [CachePosition::Message { message: 0, block: 0 }]
         );
     }
-    let messages = [Message { role: Role::User, content: vec![Block::text("")] }];
+    let messages = [Message::new(Role::User, vec![Block::text("")])];
     assert_eq!(places(&request(0, &[], &messages)), []);
 }
 
@@ -322,20 +322,28 @@ fn what_is_kept_for_an_hour_stands_before_what_is_kept_for_five_minutes() {
 
 /// Keeps what a ledger would tell, request by request.
 #[derive(Clone, Default)]
-struct Book(Arc<Mutex<(Ledger, Vec<String>)>>);
+struct Book(Arc<Mutex<Pages>>);
+
+#[derive(Default)]
+struct Pages {
+    ledger: Ledger,
+    prefix: CachedPrefix,
+    told: Vec<String>,
+}
 
 impl Hook for Book {
-    fn shape_request(&self, request: &mut Request<'_>, t: &HookContext<'_>) {
+    fn shape_request(&self, request: &mut Request<'_>, _: &HookContext<'_>) {
         request.marks = place(request, CacheLife::FiveMinutes);
-        self.0.lock().unwrap().0.sent(&t.agent.name, request, Instant::now());
+        let Pages { ledger, prefix, .. } = &mut *self.0.lock().unwrap();
+        ledger.sent(prefix, request, Instant::now());
     }
 }
 
 impl Observer for Book {
-    fn on(&self, agent: &str, event: &Event) {
+    fn on(&self, _: &str, event: &Event) {
         if let Event::Replied(reply) = event {
-            let (ledger, told) = &mut *self.0.lock().unwrap();
-            told.extend(ledger.answered(agent, &reply.usage));
+            let Pages { ledger, prefix, told } = &mut *self.0.lock().unwrap();
+            told.extend(ledger.answered(prefix, &reply.usage));
         }
     }
 }
@@ -350,7 +358,7 @@ impl Book {
     }
 
     fn told(&self) -> Vec<String> {
-        self.0.lock().unwrap().1.clone()
+        self.0.lock().unwrap().told.clone()
     }
 }
 
@@ -389,9 +397,9 @@ fn why(told: &[String]) -> &str {
 
 #[tokio::test]
 async fn an_unexpected_miss_names_the_first_block_that_changed() {
-    let told = changed(|agent, _| agent.system.insert(0, "It is Monday.".to_owned())).await;
+    let told = changed(|agent, _| agent.system.push_for_family("It is Monday.")).await;
     assert_eq!(why(&told), "system block 1 is the first that changed");
-    let told = changed(|agent, _| agent.system.push("It is noon.".to_owned())).await;
+    let told = changed(|agent, _| agent.system.push("It is noon.")).await;
     assert_eq!(why(&told), "system block 2 stands where message 1, block 1 stood");
     assert!(told[0].starts_with("[cache] HIT → "), "what stands before it is there: {told:?}");
     let told = changed(|agent, _| agent.model_id = "claude-opus-4-8".to_owned()).await;
@@ -443,11 +451,13 @@ fn apart(seconds: u64, read: u64) -> Vec<String> {
     let c = conversation(1);
     let mut request = request(2, &["a"], c.messages());
     request.marks = place(&request, CacheLife::FiveMinutes);
-    let (mut ledger, now) = (Ledger::default(), Instant::now());
-    ledger.sent("lead", &request, now);
-    ledger.answered("lead", &usage(10, 0, 2_000));
-    ledger.sent("lead", &request, now + Duration::from_secs(seconds));
-    ledger.answered("lead", &usage(10, read, 2_000 - read))
+    let mut ledger = Ledger::default();
+    let mut prefix = CachedPrefix::default();
+    let now = Instant::now();
+    ledger.sent(&mut prefix, &request, now);
+    ledger.answered(&mut prefix, &usage(10, 0, 2_000));
+    ledger.sent(&mut prefix, &request, now + Duration::from_secs(seconds));
+    ledger.answered(&mut prefix, &usage(10, read, 2_000 - read))
 }
 
 fn usage(input_tokens: u64, read: u64, written: u64) -> Usage {
@@ -541,10 +551,11 @@ fn a_request_that_reads_and_writes_is_a_hit() {
 fn ledger(model: &str, usages: &[Usage]) -> Ledger {
     let c = conversation(0);
     let mut ledger = Ledger::default();
+    let mut prefix = CachedPrefix::default();
     for usage in usages {
         let request = Request { model, ..request(1, &["a"], c.messages()) };
-        ledger.sent("lead", &request, Instant::now());
-        ledger.answered("lead", usage);
+        ledger.sent(&mut prefix, &request, Instant::now());
+        ledger.answered(&mut prefix, usage);
     }
     ledger
 }

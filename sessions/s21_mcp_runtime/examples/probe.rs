@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness_core::servers::{Place, ServerConfig, Wire};
-use harness_core::{Agent, Content, Play, Script, ToolContext, ToolSource};
+use harness_core::{Agent, Content, Play, Script, ToolSource};
 use s21_mcp_runtime::McpServers;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -51,17 +51,11 @@ impl Probe {
         input: Value,
         cancel: &CancellationToken,
     ) -> Result<Content, String> {
-        let cx = ToolContext {
-            agent: "lead".to_owned(),
-            call_id: "1".to_owned(),
-            cwd: self.agent.cwd.clone(),
-            cancel: cancel.clone(),
-            observers: Default::default(),
-            secrets: Default::default(),
-        };
+        let cx = self.agent.context("1", cancel);
         let tool = self.agent.tools.get(tool).map_err(|error| error.to_string())?;
         let input = input.as_object().cloned().expect("an object");
-        tool.call(input, &cx).await.map_err(|error| error.to_string())
+        let call = tool.prepare(&input).map_err(|error| error.to_string())?;
+        call.run(&cx).await.map_err(|error| error.to_string())
     }
 
     /// A call whose result, or whose failure, holds this.

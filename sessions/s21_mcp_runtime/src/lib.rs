@@ -17,7 +17,8 @@ use clap::Subcommand;
 use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
 use harness_core::servers::{Found, Place, Servers, from_json, from_yaml};
 use harness_core::{
-    Agent, AgentError, Conversation, Event, Hook, HookContext, Mechanism, ToolSource,
+    Agent, AgentError, Audience, ChildSpec, Conversation, Event, Hook, HookContext, Inherit,
+    Mechanism,
 };
 
 use connection::Mcp;
@@ -46,7 +47,7 @@ pub struct McpServers {
 
 impl Mechanism for McpServers {
     fn install(self, agent: &mut Agent) {
-        agent.tools.add_source(Arc::new(self.servers.clone()) as Arc<dyn ToolSource>);
+        agent.tools.add_source(Arc::new(self.servers.clone()), Audience::Family);
         agent.hooks.push(Arc::new(self));
     }
 }
@@ -127,6 +128,11 @@ impl McpServers {
 
 #[async_trait]
 impl Hook for McpServers {
+    /// A child waits for slow servers as its parent does.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::Same
+    }
+
     /// Servers that were slow at the start may still be in the first request; what happened to any of them
     /// since is told to the user.
     async fn before_model(

@@ -78,7 +78,7 @@ async fn a_server_that_runs_elsewhere_is_reached_with_its_headers_and_left_polit
     let (stage, servers) = reached(&url).await;
     let cx = stage.agent.context("1", &Default::default());
     let tool = stage.agent.tools.get("mcp__web__add").unwrap();
-    assert_eq!(tool.call(Default::default(), &cx).await.unwrap().text(), "42");
+    assert_eq!(tool.prepare(&Default::default()).unwrap().run(&cx).await.unwrap().text(), "42");
     servers.servers().close().await;
     let methods = heard.methods();
     assert_eq!(methods[0], "server/discover");

@@ -1,8 +1,6 @@
 //! The lesson, played; then the hard cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
-mod bad;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +15,7 @@ use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(60);
 const THIS: &str = env!("CARGO_BIN_EXE_s21_mcp_runtime");
+const BAD_SERVER: &str = env!("CARGO_BIN_EXE_s21_mcp_runtime_bad_server");
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -105,9 +104,8 @@ fn the_play_in_a_terminal() {
 
 /// A server of the test's own that behaves in this way, as a line of the list of servers.
 fn bad(name: &str, mode: &str) -> String {
-    let this = std::env::current_exe().unwrap();
-    let server = json!({"name": name, "command": this, "env": {"MODE": mode}, "timeout": 3,
-        "start_timeout": 20, "args": ["--exact", "bad::server", "--nocapture"]});
+    let server = json!({"name": name, "command": BAD_SERVER, "env": {"MODE": mode}, "timeout": 3,
+        "start_timeout": 20});
     format!("- {server}\n")
 }
 
@@ -126,7 +124,8 @@ fn context(stage: &Stage) -> ToolContext {
 async fn call(stage: &Stage, name: &str, input: Value) -> Result<Content, String> {
     let tool = stage.agent.tools.get(name).map_err(|error| error.to_string())?;
     let Value::Object(input) = input else { panic!("no object") };
-    tool.call(input, &context(stage)).await.map_err(|error| error.to_string())
+    let call = tool.prepare(&input).map_err(|error| error.to_string())?;
+    call.run(&context(stage)).await.map_err(|error| error.to_string())
 }
 
 async fn text(stage: &Stage, name: &str) -> Result<String, String> {
@@ -172,7 +171,7 @@ async fn noise_on_standard_output_is_no_message() {
     let (stage, servers) = servers(&[bad("s", "noise")]).await;
     assert_eq!(text(&stage, "mcp__s__echo").await.unwrap(), "{}");
     let log = stage.folder.read(".harness/mcp/s.log");
-    assert!(log.contains("log: tools/call\n") && log.contains("running 1 test\n"), "{log}");
+    assert!(log.contains("log: tools/call\n") && log.contains("the bad server starts\n"), "{log}");
     servers.servers().close().await;
 }
 
@@ -234,7 +233,7 @@ async fn an_interrupt_tells_the_server_to_give_up() {
     let cx = context(&stage);
     let cancel = cx.cancel.clone();
     let marked = stage.agent.cwd.join("marked");
-    let (ended, ()) = tokio::join!(tool.call(Default::default(), &cx), async {
+    let (ended, ()) = tokio::join!(tool.prepare(&Default::default()).unwrap().run(&cx), async {
         while !marked.exists() {
             tokio::task::yield_now().await;
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use harness_cli::{App, Lesson};
-use harness_core::{Agent, Mutex};
+use harness_core::Mutex;
 use s09_agent_teams::mail::{MailError, MailNotices, MemoryMailbox};
 use s09_agent_teams::{Member, Team, TeammateStatus};
 use tokio_util::sync::CancellationToken;
@@ -122,7 +122,6 @@ async fn over_redis(
     let agent = app.agent().clone();
     // The team's own teammates would hold their leases from the start; here each has a runner instead.
     let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), notices.clone()).await?;
-    let origin = Agent { observers: team.relay.observers(), ..agent.clone() };
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let mut statuses = BTreeMap::new();
@@ -131,7 +130,7 @@ async fn over_redis(
         statuses.insert(member.name.clone(), status.clone());
         team = team.with_remote(member.clone(), status.clone());
         let runner = MemberRunner {
-            origin: origin.clone(),
+            origin: agent.clone(),
             member,
             mailbox: mailbox.clone(),
             notices: notices.clone(),

@@ -14,7 +14,7 @@ use crate::redis::{HEARTBEAT_INTERVAL, RedisMailbox};
 /// its mail and works, the others stand by.
 #[derive(Clone, Debug)]
 pub struct MemberRunner {
-    /// The agent of which the member is a clone.
+    /// The agent of which the member is a child.
     pub origin: Agent,
     /// The member.
     pub member: Member,

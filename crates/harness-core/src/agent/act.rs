@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Agent;
 use crate::conversation::INTERRUPTED;
 use crate::conversation::message::{Content, ToolCall, ToolResult};
-use crate::event::{Decision, Event};
+use crate::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::secrets::Secrets;
 use crate::model::invalid_input;
-use crate::permission::Verdict;
-use crate::tool::{DynTool, Effect, ToolContext, ToolError};
+use crate::permission::{Permit, Verdict};
+use crate::tool::{Effect, Parent, PreparedCall, ToolContext, ToolError};
 
-/// How long a tool, and the hooks around it, may go on after a cancel, to return what they have.
+/// Grace period after cancellation in which a tool, and the hooks around it, may still return partial output.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the calls of one reply. Every call must be answered; [`Runner::run`] answers one.
@@ -47,9 +47,10 @@ impl Schedule for InOrder {
 }
 
 /// What a call goes through: admitted (input, hooks, gate), then performed (the tool, hooks after).
-#[derive(Debug)]
 pub struct Runner<'a> {
     agent: &'a Agent,
+    /// The agent as it is now, for calls that send children: made once for all calls of a reply.
+    parent: Arc<dyn Parent>,
     cancel: &'a CancellationToken,
     fatal: Mutex<Option<String>>,
 }
@@ -60,7 +61,8 @@ pub struct Admitted {
     pub call: ToolCall,
     /// What it will do.
     pub effect: Effect,
-    tool: Arc<dyn DynTool>,
+    prepared: Box<dyn PreparedCall>,
+    permit: Permit,
     cx: ToolContext,
 }
 
@@ -70,9 +72,15 @@ impl std::fmt::Debug for Admitted {
     }
 }
 
+impl std::fmt::Debug for Runner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("agent", &self.agent).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Runner<'a> {
     pub(crate) fn new(agent: &'a Agent, cancel: &'a CancellationToken) -> Self {
-        Self { agent, cancel, fatal: Mutex::new(None) }
+        Self { agent, parent: Arc::new(agent.clone()), cancel, fatal: Mutex::new(None) }
     }
 
     /// Where the calls work.
@@ -83,8 +91,7 @@ impl<'a> Runner<'a> {
     /// What a call would do as it is written, for a schedule that looks ahead. No hook is asked, and a
     /// hook may still rewrite it. `None`: it would be refused anyway.
     pub fn foresee(&self, call: &ToolCall) -> Option<Effect> {
-        let tool = self.agent.tools.get(&call.name).ok()?;
-        invalid_input(call).is_none().then(|| effect_of(&*tool, call).ok())?
+        self.prepare(call).ok().map(|(_, effect)| effect)
     }
 
     /// Answers one call.
@@ -95,19 +102,19 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Finds the tool, checks the input, asks the hooks and, last, the gate.
+    /// Finds the tool, reads the input, asks the hooks and, last, the gate.
     ///
     /// # Errors
     /// The call may not run; the result says why.
     pub async fn admit(&self, call: &ToolCall) -> Result<Admitted, ToolResult> {
         let mut call = call.clone();
         if self.has_ended() {
-            return Err(self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO));
+            return Err(self.refused(&call, INTERRUPTED.to_owned()));
         }
-        let cx = self.agent.context(&call.id, self.cancel);
+        let cx = self.agent.context_of(self.parent.clone(), &call.id, self.cancel);
         match self.judge(&mut call, &cx).await {
-            Ok((tool, effect)) => Ok(Admitted { call, effect, tool, cx }),
-            Err(why) => Err(self.answered(&call, Err(why), Duration::ZERO)),
+            Ok((prepared, effect, permit)) => Ok(Admitted { call, effect, prepared, permit, cx }),
+            Err(why) => Err(self.refused(&call, why)),
         }
     }
 
@@ -115,14 +122,11 @@ impl<'a> Runner<'a> {
         &self,
         call: &mut ToolCall,
         cx: &ToolContext,
-    ) -> Result<(Arc<dyn DynTool>, Effect), String> {
-        if let Some(raw) = invalid_input(call) {
-            return Err(format!("the input was not a JSON object: {raw}"));
-        }
-        let mut tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
-        let mut effect = effect_of(&*tool, call)?;
+    ) -> Result<(Box<dyn PreparedCall>, Effect, Permit), String> {
+        let (mut prepared, mut effect) = self.prepare(call)?;
         let mut verdict = Verdict::Allow;
         let late = self.late().shared();
+        let mut as_prepared = call.clone();
         for hook in &self.agent.hooks {
             let said = tokio::select! {
                 biased;
@@ -130,43 +134,58 @@ impl<'a> Runner<'a> {
                 () = late.clone() => return Err(INTERRUPTED.to_owned()),
             };
             verdict = verdict.max(said);
-            // The hook may have rewritten it: look again, so that the next one sees what will run.
-            tool = self.agent.tools.get(&call.name).map_err(|e| e.to_string())?;
-            effect = effect_of(&*tool, call)?;
+            if *call != as_prepared {
+                // Rewritten: the next hook and the gate judge what will run.
+                (prepared, effect) = self.prepare(call)?;
+                as_prepared = call.clone();
+            }
         }
-        match self.agent.gate.decide(call, &effect, verdict, cx).await {
-            Decision::Allowed => Ok((tool, effect)),
-            Decision::Denied(why) => Err(format!("denied: {why}")),
+        let preview = prepared.preview(cx);
+        match self.agent.gate.decide(call, &effect, verdict, preview, cx).await {
+            Ok(permit) => Ok((prepared, effect, permit)),
+            Err(why) => Err(format!("denied: {why}")),
         }
+    }
+
+    /// Finds the tool and reads the input. The text of a failure is for the model.
+    fn prepare(&self, call: &ToolCall) -> Result<(Box<dyn PreparedCall>, Effect), String> {
+        if let Some(raw) = invalid_input(call) {
+            return Err(format!("the input was not a JSON object: {raw}"));
+        }
+        let tool = self.agent.tools.get(&call.name).map_err(|error| error.to_string())?;
+        let prepare = AssertUnwindSafe(|| {
+            let prepared = tool.prepare(&call.input)?;
+            let effect = prepared.effect();
+            Ok::<_, ToolError>((prepared, effect))
+        });
+        let prepared = std::panic::catch_unwind(prepare).map_err(|_| panicked(call))?;
+        prepared.map_err(|error| error.to_string())
     }
 
     /// Runs the tool. A panic in it is its failure, not ours. What was interrupted since it was admitted
     /// is not begun.
     pub async fn perform(&self, admitted: Admitted) -> ToolResult {
-        let Admitted { call, tool, cx, .. } = admitted;
+        let Admitted { call, prepared, permit, cx, .. } = admitted;
         if self.has_ended() {
-            return self.answered(&call, Err(INTERRUPTED.to_owned()), Duration::ZERO);
+            return self.refused(&call, INTERRUPTED.to_owned());
         }
-        cx.observers.emit(&cx.agent, &Event::ToolStarted(call.clone()));
+        if let Some(approved) = permit.approved
+            && prepared.preview(&cx).await.as_ref() != Some(&approved)
+        {
+            let path = approved.path.display();
+            let why =
+                format!("{path} has changed since the person agreed; look at it and try again");
+            return self.refused(&call, why);
+        }
+        cx.emit(&Event::ToolStarted(call.clone()));
         let start = Instant::now();
-        let work = AssertUnwindSafe(tool.call(call.input.clone(), &cx)).catch_unwind();
         let late = self.late().shared();
-        let outcome = tokio::select! {
-            done = work => match done {
-                Ok(Ok(content)) => Ok(content),
-                Ok(Err(ToolError::Failed(why))) => Err(why),
-                Ok(Err(ToolError::Fatal(why))) => {
-                    *self.fatal.lock() = Some(why.clone());
-                    Err(why)
-                }
-                Err(_) => Err(panicked(&call)),
-            },
-            () = late.clone() => Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64())),
-        };
+        let outcome = self.outcome(&call, prepared, &cx, late.clone()).await;
         let mut result = match outcome {
             Ok(content) => ToolResult::done(call.id.as_str(), content),
             Err(why) => ToolResult::failed(call.id.as_str(), why),
         };
+        result.delivered = cx.deliveries.take();
         mask(&mut result.content, &cx.secrets); // before the hooks, which may write it down
         let hooks = async {
             for hook in &self.agent.hooks {
@@ -179,7 +198,35 @@ impl<'a> Runner<'a> {
             () = late => {}
         }
         mask(&mut result.content, &cx.secrets); // and what they have added
-        self.told(&call, result, start.elapsed())
+        self.emit_finished(&call, &result, start.elapsed());
+        result
+    }
+
+    /// What the tool returns, or why there is nothing.
+    async fn outcome(
+        &self,
+        call: &ToolCall,
+        prepared: Box<dyn PreparedCall>,
+        cx: &ToolContext,
+        late: impl Future<Output = ()>,
+    ) -> Result<Content, String> {
+        let start = Instant::now();
+        let work = AssertUnwindSafe(prepared.run(cx)).catch_unwind();
+        let done = tokio::select! {
+            done = work => done,
+            () = late => {
+                return Err(format!("interrupted after {:.1} s", start.elapsed().as_secs_f64()));
+            }
+        };
+        match done {
+            Ok(Ok(content)) => Ok(content),
+            Ok(Err(ToolError::Failed(why))) => Err(why),
+            Ok(Err(ToolError::Fatal(why))) => {
+                *self.fatal.lock() = Some(why.clone());
+                Err(why)
+            }
+            Err(_) => Err(panicked(call)),
+        }
     }
 
     /// Returns when what still runs after an interrupt is no longer waited for.
@@ -193,37 +240,22 @@ impl<'a> Runner<'a> {
         self.fatal.into_inner()
     }
 
-    fn answered(
-        &self,
-        call: &ToolCall,
-        outcome: Result<String, String>,
-        took: Duration,
-    ) -> ToolResult {
-        let result = match outcome {
-            Ok(text) => ToolResult::done(call.id.as_str(), text),
-            Err(why) => ToolResult::failed(call.id.as_str(), why),
-        };
-        self.told(call, result, took)
+    /// The result of a call that never ran.
+    fn refused(&self, call: &ToolCall, why: String) -> ToolResult {
+        let result = ToolResult::failed(call.id.as_str(), why);
+        self.emit_finished(call, &result, Duration::ZERO);
+        result
     }
 
-    fn told(&self, call: &ToolCall, result: ToolResult, took: Duration) -> ToolResult {
-        let event = Event::ToolFinished { call: call.clone(), result, took };
-        self.agent.observers.emit(&self.agent.name, &event);
-        match event {
-            Event::ToolFinished { result, .. } => result,
-            _ => unreachable!("the event above"),
-        }
+    fn emit_finished(&self, call: &ToolCall, result: &ToolResult, took: Duration) {
+        let event = Event::ToolFinished { call: call.clone(), result: result.clone(), took };
+        self.agent.emit(&event);
     }
 
     /// The turn was interrupted, or a tool says that the harness cannot go on.
     fn has_ended(&self) -> bool {
         self.cancel.is_cancelled() || self.fatal.lock().is_some()
     }
-}
-
-fn effect_of(tool: &dyn DynTool, call: &ToolCall) -> Result<Effect, String> {
-    let effect = std::panic::catch_unwind(AssertUnwindSafe(|| tool.effect(&call.input)));
-    effect.map_err(|_| panicked(call))?.map_err(|e| e.to_string())
 }
 
 fn panicked(call: &ToolCall) -> String {

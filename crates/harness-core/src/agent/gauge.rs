@@ -103,13 +103,13 @@ pub struct Gauge(Arc<Mutex<BTreeMap<String, Meter>>>);
 impl Gauge {
     /// About how many tokens the agent's next request has.
     pub fn tokens(&self, agent: &Agent, c: &Conversation) -> u64 {
-        let sizes = Sizes::of(&agent.system, &agent.tools.specs(), c.messages());
+        let sizes = Sizes::of(agent.system.blocks(), &agent.tools.specs(), c.messages());
         self.meter(&agent.name).tokens(sizes.total())
     }
 
     /// What they are spent on: each kind, in the order in which they stand in a request.
     pub fn kinds(&self, agent: &Agent, c: &Conversation) -> Vec<(&'static str, u64)> {
-        let Sizes(sizes) = Sizes::of(&agent.system, &agent.tools.specs(), c.messages());
+        let Sizes(sizes) = Sizes::of(agent.system.blocks(), &agent.tools.specs(), c.messages());
         let (all, bytes) = (self.tokens(agent, c), sizes.iter().sum::<usize>().max(1));
         let part = |size| all * size as u64 / bytes as u64;
         KINDS.into_iter().zip(sizes.map(part)).collect()

@@ -4,11 +4,12 @@
 //! called. [`Agent::run`] puts them in a loop until the model calls no more tools.
 
 pub mod act;
+pub mod child;
 pub mod gauge;
 pub mod hook;
 pub mod layer;
-pub mod log;
-pub mod relay;
+mod log;
+mod system;
 pub mod task;
 mod think;
 
@@ -18,21 +19,25 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use system::SystemPrompt;
+
 use crate::agent::act::{InOrder, Runner, Schedule};
 use crate::agent::hook::{Hook, HookContext, HookReason};
 use crate::conversation::Conversation;
 use crate::conversation::message::{ToolCall, ToolResult};
-use crate::event::{Event, Observers, TurnOutcome};
+pub use crate::event::{AgentError, TurnOutcome};
+use crate::event::{Event, Observers};
 use crate::host::secrets::Secrets;
 use crate::model::models;
-use crate::model::{Model, ModelError, StopReason};
+use crate::model::{Model, StopReason};
 use crate::permission::{AllowAll, Gate, Headless};
-use crate::tool::{ToolContext, Toolbox};
+use crate::tool::{Deliveries, Parent, ToolContext, Toolbox};
 
-/// How long the conversation may take to be kept after an interrupt.
-const KEEPING: Duration = Duration::from_secs(1);
+/// Grace period after an interrupt in which hooks may still persist the conversation.
+const PERSIST_GRACE: Duration = Duration::from_secs(1);
 
-/// An agent is a value: clone it, change a field, and there is a subagent.
+/// An agent is a value. A clone is the same agent once more; another agent that works for this one is a child:
+/// [`Agent::child`].
 #[derive(Clone)]
 pub struct Agent {
     /// What it is called in events.
@@ -45,21 +50,21 @@ pub struct Agent {
     pub max_tokens: u32,
     /// The most steps of one turn.
     pub max_steps: usize,
-    /// The system prompt, a block each. Keep it stable: dates and news belong into notes.
-    pub system: Vec<String>,
-    /// What it can do.
+    /// The system prompt.
+    pub system: SystemPrompt,
+    /// The tools.
     pub tools: Toolbox,
-    /// What it may do.
+    /// The permission gate.
     pub gate: Gate,
-    /// Who is asked on the way.
+    /// Hooks, called in this order.
     pub hooks: Vec<Arc<dyn Hook>>,
-    /// In which order calls run.
+    /// How one reply's calls are scheduled.
     pub schedule: Arc<dyn Schedule>,
-    /// Who is told.
+    /// Observers of every event.
     pub observers: Observers,
-    /// Where it works.
+    /// The directory it works in.
     pub cwd: PathBuf,
-    /// What its children must not get, and what must not be shown.
+    /// What commands must not get, and what must not be shown.
     pub secrets: Secrets,
 }
 
@@ -78,33 +83,6 @@ pub struct Acted {
     pub fatal: Option<AgentError>,
 }
 
-/// Why a turn could not be finished. The conversation is valid all the same.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AgentError {
-    /// The model could not be asked.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The step limit was reached.
-    #[error("stopped after {0} steps without an answer; raise --max-steps or say `continue`")]
-    TooManySteps(usize),
-    /// The server's own tools paused again and again.
-    #[error("the server paused its own tools {0} times without an answer; say `continue`")]
-    Paused(u32),
-    /// A reply was cut at its token limit again and again.
-    #[error("the reply was cut at {0} tokens again and again; ask for smaller steps")]
-    CutOff(u32),
-    /// The server gave a reason to stop that this version does not know.
-    #[error("the model stopped for an unknown reason ({0:?}); nothing was run")]
-    UnknownStop(String),
-    /// Interrupted, and the hook that keeps the conversation did not end.
-    #[error("interrupted; what was said last could not be kept in time")]
-    NotKept,
-    /// A tool or a hook says that the harness cannot go on.
-    #[error("{0}")]
-    Fatal(String),
-}
-
 impl Agent {
     /// An agent without tools that works in `cwd`, behind a gate that allows everything it is able to do.
     pub fn new(model: Arc<dyn Model>, cwd: impl Into<PathBuf>) -> Self {
@@ -114,7 +92,7 @@ impl Agent {
             model_id: models::DEFAULT.to_owned(),
             max_tokens: 16_384,
             max_steps: 500,
-            system: Vec::new(),
+            system: SystemPrompt::default(),
             tools: Toolbox::new(),
             gate: Gate { policy: Arc::new(AllowAll), approver: Arc::new(Headless) },
             hooks: Vec::new(),
@@ -194,6 +172,15 @@ impl Agent {
 
     /// What a call of this agent may know of its surroundings.
     pub fn context(&self, call_id: &str, cancel: &CancellationToken) -> ToolContext {
+        self.context_of(Arc::new(self.clone()), call_id, cancel)
+    }
+
+    pub(crate) fn context_of(
+        &self,
+        parent: Arc<dyn Parent>,
+        call_id: &str,
+        cancel: &CancellationToken,
+    ) -> ToolContext {
         ToolContext {
             agent: self.name.clone(),
             call_id: call_id.to_owned(),
@@ -201,6 +188,8 @@ impl Agent {
             cancel: cancel.clone(),
             observers: self.observers.clone(),
             secrets: self.secrets.clone(),
+            parent,
+            deliveries: Deliveries::default(),
         }
     }
 
@@ -216,7 +205,7 @@ impl Agent {
     ) -> Result<(), AgentError> {
         let late = async {
             cancel.cancelled().await;
-            tokio::time::sleep(KEEPING).await;
+            tokio::time::sleep(PERSIST_GRACE).await;
         };
         let kept = async {
             for hook in &self.hooks {

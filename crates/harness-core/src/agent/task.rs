@@ -1,7 +1,8 @@
-//! An errand: a task that an agent does alone, with a fresh history and a record of it, and that has an end
-//! whatever happens on the way.
+//! A task: what an agent does alone, with a fresh history and a log of it, and that has an end whatever happens
+//! on the way.
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -9,51 +10,61 @@ use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::agent::log::ConversationLog;
 use crate::agent::{Agent, AgentError};
 use crate::conversation::Conversation;
+use crate::conversation::log::ConversationLog;
 use crate::conversation::message::ToolCall;
 use crate::event::TurnOutcome;
 use crate::tool::Tool;
 use crate::tool::builtin::Bash;
 
 impl Agent {
-    /// Does this task alone, for `lead`, under whose workspace the record is kept. The agent is told where it
-    /// is by a note, since its system prompt is to stay the same from errand to errand. A panic is the failure
-    /// of this errand, and of no other beside it.
+    /// Does this task alone, with a fresh history. Its log is kept below `workspace`. Where and as what it works
+    /// the agent is told by a reminder, since its system prompt is to stay the same from task to task. A panic is
+    /// the failure of this task, and of no other beside it.
     ///
     /// # Errors
-    /// Those of [`Agent::run`], and there can be no record.
+    /// Those of [`Agent::run`], or the log cannot be made.
     pub async fn run_task(
         mut self,
-        lead: &Agent,
-        note: String,
+        workspace: &Path,
+        reminder: String,
         task: &str,
         cancel: &CancellationToken,
     ) -> Result<TurnOutcome, AgentError> {
-        let record = ConversationLog::begin(&lead.cwd, "tasks", &self.name);
-        self.hooks.push(Arc::new(record.map_err(|error| AgentError::Fatal(error.to_string()))?));
+        let log = ConversationLog::begin(workspace, "tasks", &self.name);
+        let log = log.map_err(|error| AgentError::Fatal(error.to_string()))?;
+        self.hooks.push(Arc::new(log));
         let mut conversation = Conversation::new();
-        conversation.remind(note);
+        conversation.remind(reminder);
         conversation.say(task);
-        let ended = AssertUnwindSafe(self.run(&mut conversation, cancel)).catch_unwind().await;
-        let panicked = || AgentError::Fatal("the task panicked; this is a bug".to_owned());
-        ended.unwrap_or_else(|_| Err(panicked()))
+        let turn = AssertUnwindSafe(self.run(&mut conversation, cancel));
+        match turn.catch_unwind().await {
+            Ok(ended) => ended,
+            Err(_) => Err(AgentError::Fatal("the task panicked; this is a bug".to_owned())),
+        }
     }
-}
 
-impl Agent {
     /// Runs a command that decides whether a task is done. It passes the hooks and the gate like any call.
     ///
     /// # Errors
     /// It failed or was not run, and why.
-    pub async fn check(&self, command: &str, cancel: &CancellationToken) -> Result<(), String> {
-        let input = Map::from_iter([("command".to_owned(), command.into())]);
-        let (id, name) = ("check".to_owned(), Bash::NAME.to_owned());
-        let acted = self.act(&[ToolCall { id, name, input, rest: Map::new() }], cancel).await;
+    pub async fn passes_check(
+        &self,
+        command: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), String> {
+        let call = ToolCall {
+            id: "check".to_owned(),
+            name: Bash::NAME.to_owned(),
+            input: Map::from_iter([("command".to_owned(), command.into())]),
+            rest: Map::new(),
+        };
+        let acted = self.act(&[call], cancel).await;
         match acted.results.first() {
             Some(result) if !result.is_error => Ok(()),
-            result => Err(result.map_or_else(String::new, |it| it.content.text().into_owned())),
+            Some(result) => Err(result.content.text().into_owned()),
+            None => Err(String::new()),
         }
     }
 }
@@ -92,6 +103,7 @@ mod tests {
     use crate::conversation::message::Message;
     use crate::host::journal::Journal;
     use crate::model::{Model, ModelStream, Request};
+    use crate::tool::{ChildKind, ChildSpec};
 
     struct Broken;
 
@@ -102,12 +114,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_errand_that_panics_has_failed_and_left_its_record() {
+    async fn a_task_that_panics_has_failed_and_left_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let lead = Agent::new(Arc::new(Broken), folder.path());
-        let child = Agent { name: "child".to_owned(), ..lead.clone() };
+        let child = lead.child(ChildSpec::new("child", ChildKind::Task));
         let cancel = CancellationToken::new();
-        let ended = child.run_task(&lead, "You are here.".to_owned(), "go", &cancel);
+        let ended = child.run_task(&lead.cwd, "You are here.".to_owned(), "go", &cancel);
         assert_eq!(outcome(&ended.await), "failed: the task panicked; this is a bug");
         let record = folder.path().join(".harness/tasks/child-1.jsonl");
         let said = Journal::<Message>::new(record).read().unwrap().records.remove(0).value;
@@ -120,11 +132,11 @@ mod tests {
         let mut agent = Agent::new(Arc::new(Broken), folder.path());
         agent.tools = crate::tool::builtin::all();
         let cancel = CancellationToken::new();
-        assert_eq!(agent.check("true", &cancel).await, Ok(()));
-        let failed = agent.check("echo no; exit 3", &cancel).await;
+        assert_eq!(agent.passes_check("true", &cancel).await, Ok(()));
+        let failed = agent.passes_check("echo no; exit 3", &cancel).await;
         assert_eq!(failed, Err("no\n[exit code 3]".to_owned()));
         agent.gate.policy = Arc::new(crate::Rules::built_in().unwrap().deny_only());
-        let denied = agent.check("sudo true", &cancel).await.unwrap_err();
+        let denied = agent.passes_check("sudo true", &cancel).await.unwrap_err();
         assert!(denied.starts_with("denied: "), "{denied}");
     }
 

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::hook::{HookContext, HookReason};
 use crate::agent::{Agent, AgentError};
-use crate::conversation::message::{Block, Message, Role};
+use crate::conversation::message::{Block, Message};
 use crate::conversation::{CUT_TEXT, Conversation};
 use crate::event::Event;
 use crate::model::models;
@@ -143,7 +143,7 @@ impl Agent {
             agent: &self.name,
             model: &self.model_id,
             max_tokens,
-            system: self.system.as_slice().into(),
+            system: self.system.blocks().into(),
             tools: self.tools.specs(),
             messages: conversation.messages(),
             marks: Vec::new(),
@@ -161,7 +161,8 @@ impl Agent {
                 delta = stream.next() => delta,
             };
             match delta {
-                Some(Ok(Delta::Done(reply))) => {
+                Some(Ok(Delta::Done(mut reply))) => {
+                    reply.answered_for(&self.model_id);
                     self.emit(&Event::Replied(reply.clone()));
                     return Heard::Reply(reply);
                 }
@@ -190,7 +191,7 @@ impl Agent {
         cancel: &CancellationToken,
         said: String,
     ) -> Result<(), AgentError> {
-        conversation.reply(&Message { role: Role::Assistant, content: vec![Block::text(said)] });
+        conversation.reply(&Message::assistant(vec![Block::text(said)]));
         self.persist(conversation, cancel).await
     }
 }

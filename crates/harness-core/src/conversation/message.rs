@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub(crate) const REMINDER_OPEN: &str = "<system-reminder>\n";
 const REMINDER_CLOSE: &str = "\n</system-reminder>";
 
-/// Who speaks. Tool results and the harness's notes travel as the user.
+/// Who speaks. Tool results and the harness's reminders travel as the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -30,9 +30,25 @@ pub struct Message {
     /// The blocks, in order. A bare string, as the API also allows, is read as one text block.
     #[serde(deserialize_with = "text_or_blocks")]
     pub content: Vec<Block>,
+    /// Ids of what this message brought the model (mails, say): see [`Conversation::has_delivered`]. Stored
+    /// with the message, and never sent to a server.
+    ///
+    /// [`Conversation::has_delivered`]: super::Conversation::has_delivered
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<String>,
 }
 
 impl Message {
+    /// A message.
+    pub fn new(role: Role, content: Vec<Block>) -> Self {
+        Self { role, content, delivered: Vec::new() }
+    }
+
+    /// A message of the model.
+    pub fn assistant(content: Vec<Block>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+
     /// All text blocks joined by a new line; notes, calls and thinking left out.
     pub fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|block| match block {
@@ -125,6 +141,9 @@ pub struct ToolResult {
     /// Set when the tool failed, was refused or was interrupted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
+    /// Ids of what this result brings the model; they pass to the message that holds it.
+    #[serde(skip)]
+    pub delivered: Vec<String>,
     /// Fields we do not know, kept.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -133,8 +152,13 @@ pub struct ToolResult {
 impl ToolResult {
     /// The result of a call that worked.
     pub fn done(call_id: impl Into<String>, content: impl Into<Content>) -> Self {
-        let (tool_use_id, content) = (call_id.into(), content.into());
-        Self { tool_use_id, content, is_error: false, rest: Map::new() }
+        Self {
+            tool_use_id: call_id.into(),
+            content: content.into(),
+            is_error: false,
+            delivered: Vec::new(),
+            rest: Map::new(),
+        }
     }
 
     /// The result of a call that did not: a sentence that says why.

@@ -6,6 +6,7 @@
 //! be sent: a missing answer becomes "interrupted", an answer to nothing is dropped, neighbours of
 //! one role are merged.
 
+pub mod log;
 pub mod message;
 pub mod transcript;
 
@@ -75,10 +76,11 @@ pub struct Extent {
     messages: usize,
     /// Of the last message.
     blocks: usize,
+    /// Of the last message.
+    delivered: usize,
 }
 
-/// Which conversation it is: the same through all that happens to it, another one for a clone. An agent's
-/// clones take its hooks along, so a hook that belongs to one conversation asks for this.
+/// Which conversation it is: the same through all that happens to it, another one for a clone.
 #[derive(Clone, Default)]
 pub struct Identity(Arc<()>);
 
@@ -134,6 +136,30 @@ impl Conversation {
         self.append(Role::User, vec![Block::Reminder(text)], &mut Vec::new());
     }
 
+    /// Says something that has an id: a mail that begins a turn.
+    pub fn say_delivering(&mut self, id: impl Into<String>, text: impl Into<String>) {
+        self.say(text);
+        self.deliver([id.into()]);
+    }
+
+    /// Reminds the model of something that has an id: a mail that came during a turn.
+    pub fn remind_delivering(&mut self, id: impl Into<String>, text: impl Into<String>) {
+        self.remind(text);
+        self.deliver([id.into()]);
+    }
+
+    /// Whether the history holds what has this id: it was said, was a reminder, or came with a call's result.
+    /// What was compacted away is not held any more.
+    pub fn has_delivered(&self, id: &str) -> bool {
+        self.messages.iter().any(|message| message.delivered.iter().any(|it| it == id))
+    }
+
+    fn deliver(&mut self, ids: impl IntoIterator<Item = String>) {
+        if let Some(last) = self.messages.last_mut() {
+            last.delivered.extend(ids);
+        }
+    }
+
     /// The model replied. A call id that is empty or taken (some servers repeat them) is made unique; a name
     /// that no server takes back (`functions.bash`) is spelt so that it does, or nothing could be sent again.
     pub fn reply(&mut self, message: &Message) {
@@ -147,8 +173,11 @@ impl Conversation {
 
     /// Answers the open calls, in call order whatever order the results come in.
     pub fn answer(&mut self, results: Vec<ToolResult>) {
+        let delivered: Vec<String> =
+            results.iter().flat_map(|result| result.delivered.iter().cloned()).collect();
         let results = results.into_iter().map(Block::ToolResult).collect();
         self.append(Role::User, results, &mut Vec::new());
+        self.deliver(delivered);
     }
 
     /// What the model has answered: the words of its last reply, and of those before it that were cut at
@@ -176,6 +205,7 @@ impl Conversation {
             changes: self.changes,
             messages: self.messages.len(),
             blocks: self.messages.last().map_or(0, |last| last.content.len()),
+            delivered: self.messages.last().map_or(0, |last| last.delivered.len()),
         }
     }
 
@@ -188,7 +218,12 @@ impl Conversation {
         }
         let (last, rest) = self.messages.get(before..)?.split_first()?;
         let content = last.content.get(then.blocks..)?.to_vec();
-        let grown = (!content.is_empty()).then_some(Message { role: last.role, content });
+        let delivered = last.delivered.get(then.delivered..)?.to_vec();
+        let grown = (!content.is_empty() || !delivered.is_empty()).then_some(Message {
+            role: last.role,
+            content,
+            delivered,
+        });
         Some(grown.into_iter().chain(rest.iter().cloned()).collect())
     }
 
@@ -292,6 +327,7 @@ impl Conversation {
                 self.ids.remove(&call.id);
             }
             self.append(message.role, message.content, &mut Vec::new());
+            self.deliver(message.delivered);
         }
     }
 
@@ -301,6 +337,7 @@ impl Conversation {
         let (mut conversation, mut repairs) = (Self::new(), Vec::new());
         for message in messages {
             conversation.append(message.role, message.content, &mut repairs);
+            conversation.deliver(message.delivered);
         }
         if conversation.open().next().is_some() {
             conversation.close(Vec::new(), &mut repairs);
@@ -377,7 +414,7 @@ impl Conversation {
     fn merge(&mut self, role: Role, content: Vec<Block>) {
         match self.messages.last_mut() {
             Some(last) if last.role == role => last.content.extend(content),
-            _ => self.messages.push(Message { role, content }),
+            _ => self.messages.push(Message::new(role, content)),
         }
     }
 

@@ -1,13 +1,17 @@
 //! What happens, told as it happens. Events tell; hooks decide: an observer returns nothing.
 
-use std::fmt;
-use std::sync::Arc;
+mod observers;
+mod outcome;
+
 use std::time::Duration;
 
 use crate::conversation::message::{ToolCall, ToolResult};
 use crate::model::{Delta, Reply};
 
-/// Something worth telling. New kinds come with new sessions, so a match needs a `_` arm.
+pub use observers::{Observer, Observers};
+pub use outcome::{AgentError, TurnOutcome};
+
+/// Something that happened. New kinds come with new sessions, so a match needs a `_` arm.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -94,45 +98,4 @@ pub enum Decision {
     Allowed,
     /// It may not, and why.
     Denied(String),
-}
-
-/// How a turn ended when nothing broke.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnOutcome {
-    /// The model has answered.
-    Answered(String),
-    /// The model declined.
-    Refused(String),
-    /// The user interrupted it; the conversation is valid and can go on.
-    Interrupted,
-}
-
-/// Someone who watches: a display, a log, a meter. Called on the agent's own task, so it must be quick.
-pub trait Observer: Send + Sync {
-    /// `agent` is the name of the agent it happened to.
-    fn on(&self, agent: &str, event: &Event);
-}
-
-/// All who watch.
-#[derive(Clone, Default)]
-pub struct Observers(Vec<Arc<dyn Observer>>);
-
-impl Observers {
-    /// One more.
-    pub fn add(&mut self, observer: Arc<dyn Observer>) {
-        self.0.push(observer);
-    }
-
-    /// Calls every observer, in the order they were added.
-    pub fn emit(&self, agent: &str, event: &Event) {
-        for observer in &self.0 {
-            observer.on(agent, event);
-        }
-    }
-}
-
-impl fmt::Debug for Observers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Observers({})", self.0.len())
-    }
 }

@@ -1,7 +1,7 @@
 //! The first seam: what a model is to the loop. One method, and it streams.
 //!
-//! Who does not care for the deltas folds them: the last one is always [`Delta::Done`] and holds the
-//! whole reply. Two methods, one that streams and one that waits, would soon behave differently.
+//! Callers that do not stream can drop all deltas but the last: it is always [`Delta::Done`] and holds the whole
+//! reply. Two methods, one that streams and one that waits, would soon behave differently.
 
 pub mod anthropic;
 pub mod cache;
@@ -62,11 +62,32 @@ pub struct Reply {
     pub message: Message,
     /// Why it stopped.
     pub stop: StopReason,
-    /// What it cost.
+    /// The tokens it took.
     pub usage: Usage,
+    /// The model that replied: as the server calls it where the table of models knows that name, else as it was
+    /// asked for. Empty until the agent has it.
+    pub model: String,
 }
 
 impl Reply {
+    /// A reply of a model that has not said its name.
+    pub fn new(message: Message, stop: StopReason, usage: Usage) -> Self {
+        Self { message, stop, usage, model: String::new() }
+    }
+
+    /// What it cost in US dollars; `None` where the price is not known. Sums are made of these: a price may
+    /// depend on the size of the prompt, and the model may have changed in between.
+    pub fn cost(&self) -> Option<f64> {
+        models::cost(&self.model, &self.usage)
+    }
+
+    /// The request asked this model. A gateway's own name for it, which no table knows, gives way.
+    pub(crate) fn answered_for(&mut self, requested: &str) {
+        if !models::is_known(&self.model) {
+            self.model = requested.to_owned();
+        }
+    }
+
     /// The reply's text, all text blocks joined.
     pub fn text(&self) -> String {
         self.message.text()
@@ -250,17 +271,11 @@ impl Serialize for Request<'_> {
                 || blocks.clone().map(|(i, s)| Marked(text(s), life(CachePosition::System(i))));
             body.serialize_entry("system", &List(marked))?;
         }
-        if self.marks.iter().any(|mark| matches!(mark.place, CachePosition::Message { .. })) {
-            let messages = || {
-                self.messages
-                    .iter()
-                    .enumerate()
-                    .map(|(m, message)| MarkedMessage(message, m, &life))
-            };
-            body.serialize_entry("messages", &List(messages))?;
-        } else {
-            body.serialize_entry("messages", self.messages)?;
-        }
+        let messages = || {
+            let numbered = self.messages.iter().enumerate();
+            numbered.map(|(m, message)| WireMessage(message, m, &life))
+        };
+        body.serialize_entry("messages", &List(messages))?;
         for (name, value) in self.extra.iter() {
             body.serialize_entry(name, value)?;
         }
@@ -307,9 +322,10 @@ impl<T: Serialize> Serialize for Marked<T> {
     }
 }
 
-struct MarkedMessage<'a, F>(&'a Message, usize, &'a F);
+/// A message as a server gets it: what only we store with it stays here.
+struct WireMessage<'a, F>(&'a Message, usize, &'a F);
 
-impl<F: Fn(CachePosition) -> Option<CacheLife>> Serialize for MarkedMessage<'_, F> {
+impl<F: Fn(CachePosition) -> Option<CacheLife>> Serialize for WireMessage<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(message, at, life) = *self;
         let mut map = serializer.serialize_map(Some(2))?;

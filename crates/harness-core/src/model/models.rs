@@ -246,6 +246,11 @@ pub fn extra(id: &str) -> Cow<'static, Map<String, Value>> {
     Cow::Owned(extra)
 }
 
+/// Whether the table knows this model.
+pub fn is_known(id: &str) -> bool {
+    known(id).is_some()
+}
+
 /// What one request cost, in US dollars. `None` for a model that is not known. Of one request, not of
 /// a sum of them: a price may depend on the size of the prompt.
 pub fn cost(id: &str, usage: &Usage) -> Option<f64> {

@@ -150,10 +150,7 @@ impl Play {
         let denied = |said: &String| said.lines().any(|line| line.starts_with("denied: "));
         if let (Some(words), Some(_)) = (&line.denied, talk.results.last().filter(|it| denied(it)))
         {
-            return Ok(Message {
-                role: Role::Assistant,
-                content: vec![Block::text(words.as_str())],
-            });
+            return Ok(Message::assistant(vec![Block::text(words.as_str())]));
         }
         let mut values = BTreeMap::new();
         for (at, earlier) in scene.lines[..=talk.spoken].iter().enumerate() {
@@ -191,7 +188,7 @@ impl Play {
                 rest: Map::new(),
             }));
         }
-        Ok(Message { role: Role::Assistant, content })
+        Ok(Message::assistant(content))
     }
 
     fn holds(&self, scene: &Scene, request: &Request<'_>, talk: &Talk) -> bool {
@@ -311,15 +308,15 @@ impl Script {
 
 impl Model for Script {
     fn stream(&self, request: &Request<'_>) -> ModelStream {
-        let message = self.play.reply_to(request).unwrap_or_else(|why| Message {
-            role: Role::Assistant,
-            content: vec![Block::text(why)],
-        });
+        let message = self
+            .play
+            .reply_to(request)
+            .unwrap_or_else(|why| Message::assistant(vec![Block::text(why)]));
         let (mut pieces, written) = deltas(&message);
         let usage = self.estimate(request, written);
         let calls = message.calls().next().is_some();
         let stop = if calls { StopReason::ToolUse } else { StopReason::EndTurn };
-        pieces.push(Delta::Done(Reply { message, stop, usage }));
+        pieces.push(Delta::Done(Reply::new(message, stop, usage)));
         let pieces = stream::iter(pieces.into_iter().map(Ok));
         let pace = Duration::from_millis(self.play.pace);
         if pace.is_zero() {

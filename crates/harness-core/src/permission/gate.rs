@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::conversation::message::ToolCall;
 use crate::event::{Decision, Event};
-use crate::tool::{Effect, ToolContext};
+use crate::tool::{Change, Effect, ToolContext};
 
 /// What a rule, a hook or a policy says of a call. Ordered: `max` is "the strictest wins".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub enum Verdict {
     Deny(String),
 }
 
-/// Rules. Pure, so that a table can test them: the same call gets the same verdict, and nothing is run.
+/// Rules.
 pub trait Policy: Send + Sync {
     /// What the rules say of this call, started in this directory.
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict;
@@ -45,14 +45,32 @@ pub enum Approval {
     No(String),
 }
 
+/// What a person is asked.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The call that wants to run.
+    pub call: &'a ToolCall,
+    /// Why it is asked.
+    pub why: &'a str,
+    /// What it would make of a file, where the tool can say so.
+    pub change: Option<&'a Change>,
+}
+
 /// Somebody who can be asked.
 #[async_trait]
 pub trait Approver: Send + Sync {
     /// May this call run? Dropped when the user interrupts, which is a no.
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval;
+    async fn approve(&self, question: &Question<'_>, cx: &ToolContext) -> Approval;
 }
 
-/// Policy and approver, joined. A value of the agent: its clones stand behind the same gate.
+/// That a call may run, and on what condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// The change that a person was shown. If the call would make another one by now, it does not run.
+    pub approved: Option<Change>,
+}
+
+/// Policy and approver, joined. A value of the agent: its children stand behind the same gate.
 #[derive(Clone)]
 pub struct Gate {
     /// Who rules.
@@ -63,37 +81,53 @@ pub struct Gate {
 
 impl Gate {
     /// Lets through what the policy allows and what the approver approves; `hooks` is the strictest
-    /// verdict of the hooks before it. A refusal is a sentence for the model.
+    /// verdict of the hooks before it. `preview` is only asked for where a person is.
+    ///
+    /// # Errors
+    /// The call may not run; the reason is a sentence for the model.
     pub async fn decide(
         &self,
         call: &ToolCall,
         effect: &Effect,
         hooks: Verdict,
+        preview: impl Future<Output = Option<Change>>,
         cx: &ToolContext,
-    ) -> Decision {
+    ) -> Result<Permit, String> {
         let why = match hooks.max(self.policy.rule_on(call, effect, &cx.cwd)) {
-            Verdict::Allow => return Decision::Allowed,
-            Verdict::Deny(why) => return self.told(call, cx, Decision::Denied(why)),
+            Verdict::Allow => return Ok(Permit::default()),
+            Verdict::Deny(why) => return self.denied(call, cx, why),
             Verdict::Ask(why) => why,
         };
-        let event = Event::Asked { call: call.clone(), why: why.clone() };
-        cx.observers.emit(&cx.agent, &event);
-        let answer = tokio::select! {
+        cx.emit(&Event::Asked { call: call.clone(), why: why.clone() });
+        let asked = async {
+            let change = preview.await;
+            let question = Question { call, why: &why, change: change.as_ref() };
+            let approval = self.approver.approve(&question, cx).await;
+            (approval, change)
+        };
+        let (approval, change) = tokio::select! {
             biased;
-            () = cx.cancel.cancelled() => Approval::No("the user interrupted".to_owned()),
-            answer = self.approver.approve(call, &why, cx) => answer,
+            () = cx.cancel.cancelled() => {
+                return self.denied(call, cx, "the user interrupted".to_owned());
+            }
+            answered = asked => answered,
         };
-        let decision = match answer {
-            Approval::Once | Approval::Session | Approval::Always => Decision::Allowed,
-            Approval::No(why) => Decision::Denied(why),
-        };
-        self.told(call, cx, decision)
+        match approval {
+            Approval::Once | Approval::Session | Approval::Always => {
+                self.decided(call, cx, Decision::Allowed);
+                Ok(Permit { approved: change })
+            }
+            Approval::No(why) => self.denied(call, cx, why),
+        }
     }
 
-    fn told(&self, call: &ToolCall, cx: &ToolContext, decision: Decision) -> Decision {
-        let event = Event::Decided { call: call.clone(), decision: decision.clone() };
-        cx.observers.emit(&cx.agent, &event);
-        decision
+    fn denied(&self, call: &ToolCall, cx: &ToolContext, why: String) -> Result<Permit, String> {
+        self.decided(call, cx, Decision::Denied(why.clone()));
+        Err(why)
+    }
+
+    fn decided(&self, call: &ToolCall, cx: &ToolContext, decision: Decision) {
+        cx.emit(&Event::Decided { call: call.clone(), decision });
     }
 }
 
@@ -123,7 +157,8 @@ pub struct Headless;
 
 #[async_trait]
 impl Approver for Headless {
-    async fn approve(&self, _: &ToolCall, why: &str, _: &ToolContext) -> Approval {
+    async fn approve(&self, question: &Question<'_>, _: &ToolContext) -> Approval {
+        let why = question.why;
         Approval::No(format!(
             "this needs a person's approval and nobody is there to give it ({why})"
         ))

@@ -25,7 +25,7 @@ mod rules;
 mod source;
 mod tables;
 
-pub use gate::{AllowAll, Approval, Approver, Gate, Headless, Policy, Verdict};
+pub use gate::{AllowAll, Approval, Approver, Gate, Headless, Permit, Policy, Question, Verdict};
 pub use judge::{Part, Ruling};
 pub use normalise::is_read_only;
 pub use remember::Remember;

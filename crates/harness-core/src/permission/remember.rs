@@ -14,7 +14,7 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::gate::{Approval, Approver};
+use super::gate::{Approval, Approver, Question};
 use super::line::read;
 use super::paths::{in_word, places, protected};
 use super::rules::RulesError;
@@ -151,10 +151,10 @@ impl<A: Approver> Remember<A> {
 
 #[async_trait]
 impl<A: Approver> Approver for Remember<A> {
-    async fn approve(&self, call: &ToolCall, why: &str, cx: &ToolContext) -> Approval {
-        let tell = |text: String| cx.observers.emit(&cx.agent, &Event::Notice(text));
-        let Some(key) = self.key(call, &cx.cwd) else {
-            let answer = self.inner.approve(call, why, cx).await;
+    async fn approve(&self, question: &Question<'_>, cx: &ToolContext) -> Approval {
+        let tell = |text: String| cx.emit(&Event::Notice(text));
+        let Some(key) = self.key(question.call, &cx.cwd) else {
+            let answer = self.inner.approve(question, cx).await;
             if matches!(answer, Approval::Session | Approval::Always) {
                 tell("allowed this once: calls like this one are asked each time".to_owned());
                 return Approval::Once;
@@ -164,7 +164,7 @@ impl<A: Approver> Approver for Remember<A> {
         if self.known.lock().contains(&key) {
             return Approval::Session;
         }
-        let answer = self.inner.approve(call, why, cx).await;
+        let answer = self.inner.approve(question, cx).await;
         if answer == Approval::Always
             && let Err(Fault(_, _, what)) = save(&self.file, &key)
         {

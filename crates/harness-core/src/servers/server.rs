@@ -14,7 +14,7 @@ use super::offer::Offer;
 use crate::conversation::message::Content;
 use crate::host::mutex::Mutex;
 use crate::model::ToolSpec;
-use crate::tool::{DynTool, Effect, ToolContext, ToolError};
+use crate::tool::{Change, DynTool, Effect, PreparedCall, ToolContext, ToolError};
 
 /// So much news is kept until the user can be told: a server may have some every moment.
 const NEWS: usize = 50;
@@ -255,30 +255,47 @@ struct ServerTool {
     server: Arc<Server>,
 }
 
-#[async_trait]
 impl DynTool for ServerTool {
     fn spec(&self) -> ToolSpec {
         self.spec.clone()
     }
 
-    fn effect(&self, _: &Map<String, Value>) -> Result<Effect, ToolError> {
-        Ok(Effect::Unknown)
+    fn prepare(
+        self: Arc<Self>,
+        input: &Map<String, Value>,
+    ) -> Result<Box<dyn PreparedCall>, ToolError> {
+        Ok(Box::new(ServerCall { tool: self, input: input.clone() }))
+    }
+}
+
+/// One call of it.
+struct ServerCall {
+    tool: Arc<ServerTool>,
+    input: Map<String, Value>,
+}
+
+#[async_trait]
+impl PreparedCall for ServerCall {
+    fn effect(&self) -> Effect {
+        Effect::Unknown
     }
 
-    async fn call(
-        &self,
-        input: Map<String, Value>,
-        cx: &ToolContext,
-    ) -> Result<Content, ToolError> {
-        let Server { name, timeout: limit, .. } = &*self.server;
+    async fn preview(&self, _: &ToolContext) -> Option<Change> {
+        None
+    }
+
+    async fn run(self: Box<Self>, cx: &ToolContext) -> Result<Content, ToolError> {
+        let Self { tool: server_tool, input } = *self;
+        let ServerTool { tool, server, .. } = &*server_tool;
+        let Server { name, timeout: limit, .. } = &**server;
         let call = async {
-            self.server.settled(PATIENCE).await;
+            server.settled(PATIENCE).await;
             let down = |why| ToolError::failed(format!("the MCP server {name} {why}"));
-            let remote = self.server.remote().map_err(down)?;
-            match timeout(*limit, remote.call(&self.tool, input, cx)).await {
+            let remote = server.remote().map_err(down)?;
+            match timeout(*limit, remote.call(tool, input, cx)).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(Gone)) => {
-                    self.server.lost(&remote);
+                    server.lost(&remote);
                     Err(ToolError::failed(format!(
                         "the MCP server {name} ended during the call, and nobody knows what it had \
                          done by then; it is started again"

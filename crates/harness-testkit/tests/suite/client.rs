@@ -51,7 +51,7 @@ impl Model for Client {
                 }
             }
             let stop = StopReason::from_wire(reply["stop_reason"].as_str().unwrap());
-            yield Ok(Delta::Done(Reply { message, stop, usage: Usage::default() }));
+            yield Ok(Delta::Done(Reply::new(message, stop, Usage::default())));
         }
         .boxed()
     }

@@ -60,7 +60,7 @@ fn request(messages: &[Message]) -> Request<'_> {
 }
 
 fn said(role: Role, text: &str) -> Message {
-    Message { role, content: vec![Block::text(text)] }
+    Message::new(role, vec![Block::text(text)])
 }
 
 async fn hear(model: &impl Model, messages: &[Message]) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt, stream};
 use harness_core::{
     Agent, Block, Content, Conversation, Delta, Effect, Message, Model, ModelError, ModelStream,
-    Reply, Request, Role, StopReason, Tool, ToolCall, ToolContext, ToolError, Usage,
+    Reply, Request, StopReason, Tool, ToolCall, ToolContext, ToolError, Usage,
 };
 use harness_testkit::{Folder, Witness};
 use s06_context_compact::Compact;
@@ -32,7 +32,7 @@ pub(crate) fn reply(request: &Request<'_>, content: Vec<Block>) -> Said {
     let input_tokens = (serde_json::to_string(request).unwrap().len() / 4) as u64;
     let output_tokens = (serde_json::to_string(&content).unwrap().len() / 4) as u64;
     let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
-    Ok(Reply { message: Message { role: Role::Assistant, content }, stop, usage })
+    Ok(Reply::new(Message::assistant(content), stop, usage))
 }
 
 /// What a server with this window says to a larger prompt.

@@ -25,7 +25,7 @@ const RECEIVE_WAIT: Duration = Duration::from_secs(60);
 pub const FAILED: &str = "[failed] ";
 
 /// One agent's end of the mail: its *inbox*, which is the mail that is leased to it and not acknowledged yet,
-/// and the log of its conversation. A hook: install it on that agent alone.
+/// and the log of its conversation. A hook of that agent.
 pub struct MailClient {
     /// The agent's name, which is the name of its box.
     pub name: String,
@@ -259,12 +259,6 @@ impl MailClient {
         self.acknowledge_delivered(c).await;
         true
     }
-
-    /// Whether this turn is one of the agent whose mail this is. A clone has this hook too, and no mail of its
-    /// own.
-    fn is_own_turn(&self, t: &HookContext<'_>) -> bool {
-        t.agent.name == self.name
-    }
 }
 
 impl fmt::Debug for MailClient {
@@ -281,9 +275,6 @@ impl Hook for MailClient {
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        if !self.is_own_turn(t) {
-            return Ok(());
-        }
         if let Err(why) = self.fetch(Duration::ZERO).await {
             self.notices.add(why.to_string());
         }
@@ -297,9 +288,6 @@ impl Hook for MailClient {
     }
 
     async fn persist(&self, c: &Conversation, t: &HookContext<'_>) -> Result<(), AgentError> {
-        if !self.is_own_turn(t) {
-            return Ok(());
-        }
         self.log.persist(c, t).await?;
         if self.acknowledges == Acknowledge::WhenSaved {
             self.acknowledge_delivered(c).await;
@@ -308,8 +296,8 @@ impl Hook for MailClient {
     }
 
     /// Mail that has just come keeps the agent from stopping.
-    async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
-        if !self.is_own_turn(t) || self.acknowledges != Acknowledge::WhenSaved {
+    async fn before_stop(&self, c: &Conversation, _: &HookContext<'_>) -> Option<String> {
+        if self.acknowledges != Acknowledge::WhenSaved {
             return None;
         }
         self.take_undelivered(c).first().map(render)

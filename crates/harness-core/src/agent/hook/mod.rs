@@ -15,7 +15,7 @@ use crate::conversation::Conversation;
 use crate::conversation::message::{ToolCall, ToolResult};
 use crate::model::Request;
 use crate::permission::Verdict;
-use crate::tool::{Effect, ToolContext};
+use crate::tool::{ChildSpec, Effect, ToolContext};
 
 /// Which turn a hook is called in.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +38,30 @@ pub enum HookReason {
     Overflow,
 }
 
+/// What a child of an agent gets of one of its hooks.
+pub enum Inherit {
+    /// Nothing: the hook belongs to this one agent.
+    Nothing,
+    /// The hook itself, shared with the parent: what it guards or records holds for the whole family.
+    Same,
+    /// Something of its own, that is installed on the child: see [`Inherit::fresh`].
+    Fresh(Box<dyn FnOnce(&mut Agent) + Send>),
+}
+
+impl std::fmt::Debug for Inherit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Same => "Same",
+            Self::Fresh(_) => "Fresh",
+        })
+    }
+}
+
 /// Code that is asked at six points of a turn. Hooks run in the order they were installed.
 #[async_trait]
 pub trait Hook: Send + Sync {
-    /// Before each request: the place to add news and to fold old messages. Dropped half-way when the
+    /// Before each request: the place to add news and to compact old messages. Dropped half-way when the
     /// user interrupts, so change the conversation last and at once.
     ///
     /// # Errors
@@ -73,18 +93,23 @@ pub trait Hook: Send + Sync {
     /// second after the user interrupts.
     async fn after_tool(&self, _call: &ToolCall, _result: &mut ToolResult, _cx: &ToolContext) {}
 
-    /// The conversation has grown. Called after every append, and so before tools run. An agent's clones
-    /// have its hooks and conversations of their own: [`Conversation::identity`] tells them apart.
-    /// Dropped a second after the user interrupts, and that is an error.
+    /// The conversation may have grown: write it where a crash cannot take it. Called after every append, and
+    /// so before tools run, and once more before each request, since hooks may have added to it: so it must
+    /// cost nothing where nothing was added. Dropped a second after the user interrupts, and that is an error.
     ///
     /// # Errors
-    /// It could not be kept, and the turn must not go on as if it were.
+    /// It could not be persisted, and the turn must not go on as if it were.
     async fn persist(&self, _c: &Conversation, _t: &HookContext<'_>) -> Result<(), AgentError> {
         Ok(())
     }
 
-    /// The model wants to stop. `Some` is a note that sends it on.
+    /// The model wants to stop. `Some` is a reminder that sends it on.
     async fn before_stop(&self, _c: &Conversation, _t: &HookContext<'_>) -> Option<String> {
         None
+    }
+
+    /// A child of the agent is made: what does it get of this hook?
+    fn for_child(&self, _spec: &ChildSpec) -> Inherit {
+        Inherit::Nothing
     }
 }

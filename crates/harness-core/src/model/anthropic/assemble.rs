@@ -10,9 +10,7 @@ use serde_json::{Map, Value};
 
 use super::sse::Event;
 use super::wire::{StopDetails, Wire, WireDelta, WireUsage};
-use crate::conversation::message::{
-    Block, Message, RedactedThinking, Role, Text, Thinking, ToolCall,
-};
+use crate::conversation::message::{Block, Message, RedactedThinking, Text, Thinking, ToolCall};
 use crate::model::{Delta, INVALID_JSON, Reply, StopReason, Usage};
 
 /// Why there is no reply.
@@ -42,6 +40,8 @@ pub struct Assembler {
     usage: Usage,
     /// Why the model declines, where the server says so.
     refusal: String,
+    /// The model that replies, as the server calls it; empty where it does not say.
+    model: String,
 }
 
 /// A block under way.
@@ -78,8 +78,9 @@ impl Assembler {
                 }
             }
             "message_start" => {
-                let usage = wire.message.unwrap_or_default().usage;
-                self.begin(usage.and_then(WireUsage::read))
+                let message = wire.message.unwrap_or_default();
+                self.model = message.model.to_string();
+                self.begin(message.usage.and_then(WireUsage::read))
             }
             "message_delta" => {
                 let delta = wire.delta.unwrap_or_default();
@@ -109,6 +110,8 @@ impl Assembler {
         struct Whole {
             content: Option<Vec<Map<String, Value>>>,
             #[serde(default)]
+            model: Option<String>,
+            #[serde(default)]
             stop_reason: Option<String>,
             #[serde(default)]
             stop_details: Option<Box<serde_json::value::RawValue>>,
@@ -120,7 +123,7 @@ impl Assembler {
             Err(error) => return Err(Fault::Broken(format!("the answer is no message ({error})"))),
         };
         let Some(content) = whole.content else { return Err(server_error(body)) };
-        let mut message = Self::default();
+        let mut message = Self { model: whole.model.unwrap_or_default(), ..Self::default() };
         let mut deltas = Vec::new();
         for (index, block) in (0..).zip(content) {
             deltas.extend(message.start(index, block)?);
@@ -223,8 +226,9 @@ impl Assembler {
                 block => content.push(block),
             }
         }
-        let message = Message { role: Role::Assistant, content };
-        Ok(self.with_reason(Reply { message, stop, usage: self.usage }))
+        let message = Message::assistant(content);
+        let model = std::mem::take(&mut self.model);
+        Ok(self.with_reason(Reply { message, stop, usage: self.usage, model }))
     }
 
     /// A refusal without a word gets the server's explanation as its text.

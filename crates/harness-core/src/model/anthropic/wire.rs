@@ -54,10 +54,13 @@ pub(super) struct WireDelta<'a> {
     pub(super) stop_details: Option<&'a RawValue>,
 }
 
-/// The `message` of `message_start`: only its usage is of interest.
+/// The `message` of `message_start`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct WireMessage<'a> {
+    /// Which model replies.
+    #[serde(borrow)]
+    pub(super) model: Str<'a>,
     #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
 }

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use crate::conversation::message::Content;
 use crate::host::text;
-use crate::tool::builtin::{blocking, workspace};
-use crate::tool::{Effect, Tool, ToolContext, ToolError};
+use crate::tool::builtin::{blocking, current_text, workspace};
+use crate::tool::{Change, Effect, Tool, ToolContext, ToolError};
 
 /// The largest file that is edited.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -49,6 +49,13 @@ impl Tool for Edit {
 
     fn effect(&self, input: &Input) -> Effect {
         Effect::Writes(vec![input.path.clone()])
+    }
+
+    /// An edit that cannot be made has nothing to show.
+    async fn preview(&self, input: &Input, cx: &ToolContext) -> Option<Change> {
+        let before = current_text(&input.path, cx).await??;
+        let after = edited(&before, input).ok()?.text;
+        Some(Change { path: input.path.clone(), before: Some(before), after })
     }
 
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {

@@ -15,8 +15,10 @@ pub use grep::Grep;
 pub use read::Read;
 pub use write::Write;
 
-use crate::host::workspace::Workspace;
-use crate::tool::{ToolContext, ToolError, Toolbox};
+use std::path::Path;
+
+use crate::host::workspace::{Workspace, WorkspaceError};
+use crate::tool::{MAX_PREVIEW, ToolContext, ToolError, Toolbox};
 
 /// All of them, in their stable order.
 pub fn all() -> Toolbox {
@@ -27,6 +29,20 @@ pub fn all() -> Toolbox {
 /// moved away is then an error and not a surprise.
 fn workspace(cx: &ToolContext) -> Result<Workspace, ToolError> {
     Workspace::open(&cx.cwd).map_err(ToolError::failed)
+}
+
+/// The text of a file as it is now, for a preview: `Some(None)` where there is no file, `None` where it is no
+/// text, is larger than [`MAX_PREVIEW`] or cannot be read.
+async fn current_text(path: &Path, cx: &ToolContext) -> Option<Option<String>> {
+    let workspace = workspace(cx).ok()?;
+    let path = path.to_owned();
+    let read = move || match workspace.read_bounded(&path, MAX_PREVIEW) {
+        Ok(file) if file.cut => Ok(None),
+        Ok(file) => Ok(String::from_utf8(file.bytes).ok().map(Some)),
+        Err(WorkspaceError::NotFound { .. }) => Ok(Some(None)),
+        Err(_) => Ok(None),
+    };
+    blocking(read).await.ok()?
 }
 
 /// Runs what reads or writes files, or waits for a lock, on a thread that may block.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::conversation::message::Content;
-use crate::tool::builtin::{blocking, workspace};
-use crate::tool::{Effect, Tool, ToolContext, ToolError};
+use crate::tool::builtin::{blocking, current_text, workspace};
+use crate::tool::{Change, Effect, MAX_PREVIEW, Tool, ToolContext, ToolError};
 
 /// What `write` takes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -31,6 +31,13 @@ impl Tool for Write {
 
     fn effect(&self, input: &Input) -> Effect {
         Effect::Writes(vec![input.path.clone()])
+    }
+
+    async fn preview(&self, input: &Input, cx: &ToolContext) -> Option<Change> {
+        let before = current_text(&input.path, cx).await?;
+        let after = input.content.clone();
+        let fits = after.len() as u64 <= MAX_PREVIEW;
+        fits.then(|| Change { path: input.path.clone(), before, after })
     }
 
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
