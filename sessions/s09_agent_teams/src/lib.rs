@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 pub use command::{Command, Flags, run, with_team};
 pub use teammate::{Member, Teammate, TeammateStatus};
 
-use mail::{Acknowledge, FAILED, Mail, MailClient, MailError, MailNotices, Mailbox, render};
+use mail::{Acknowledge, Mail, MailClient, MailError, MailNotices, Mailbox, as_result};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -203,7 +203,7 @@ impl Tool for SendToTeammate {
         let mail = self.staff.send(&name, &message, cx).await?;
         let later = "its answer will come as mail";
         tokio::select! {
-            answer = self.staff.mail.wait_for_answer(&mail.id) => answered(&answer),
+            answer = self.staff.mail.wait_for_answer(&mail.id) => as_result(&answer, cx),
             () = tokio::time::sleep(self.answer_timeout) => Err(ToolError::failed(format!(
                 "{name} did not answer mail {} within {:?}; {later}",
                 mail.id, self.answer_timeout
@@ -211,14 +211,6 @@ impl Tool for SendToTeammate {
             () = cx.cancel.cancelled() => Err(ToolError::failed(format!("interrupted; {later}"))),
         }
     }
-}
-
-/// The answer to a mail, as the result of the call that sent it.
-fn answered(answer: &Mail) -> Result<Content, ToolError> {
-    if answer.body.starts_with(FAILED) {
-        return Err(ToolError::Failed(render(answer)));
-    }
-    Ok(render(answer).into())
 }
 
 /// What `broadcast` takes.

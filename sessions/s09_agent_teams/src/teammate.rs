@@ -234,8 +234,7 @@ fn child_for(lead: &Agent, member: &Member) -> Result<Agent, MailError> {
 
 /// What a mail asks for, in a line.
 fn task_of(mail: &Mail) -> String {
-    let task = mail.asks().map_or(mail.body.as_str(), |(_, _, text)| text);
-    cut(&text::line(task), TASK_COLUMNS)
+    cut(&text::line(&mail.body), TASK_COLUMNS)
 }
 
 /// What the end of a turn means for those who wait for an answer.

@@ -92,7 +92,7 @@ fn the_play_by_pipe_and_over_the_wire() {
 async fn gated(lead: &str, explorer: &str) -> (Stage, Arc<MemoryMailbox>, Gate) {
     let mut stage = play(lead, explorer, IDLE);
     let gate = Gate::default();
-    stage.agent.tools.add(gate.clone());
+    stage.agent.tools.add_for_family(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let mut all = members();
     all.iter_mut().for_each(|member| member.tools = None);
@@ -151,7 +151,7 @@ async fn work_that_takes_longer_than_the_deadline_is_not_thrown_away() {
 - {text: I go on without it.}";
     let mut stage = play(lead, "- calls: [{tool: gate}]\n- {text: the whole work}", IDLE);
     let gate = Gate::default();
-    stage.agent.tools.add(gate.clone());
+    stage.agent.tools.add_for_family(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let explorer = Member { tools: None, ..members().remove(0) };
     let opened =
@@ -259,7 +259,7 @@ async fn teammates_work_at_the_same_time() {
     let hold = "- calls: [{tool: gate}]\n- {text: Done.}";
     let mut stage = play(IDLE, hold, hold);
     let gate = Gate::default();
-    stage.agent.tools.add(gate.clone());
+    stage.agent.tools.add_for_family(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let mut all = members();
     all.iter_mut().for_each(|member| member.tools = None);

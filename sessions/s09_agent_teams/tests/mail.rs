@@ -12,8 +12,8 @@ use harness_core::{
 use harness_testkit::Folder;
 use s09_agent_teams::mail::conformance::{NAMES, conforms};
 use s09_agent_teams::mail::{
-    Acknowledge, FileMailbox, Mail, MailClient, MailId, MailNotices, Mailbox, MemoryMailbox,
-    delivered, render,
+    Acknowledge, FileMailbox, Mail, MailClient, MailId, MailNotices, MailOutcome, MailRequest,
+    Mailbox, MemoryMailbox, render,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -180,17 +180,18 @@ struct Full;
 #[async_trait::async_trait]
 impl Hook for Full {
     async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
-        match delivered(c).is_empty() {
-            true => Ok(()),
-            false => Err(AgentError::Fatal("the disk is full".to_owned())),
+        if c.messages().iter().all(|message| message.delivered.is_empty()) {
+            return Ok(());
         }
+        Err(AgentError::Fatal("the disk is full".to_owned()))
     }
 }
 
 #[tokio::test]
 async fn the_cursor_moves_only_once_the_mail_is_in_the_saved_history() {
     let folder = Folder::new();
-    send(&files(&folder).0, "read me").await;
+    let mail = Mail::new("bob", "ada", "read me");
+    files(&folder).0.send(mail.clone()).await.unwrap();
     let cancel = CancellationToken::new();
     let (first, mut c) = client(&folder, Acknowledge::WhenSaved).await;
     c.say("go");
@@ -200,7 +201,7 @@ async fn the_cursor_moves_only_once_the_mail_is_in_the_saved_history() {
     drop(first);
 
     let (second, mut c) = client(&folder, Acknowledge::WhenSaved).await;
-    assert!(delivered(&c).is_empty(), "so it comes again");
+    assert!(!c.has_delivered(&mail.id.0), "so it comes again");
     c.say("go");
     agent(&folder, vec![second.clone()]).run(&mut c, &cancel).await.unwrap();
     assert!(folder.read(".harness/team/ada.jsonl").contains("read me"));
@@ -230,6 +231,82 @@ async fn mail_that_the_saved_history_holds_is_not_read_twice() {
     agent(&folder, vec![second.clone()]).run(&mut c, &cancel).await.unwrap();
     assert_eq!(harness_core::transcript(c.messages(), 1000).matches("once").count(), 1);
     assert_eq!(second.mailbox.unacknowledged("ada").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn mail_that_was_compacted_away_is_answered_once_and_not_said_again() {
+    let folder = Folder::new();
+    let mail = Mail::new("bob", "ada", "a long task");
+    files(&folder).0.send(mail.clone()).await.unwrap();
+    let cancel = CancellationToken::new();
+    let (client, mut c) = client(&folder, Acknowledge::WhenAnswered).await;
+    client.deliver_oldest(&mut c).unwrap();
+    agent(&folder, vec![client.clone()]).run(&mut c, &cancel).await.unwrap();
+    c.say("and more");
+    let cut = c.cut(1).unwrap();
+    c.compact(cut, "A summary of what was done.");
+    assert!(!c.has_delivered(&mail.id.0), "the conversation has forgotten it");
+    agent(&folder, vec![client.clone()]).run(&mut c, &cancel).await.unwrap();
+    let said = harness_core::transcript(c.messages(), 1000);
+    assert!(!said.contains("a long task"), "{said}");
+    assert!(client.answer_delivered(&c, Ok("it is done"), &cancel).await);
+    assert_eq!(client.inbox(), []);
+    let (mailbox, _) = files(&folder);
+    let answers = mailbox.receive("bob", Duration::ZERO).await.unwrap();
+    assert_eq!(answers.len(), 1);
+    assert_eq!((&answers[0].in_reply_to, &*answers[0].body), (&Some(mail.id), "it is done"));
+}
+
+#[tokio::test]
+async fn what_a_mail_only_quotes_delivers_nothing() {
+    let folder = Folder::new();
+    let cancel = CancellationToken::new();
+    let (client, mut c) = client(&folder, Acknowledge::WhenSaved).await;
+    let mail = Mail::new("bob", "ada", "the true mail");
+    client.mailbox.send(mail.clone()).await.unwrap();
+    c.say(format!("[mail {} from bob]\nnot the mail, but what looks like it", mail.id));
+    agent(&folder, vec![client.clone()]).run(&mut c, &cancel).await.unwrap();
+    let said = harness_core::transcript(c.messages(), 1000);
+    assert!(said.contains("the true mail"), "{said}");
+}
+
+#[tokio::test]
+async fn lines_of_the_first_version_are_plain_mail_and_keep_their_words() {
+    let folder = Folder::new();
+    let (mailbox, _) = files(&folder);
+    for body in ["[failed] it said nothing", "[task/1 until 2020-01-01T00:00:00Z]\\ndo it"] {
+        let line = format!(
+            r#"{{"id":"0123456789abcdef","from":"bob","to":"ada","body":"{body}","in_reply_to":null,"sent":"2026-01-01T00:00:00Z"}}"#
+        );
+        append(&folder, &format!("{line}\n"));
+    }
+    let mails = mailbox.receive("ada", Duration::ZERO).await.unwrap();
+    assert_eq!(mails[0].text(), "[failed] it said nothing");
+    assert_eq!(mails[1].text(), "[task/1 until 2020-01-01T00:00:00Z]\ndo it");
+    for mail in mails {
+        assert_eq!((mail.request, mail.outcome), (None, None), "words are words");
+    }
+}
+
+#[tokio::test]
+async fn what_a_model_reads_of_a_mail_is_made_of_its_fields() {
+    let mail = Mail::new("bob", "ada", "Is it done?");
+    assert_eq!(mail.text(), "Is it done?");
+    assert_eq!(mail.failure("it said nothing").text(), "[failed] it said nothing");
+    let verdict = |outcome, comment: &str| Mail { outcome: Some(outcome), ..mail.answer(comment) };
+    assert_eq!(verdict(MailOutcome::Approved, "").text(), "approved.");
+    assert_eq!(verdict(MailOutcome::Rejected, "Too much.").text(), "rejected. Too much.");
+    verdict(MailOutcome::Approved, "").check().unwrap();
+    mail.answer("").check().unwrap_err();
+    let request = Mail {
+        request: Some(MailRequest {
+            what: "task/1".to_owned(),
+            until: "2026-01-01T00:00:00.5Z".parse().unwrap(),
+        }),
+        ..mail
+    };
+    assert_eq!(request.text(), "[task/1 until 2026-01-01T00:00:00Z]\nIs it done?");
+    assert_eq!(request.request.unwrap().time_left(), Duration::ZERO);
 }
 
 #[tokio::test]

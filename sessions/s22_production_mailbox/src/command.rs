@@ -171,8 +171,8 @@ async fn worker(
     let greeting = format!("{} works here. {about}\nworking in {place}", member.name);
     screen.line(text::strip(&greeting));
     screen.line(agent.gate.policy.told());
-    agent.observers.add(Arc::new(Display::new(screen.clone(), agent.name.clone())));
-    agent.observers.add(mailbox.publisher(agent.secrets.clone()));
+    agent.observers.add_for_family(Arc::new(Display::new(screen.clone(), agent.name.clone())));
+    agent.observers.add_for_family(mailbox.publisher(agent.secrets.clone()));
     let runner = MemberRunner {
         origin: agent,
         member,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use harness_testkit::{Pause, Redis};
 use s09_agent_teams::mail::conformance::{NAMES, conforms};
 use s09_agent_teams::mail::{
-    FAILED, MAX_BODY_BYTES, Mail, MailError, MailId, MailNotices, Mailbox,
+    MAX_BODY_BYTES, Mail, MailError, MailId, MailNotices, MailOutcome, Mailbox,
 };
 use s22_production_mailbox::{NoRedis, RedisMailbox, without_password};
 use tokio_util::sync::CancellationToken;
@@ -224,7 +224,7 @@ async fn a_mail_that_kills_its_readers_becomes_a_dead_letter_and_its_sender_is_t
     assert_eq!(dead[0].why, "it was given out 3 times, and each time its reader died");
     let answer = mailbox.receive("bob", LONG).await.unwrap().remove(0);
     assert_eq!(answer.in_reply_to, Some(poison.id));
-    assert!(answer.body.starts_with(FAILED), "{}", answer.body);
+    assert_eq!(answer.outcome, Some(MailOutcome::Failed), "{}", answer.body);
 }
 
 #[tokio::test]

@@ -8,21 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use harness_core::{
-    AgentError, Block, Conversation, ConversationLog, Event, Hook, HookContext, Role,
-};
+use harness_core::{AgentError, Conversation, ConversationLog, Event, Hook, HookContext, Mutex};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Mail, MailError, MailId, MailNotices, Mailbox};
+use super::{Mail, MailError, MailId, MailNotices, Mailbox, render};
 
 /// How long to wait before a mailbox that failed is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long one call of `receive` waits for mail.
 const RECEIVE_WAIT: Duration = Duration::from_secs(60);
-/// An answer that begins so is none: it says why there is none.
-pub const FAILED: &str = "[failed] ";
 
 /// One agent's end of the mail: its *inbox*, which is the mail that is leased to it and not acknowledged yet,
 /// and the log of its conversation. A hook of that agent.
@@ -39,6 +35,8 @@ pub struct MailClient {
     /// Which mail is not for the conversation.
     is_excluded: OnceLock<fn(&Mail) -> bool>,
     inbox: watch::Sender<Vec<Mail>>,
+    /// What of the inbox the conversation has held. It may be compacted away since, and is known all the same.
+    delivered: Mutex<HashSet<MailId>>,
     log: ConversationLog,
 }
 
@@ -75,6 +73,7 @@ impl MailClient {
             acknowledges,
             is_excluded: OnceLock::new(),
             inbox: watch::Sender::new(Vec::new()),
+            delivered: Mutex::default(),
             log,
         };
         client.put_into_inbox(mails);
@@ -111,7 +110,7 @@ impl MailClient {
         }
         self.inbox.send_modify(|inbox| {
             inbox.extend(mails);
-            // While the inbox is locked: see `take_undelivered`.
+            // While the inbox is locked: see `undelivered`.
             self.wake.notify_one();
         });
     }
@@ -132,15 +131,17 @@ impl MailClient {
     /// Waits for the answer to this mail, and to no other. It stays in the inbox until a conversation that
     /// holds it is on disk.
     pub async fn wait_for_answer(&self, id: &MailId) -> Mail {
-        self.wait_for(|mail| mail.in_reply_to.as_ref() == Some(id)).await
+        let answers = |mail: &Mail| mail.in_reply_to.as_ref() == Some(id);
+        self.wait_for(|mail| answers(mail).then(|| mail.clone())).await
     }
 
-    /// Waits for the first mail like this. It stays in the inbox.
-    pub async fn wait_for(&self, is_wanted: impl Fn(&Mail) -> bool) -> Mail {
+    /// Waits for the first mail of which `wanted` makes something, and returns that. The mail stays in the
+    /// inbox.
+    pub async fn wait_for<T>(&self, wanted: impl Fn(&Mail) -> Option<T>) -> T {
         let mut inbox = self.inbox.subscribe();
         loop {
-            if let Some(found) = inbox.borrow_and_update().iter().find(|mail| is_wanted(mail)) {
-                return found.clone();
+            if let Some(found) = inbox.borrow_and_update().iter().find_map(&wanted) {
+                return found;
             }
             // A lead has a task that receives for it; a teammate that waits here has to receive by itself.
             tokio::select! {
@@ -180,29 +181,42 @@ impl MailClient {
 
     /// Mail that could not be acknowledged stays, and is tried again.
     fn take_out_of_inbox(&self, ids: &[MailId], done: Result<(), MailError>) {
-        match done {
-            Ok(()) => self.inbox.send_modify(|inbox| inbox.retain(|mail| !ids.contains(&mail.id))),
-            Err(why) => self.notices.add(why.to_string()),
+        if let Err(why) = done {
+            self.notices.add(why.to_string());
+            return;
         }
+        self.inbox.send_modify(|inbox| inbox.retain(|mail| !ids.contains(&mail.id)));
+        self.delivered.lock().retain(|id| !ids.contains(id));
     }
 }
 
 /// Mail and the conversation.
 impl MailClient {
+    /// Whether the conversation holds this mail, or has held it.
+    fn is_delivered(&self, id: &MailId, c: &Conversation) -> bool {
+        c.has_delivered(&id.0) || self.delivered.lock().contains(id)
+    }
+
+    /// Remembers what the conversation holds by now.
+    fn note_delivered(&self, c: &Conversation) {
+        for mail in self.inbox() {
+            if c.has_delivered(&mail.id.0) {
+                self.delivered.lock().insert(mail.id);
+            }
+        }
+    }
+
     /// The mail of the inbox that the conversation does not hold. Whoever was woken for it has it now.
-    fn take_undelivered(&self, c: &Conversation) -> Vec<Mail> {
+    fn undelivered(&self, c: &Conversation) -> Vec<Mail> {
         // While this borrows the inbox nothing is added to it, and so no wake is lost.
         let inbox = self.inbox.borrow();
         let _ = self.wake.notified().now_or_never();
-        let is_excluded = self.is_excluded.get();
-        let mut known = delivered(c);
-        let mut undelivered = Vec::new();
+        let is_excluded = |mail: &Mail| self.is_excluded.get().is_some_and(|it| it(mail));
+        let mut undelivered: Vec<Mail> = Vec::new();
         for mail in inbox.iter() {
-            if is_excluded.is_some_and(|is_excluded| is_excluded(mail)) {
-                continue;
-            }
-            // A mail that was sent twice is in the inbox twice.
-            if known.insert(mail.id.clone()) {
+            // A mail that its sender has sent again is in the inbox twice.
+            let is_repeated = undelivered.iter().any(|it| it.id == mail.id);
+            if !is_excluded(mail) && !is_repeated && !self.is_delivered(&mail.id, c) {
                 undelivered.push(mail.clone());
             }
         }
@@ -212,10 +226,7 @@ impl MailClient {
     /// The mail of the inbox that the conversation holds.
     fn delivered_inbox(&self, c: &Conversation) -> Vec<Mail> {
         let mut inbox = self.inbox();
-        if !inbox.is_empty() {
-            let known = delivered(c);
-            inbox.retain(|mail| known.contains(&mail.id));
-        }
+        inbox.retain(|mail| self.is_delivered(&mail.id, c));
         inbox
     }
 
@@ -231,8 +242,8 @@ impl MailClient {
     /// and its answer, and the conversation goes on where it was.
     pub fn deliver_oldest(&self, c: &mut Conversation) -> Option<Mail> {
         let oldest = self.inbox().into_iter().next()?;
-        if !delivered(c).contains(&oldest.id) {
-            c.say(render(&oldest));
+        if !self.is_delivered(&oldest.id, c) {
+            c.say_delivering(&*oldest.id.0, render(&oldest));
         }
         Some(oldest)
     }
@@ -247,9 +258,12 @@ impl MailClient {
         cancel: &CancellationToken,
     ) -> bool {
         for mail in self.delivered_inbox(c) {
+            let reply = match answer {
+                Ok(answer) => mail.answer(answer),
+                Err(why) => mail.failure(why),
+            };
             let is_question = mail.in_reply_to.is_none();
-            let body = answer.map_or_else(|why| format!("{FAILED}{why}"), str::to_owned);
-            if is_question && !self.send_with_retry(&mail.answer(body), cancel).await {
+            if is_question && !self.send_with_retry(&reply, cancel).await {
                 return false;
             }
             if let Err(why) = answer {
@@ -281,52 +295,27 @@ impl Hook for MailClient {
         for sentence in self.notices.take() {
             t.agent.emit(&Event::Notice(sentence));
         }
-        for mail in self.take_undelivered(c) {
-            c.remind(render(&mail));
+        for mail in self.undelivered(c) {
+            c.remind_delivering(&*mail.id.0, render(&mail));
         }
         Ok(())
     }
 
     async fn persist(&self, c: &Conversation, t: &HookContext<'_>) -> Result<(), AgentError> {
         self.log.persist(c, t).await?;
+        self.note_delivered(c);
         if self.acknowledges == Acknowledge::WhenSaved {
             self.acknowledge_delivered(c).await;
         }
         Ok(())
     }
 
-    /// Mail that has just come keeps the agent from stopping.
+    /// Mail that has just come keeps the agent from stopping. It is delivered before the next request.
     async fn before_stop(&self, c: &Conversation, _: &HookContext<'_>) -> Option<String> {
         if self.acknowledges != Acknowledge::WhenSaved {
             return None;
         }
-        self.take_undelivered(c).first().map(render)
+        let has_come = !self.undelivered(c).is_empty();
+        has_come.then(|| "Mail has come. Read it before you stop.".to_owned())
     }
-}
-
-/// A mail as a model reads it. The first line tells a later reader which mail it was.
-pub fn render(mail: &Mail) -> String {
-    let answers = match &mail.in_reply_to {
-        Some(id) => format!(", answer to {id}"),
-        None => String::new(),
-    };
-    // The writer of a mail is not to speak in the harness's voice.
-    let body = mail.body.replace("system-reminder>", "system-reminder >");
-    format!("[mail {} from {}{answers}]\n{body}", mail.id, mail.from)
-}
-
-/// The ids of the mail that a conversation holds.
-pub fn delivered(c: &Conversation) -> HashSet<MailId> {
-    let users = c.messages().iter().filter(|message| message.role == Role::User);
-    let heads = users.flat_map(|message| &message.content).filter_map(|block| {
-        let text = match block {
-            Block::Text(text) => text.text.as_str().into(),
-            Block::Reminder(note) => note.as_str().into(),
-            Block::ToolResult(result) => result.content.text(),
-            _ => return None,
-        };
-        let (id, _) = text.strip_prefix("[mail ")?.split_once(" from ")?;
-        Some(MailId(id.to_owned()))
-    });
-    heads.collect()
 }

@@ -74,11 +74,16 @@ async fn sent_is_received_in_order_and_whole(mailbox: Arc<dyn Mailbox>) {
         "an answer that is sent again is the same mail"
     );
     let large = Mail::new("bob", "ada", "x".repeat(1_000_000));
-    for mail in [&first, &answer, &large] {
+    let request = Mail::new("bob", "ada", "four").asking("task/1", LONG);
+    let failure = first.failure("five");
+    for mail in [&first, &answer, &large, &request] {
         assert_eq!(mailbox.send(mail.clone()).await.unwrap(), mail.id);
     }
-    assert_eq!(receive(&*mailbox, 2).await, [first, large]);
+    assert_eq!(receive(&*mailbox, 3).await, [first, large, request]);
     assert_eq!(mailbox.receive("bob", LONG).await.unwrap(), [answer]);
+    let failure = Mail { id: MailId("another".to_owned()), ..failure };
+    mailbox.send(failure.clone()).await.unwrap();
+    assert_eq!(mailbox.receive("bob", LONG).await.unwrap(), [failure]);
 }
 
 async fn unknown_names_are_refused_with_the_list(mailbox: Arc<dyn Mailbox>) {

@@ -11,21 +11,24 @@ pub mod conformance;
 mod file;
 mod memory;
 mod notices;
+mod render;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::client::{Acknowledge, FAILED, MailClient, delivered, render};
+pub use self::client::{Acknowledge, MailClient};
 pub use self::command::MailCommand;
 pub use self::file::{DeadLetterLine, FileMailbox};
 pub use self::memory::MemoryMailbox;
 pub use self::notices::MailNotices;
+pub use self::render::{as_result, render};
 
 /// The most bytes of a body.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -67,6 +70,47 @@ pub struct Mail {
     pub in_reply_to: Option<MailId>,
     /// When it was written: RFC 3339, UTC. Clocks differ, so nothing is decided by it.
     pub sent: String,
+    /// What it asks for, where it is a request of a protocol (s10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<MailRequest>,
+    /// What it says as an answer, where programs have to know it; an ordinary answer is just its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<MailOutcome>,
+}
+
+/// What a mail asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailRequest {
+    /// The name of what is asked for, with a version: `task/1`.
+    pub what: String,
+    /// The deadline: an answer that comes later is of no use.
+    pub until: Timestamp,
+}
+
+impl MailRequest {
+    /// The time to the deadline; zero when it has passed.
+    pub fn time_left(&self) -> Duration {
+        self.until.duration_since(Timestamp::now()).try_into().unwrap_or_default()
+    }
+}
+
+/// What an answer says, beside its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailOutcome {
+    /// There is no answer; the words say why.
+    Failed,
+    /// What was asked may be done; the words are a comment, and may be missing.
+    Approved,
+    /// What was asked may not be done as it is; the words are the reason, and may be missing.
+    Rejected,
+}
+
+impl MailOutcome {
+    /// Whether it says enough without words.
+    fn is_verdict(self) -> bool {
+        matches!(self, Self::Approved | Self::Rejected)
+    }
 }
 
 impl Mail {
@@ -78,7 +122,9 @@ impl Mail {
             to: to.to_owned(),
             body: body.into(),
             in_reply_to: None,
-            sent: jiff::Timestamp::now().to_string(),
+            sent: Timestamp::now().to_string(),
+            request: None,
+            outcome: None,
         }
     }
 
@@ -91,18 +137,16 @@ impl Mail {
         }
     }
 
-    /// A mail that asks for something, `task/1` say, and is of use only so long. Its first line says both.
-    pub fn request(what: &str, from: &str, to: &str, text: &str, patience: Duration) -> Self {
-        let until = jiff::Timestamp::now() + patience;
-        Self::new(from, to, format!("[{what} until {until:.0}]\n{text}"))
+    /// The answer that says that there is none, and why.
+    pub fn failure(&self, why: impl Into<String>) -> Self {
+        Self { outcome: Some(MailOutcome::Failed), ..self.answer(why) }
     }
 
-    /// What it asks for, how long that is still of use, and the text; `None` where it is no request.
-    pub fn asks(&self) -> Option<(&str, Duration, &str)> {
-        let (head, text) = self.body.split_once('\n')?;
-        let (what, until) = head.strip_prefix('[')?.strip_suffix(']')?.split_once(" until ")?;
-        let left = until.parse::<jiff::Timestamp>().ok()?.duration_since(jiff::Timestamp::now());
-        Some((what, Duration::try_from(left).unwrap_or_default(), text))
+    /// The same mail as a request: it asks for `what` (`task/1`, say), and is of use for `timeout` from now on.
+    #[must_use]
+    pub fn asking(self, what: &str, timeout: Duration) -> Self {
+        let until = Timestamp::now() + timeout;
+        Self { request: Some(MailRequest { what: what.to_owned(), until }), ..self }
     }
 
     /// Every mailbox asks this of every mail before it takes it.
@@ -112,7 +156,8 @@ impl Mail {
     pub fn check(&self) -> Result<(), MailError> {
         check_name(&self.from)?;
         check_name(&self.to)?;
-        if self.body.trim().is_empty() {
+        let says_enough = self.outcome.is_some_and(MailOutcome::is_verdict);
+        if self.body.trim().is_empty() && !says_enough {
             return Err(MailError::refused("the body is empty; say something"));
         }
         let bytes = self.body.len();

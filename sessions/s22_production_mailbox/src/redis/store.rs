@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness_core::Mutex;
 use harness_core::host::trust;
 use redis::{Cmd, FromRedisValue, cmd};
-use s09_agent_teams::mail::{FAILED, Mail, MailError, MailId, MailNotices};
+use s09_agent_teams::mail::{Mail, MailError, MailId, MailNotices};
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::mailbox::LEASE_DURATION;
@@ -208,9 +208,8 @@ impl Store {
         self.notices.add(format!("a mail to {name} is given up; :dead shows it"));
         let Ok(mail) = serde_json::from_slice::<Mail>(text) else { return };
         if mail.in_reply_to.is_none() {
-            let why =
-                format!("{FAILED}it was given to {MAX_DELIVERIES} readers, and each of them died");
-            let _ = self.send(&mail.answer(why)).await;
+            let why = format!("it was given to {MAX_DELIVERIES} readers, and each of them died");
+            let _ = self.send(&mail.failure(why)).await;
         }
     }
 
