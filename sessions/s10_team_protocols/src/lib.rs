@@ -4,6 +4,7 @@
 
 mod machine;
 mod office;
+mod sequence;
 mod tools;
 
 use std::mem;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use harness_cli::{App, Config, Lesson, columns, mermaid, sequence};
+use harness_cli::{App, Config, Lesson, columns};
 use harness_core::{Agent, Effect, Event, Mechanism, Mutex, Observer, Policy, ToolCall, Verdict};
 use s09_agent_teams::{Flags, Team, Teammate, with_team};
 
 pub use machine::{Desk, Guard, Illegal, State, Step, TABLE, WITHIN};
 
 use office::{Office, SHUTDOWN, Seat};
+use sequence::{mermaid, sequence};
 use tools::{Delegate, ReviewPlan, ShutdownTeammate, SubmitPlan};
 
 /// What the terminal is told of this session.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_cli::Arrow;
 use harness_core::host::text;
 use harness_core::mail::{FAILED, Mail, MailError, MailId, Post};
 use harness_core::{Mutex, ToolContext, ToolError};
@@ -12,6 +11,7 @@ use s09_agent_teams::Teammate;
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Desk, Guard, State, Step};
+use crate::sequence::Arrow;
 
 /// What is asked for, each with its version: a later one is refused, not guessed at.
 pub(crate) const TASK: &str = "task/1";
