@@ -4,6 +4,7 @@
 
 mod broker;
 mod machine;
+mod sequence;
 mod tools;
 
 use std::mem;
@@ -13,13 +14,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use harness_app::{App, Config, Lesson};
-use harness_cli::{columns, mermaid, sequence};
+use harness_cli::columns;
 use harness_core::{Agent, Effect, Event, Mechanism, Mutex, Observer, Policy, ToolCall, Verdict};
 use s09_agent_teams::{Flags, Team, Teammate, with_team};
 
 pub use machine::{ExchangeGuard, Exchanges, Illegal, NESTED, Phase, Step, TABLE};
 
 use broker::{Peer, RequestBroker, is_shutdown};
+use sequence::{mermaid, sequence};
 use tools::{Delegate, ReviewPlan, ShutdownTeammate, SubmitPlan};
 
 /// What the terminal is told of this session.
