@@ -102,7 +102,7 @@ impl Jobs {
         let family = ProcessTree::new();
         let child =
             ChildCommand::shell(&command, &cx.cwd, &cx.secrets).map_err(ToolError::failed)?;
-        let child = child.family(&family);
+        let child = child.in_tree(&family);
         let mut jobs = self.jobs.lock();
         let running: Vec<&str> = jobs.iter().filter(|it| it.runs()).map(|it| &*it.id).collect();
         if running.len() >= self.most {
