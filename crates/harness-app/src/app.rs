@@ -16,6 +16,7 @@ use crate::viewers::Viewers;
 
 type RunCommand =
     Box<dyn for<'a> Fn(&'a mut Chat, &'a str) -> BoxFuture<'a, Result<String>> + Send + Sync>;
+type AtStart = Box<dyn FnOnce(&Agent) + Send>;
 type AtExit = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
 /// A command of the prompt line: `:name args`.
@@ -33,6 +34,7 @@ pub struct App {
     pub(crate) steering: Option<Arc<dyn Steering>>,
     pub(crate) wakes: Vec<Arc<Notify>>,
     pub(crate) begins: bool,
+    pub(crate) at_start: Vec<AtStart>,
     pub(crate) at_exit: Vec<AtExit>,
     pub(crate) viewers: Viewers,
     notices: Vec<String>,
@@ -49,6 +51,7 @@ impl From<Agent> for App {
             steering: None,
             wakes: Vec::new(),
             begins: false,
+            at_start: Vec::new(),
             at_exit: Vec::new(),
             viewers: Viewers::default(),
             notices: Vec::new(),
@@ -150,6 +153,13 @@ impl App {
     /// Sentences for the user, shown before the first prompt.
     pub fn notices(mut self, sentences: impl IntoIterator<Item = String>) -> Self {
         self.notices.extend(sentences);
+        self
+    }
+
+    /// What begins once everything is installed, with the finished agent: whoever makes children for as long as
+    /// the program runs makes them here, so that they have all that the agent has.
+    pub fn at_start(mut self, start: impl FnOnce(&Agent) + Send + 'static) -> Self {
+        self.at_start.push(Box::new(start));
         self
     }
 

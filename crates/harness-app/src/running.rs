@@ -22,9 +22,12 @@ pub struct RunningApp {
 }
 
 impl RunningApp {
-    /// The program is ready for its first prompt: says so to the observers, and shows what mechanisms had to
-    /// show until now.
-    pub fn enter(&self) {
+    /// The agent is finished, and the program is ready for its first prompt: begins what mechanisms begin then,
+    /// says so to the observers, and shows what mechanisms had to show until now.
+    pub fn enter(&mut self) {
+        for start in std::mem::take(&mut self.app.at_start) {
+            start(self.agent());
+        }
         self.agent().emit(&Event::SessionStarted);
         self.app.viewers.open();
     }

@@ -17,7 +17,6 @@
 
 mod approve;
 mod args;
-mod bars;
 mod display;
 mod front;
 mod human;
@@ -33,7 +32,6 @@ mod sequence;
 mod signals;
 mod start;
 mod tasks;
-mod tree;
 mod wide;
 
 use std::process::ExitCode;
@@ -45,7 +43,6 @@ use harness_core::Agent;
 
 pub use approve::AskPerson;
 pub use args::{Commands, NoFlags};
-pub use bars::bars;
 pub use display::{Display, title};
 pub use front::LineFront;
 pub use human::Human;
@@ -56,7 +53,6 @@ pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use signals::until_asked_to_leave;
 pub use tasks::{Bars, Done, TaskFlags, Tasks, with_tasks};
-pub use tree::{Node, tree};
 pub use wide::{cut, fill, wide};
 
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,

@@ -193,7 +193,7 @@ async fn mcp(agent: &Agent, config: &Config) -> Finding {
     };
     servers.settle(LIMIT).await;
     let state = if servers.all_ready() { State::Well } else { State::Broken };
-    let found = [vec![servers.summary()], servers.news()].concat();
+    let found = [vec![servers.summary()], servers.take_notices()].concat();
     servers.close().await;
     new(state, found.join("; "))
 }

@@ -142,7 +142,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<Line
     }
 
     if let Some(mcp) = mcp {
-        app = app.notices(mcp.told().await);
+        app = app.notices(mcp.startup_notices().await);
     }
     let streaming = on("streaming");
     let lead = app.agent().name.clone();

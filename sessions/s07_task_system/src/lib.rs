@@ -4,6 +4,8 @@
 
 mod draw;
 mod graph;
+mod order;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

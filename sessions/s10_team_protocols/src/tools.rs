@@ -85,7 +85,7 @@ pub(crate) struct Review {
     request: String,
     /// Whether it may be carried out as it is.
     approve: bool,
-    /// HookReason, or what to mind.
+    /// Why, or what to mind.
     #[serde(default)]
     comment: String,
 }
