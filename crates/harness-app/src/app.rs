@@ -156,8 +156,8 @@ impl App {
         self
     }
 
-    /// What begins once everything is installed, with the finished agent: whoever makes children for as long as
-    /// the program runs makes them here, so that they have all that the agent has.
+    /// What begins once everything is installed, with the finished agent. A mechanism that makes children for as
+    /// long as the program runs makes them here, so that they have all that the agent has.
     pub fn at_start(mut self, start: impl FnOnce(&Agent) + Send + 'static) -> Self {
         self.at_start.push(Box::new(start));
         self

@@ -22,11 +22,11 @@ pub struct RunningApp {
 }
 
 impl RunningApp {
-    /// The agent is finished, and the program is ready for its first prompt: begins what mechanisms begin then,
-    /// says so to the observers, and shows what mechanisms had to show until now.
+    /// The program is ready for its first prompt: begins what mechanisms want begun, says so to the observers, and
+    /// shows what mechanisms had to show until now.
     pub fn enter(&mut self) {
         for start in std::mem::take(&mut self.app.at_start) {
-            start(self.agent());
+            start(&self.app.chat.agent);
         }
         self.agent().emit(&Event::SessionStarted);
         self.app.viewers.open();

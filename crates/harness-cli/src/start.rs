@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use harness_app::{Config, Lesson, ModelChoice, Settings};
+use harness_core::host::own_paths;
 use harness_core::{Gate, Headless, Play, Policy};
 
 use crate::approve::AskPerson;
@@ -96,7 +97,7 @@ pub(crate) async fn workspace(
 /// Whether nothing is in it but the harness's own state.
 fn is_empty(folder: &Path) -> std::io::Result<bool> {
     for entry in std::fs::read_dir(folder)? {
-        if entry?.file_name() != ".harness" {
+        if entry?.file_name() != own_paths::STATE.name {
             return Ok(false);
         }
     }

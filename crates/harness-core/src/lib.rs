@@ -70,8 +70,6 @@ pub use host::secrets::Secrets;
 pub use host::state::{StateError, StateFile};
 pub use host::trust::Trust;
 
-pub mod jobs;
-pub use jobs::Jobs;
 pub mod live;
 pub mod mail;
 pub mod undo;

@@ -178,7 +178,7 @@ fn a_worker_that_is_silent_for_the_length_of_a_lease_loses_its_task_and_its_work
     let now = task(&claims, &id);
     assert_eq!(
         (now.status, now.result.unwrap()),
-        (Status::InProgress, "attempt 1 of 3: its worker has not been heard of".to_owned())
+        (Status::InProgress, "attempt 1 of 3: its worker stopped sending heartbeats".to_owned())
     );
     assert_eq!(claims.leases.load().unwrap()[&id].owner, other.id);
 }
@@ -247,7 +247,8 @@ fn a_task_that_is_removed_or_moved_while_it_is_worked_on_is_nobodys_any_more() {
     simple(&claims, "three");
     claim(&claims, &other); // who claims next tidies up
     assert!(
-        claims.leases.renew(&one, &owner).is_err() && claims.leases.renew(&two, &owner).is_err()
+        claims.leases.heartbeat(&one, &owner).is_err()
+            && claims.leases.heartbeat(&two, &owner).is_err()
     );
 }
 

@@ -56,7 +56,6 @@ pub struct EventBus(Arc<Inner>);
 
 struct Inner {
     /// The name of the agent that the bus was made for.
-    lead: String,
     /// The names of its tools at that time.
     tools: Vec<String>,
     context: ProgramContext,
@@ -94,7 +93,6 @@ impl EventBus {
         };
         let tools = agent.tools.specs().iter().map(|tool| tool.name.clone()).collect();
         Self(Arc::new(Inner {
-            lead: agent.name.clone(),
             tools,
             log: EventLog::open(&context),
             stats: Stats::default(),
@@ -257,15 +255,15 @@ impl EventBus {
         join_all(chosen.into_iter().map(|(_, task)| task)).await;
     }
 
-    /// Gives the running programs time to end, then kills them, and shows what is left to say.
-    async fn close(&self, viewers: &Viewers) {
+    /// Gives the running programs time to end, then kills them.
+    async fn close(&self, viewers: &Viewers, agent: &str) {
         let mut all_ended = std::pin::pin!(self.wait_for_running(|_| true));
         if timeout(CLOSE_TIMEOUT, &mut all_ended).await.is_err() {
             self.0.context.cancel.cancel();
             all_ended.await;
         }
         for notice in self.take_notices() {
-            viewers.notice(&self.0.lead, notice);
+            viewers.notice(agent, notice);
         }
     }
 
@@ -309,9 +307,10 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     let stats = bus.clone();
     let closing = bus.clone();
     let viewers = app.viewers();
+    let agent = app.agent().name.clone();
     Ok(app
         .layer(bus)
         .notices(notices)
         .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.stats.table()))
-        .at_exit(async move || closing.close(&viewers).await))
+        .at_exit(async move || closing.close(&viewers, &agent).await))
 }

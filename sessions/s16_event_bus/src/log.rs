@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use harness_core::host::journal::Journal;
+use harness_core::host::own_paths;
 use harness_core::host::text;
 use harness_core::host::workspace::Workspace;
 use harness_core::{Mutex, Secrets};
@@ -12,7 +13,7 @@ use crate::program::ProgramContext;
 use crate::{HookDecision, HookEvent};
 
 /// The log, in the workspace.
-const LOG_FILE: &str = ".agent_events.log";
+const LOG_FILE: &str = own_paths::EVENTS.name;
 /// How many bytes of a text are logged, from each of its ends.
 const MAX_LOGGED_BYTES: usize = 1000;
 /// The fields whose size is logged too, because they may be clipped.

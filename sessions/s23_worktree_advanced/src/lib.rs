@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
 use harness_app::{App, Lesson};
 use harness_cli::{Bars, Done, TaskFlags, Tasks, columns, cut, with_tasks};
-use harness_core::host::workspace::is_own;
+use harness_core::host::own_paths::is_own;
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{Isolated, Made, State};
 use tokio::task::spawn_blocking;

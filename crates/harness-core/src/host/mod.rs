@@ -11,6 +11,7 @@ pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod mutex;
+pub mod own_paths;
 pub mod ownership;
 pub mod process;
 pub mod secrets;

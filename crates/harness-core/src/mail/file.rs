@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 
 use crate::host::journal::{Cursor, Journal, JournalError};
 use crate::host::mutex::Mutex;
-use crate::host::workspace::{Held, Workspace, WorkspaceError, files, hold};
+use crate::host::own_paths;
+use crate::host::ownership::RunLock;
+use crate::host::workspace::{Workspace, WorkspaceError, files};
 
 use super::{Mail, MailError, MailId, Mailbox, News, check_name, look_until};
 
@@ -37,7 +39,7 @@ pub struct FileMailbox {
 /// The one reader of a box.
 #[derive(Debug)]
 struct Reader {
-    _lease: Held,
+    _lease: RunLock,
     journal: Journal<Mail>,
     cursor: Cursor,
     /// All before it are read; in the queue, or done.
@@ -77,7 +79,9 @@ impl FileMailbox {
         names: impl IntoIterator<Item = &'a str>,
         news: News,
     ) -> Result<Self, MailError> {
-        let folder = Workspace::open(cwd).and_then(|w| w.own_dir(".mailboxes")).map_err(store)?;
+        let folder = Workspace::open(cwd)
+            .and_then(|w| w.own_dir(own_paths::MAILBOXES.name))
+            .map_err(store)?;
         let (readers, came) = (Arc::default(), Arc::default());
         let open = Self { folder, news, readers, came };
         names.into_iter().try_for_each(|name| open.join(name))?;
@@ -146,7 +150,7 @@ impl FileMailbox {
         let mut readers = self.readers.lock();
         if !readers.contains_key(name) {
             let journal = self.journal(name)?;
-            let lease = hold(self.path(name, "reader")).map_err(|why| match why {
+            let lease = RunLock::acquire(self.path(name, "reader")).map_err(|why| match why {
                 WorkspaceError::InUse { by, .. } => MailError::Refused(format!(
                     "the mail of {name} is being read by {}; leave it there first",
                     by.map_or("another process".to_owned(), |by| format!("process {by}"))

@@ -103,7 +103,8 @@ fn bounded(text: String, cx: &ToolContext) -> String {
         return text;
     }
     let whole = cx.secrets.mask(&text);
-    let stored = Workspace::open(&cx.cwd).and_then(|workspace| workspace.keep("output", &whole));
+    let stored =
+        Workspace::open(&cx.cwd).and_then(|workspace| workspace.store_text("output", &whole));
     let note = match stored {
         Ok(file) => format!("all {} bytes are in {}", whole.len(), file.display()),
         Err(why) => format!("the whole text could not be stored: {why}"),

@@ -1,9 +1,9 @@
-//! Jobs: what runs on, and how its end is told. The hard cases are in s08's tests, with real programs.
+//! Jobs: what runs on, and how its end is reported. The hard cases are in `lesson.rs`, with real programs.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use futures_util::FutureExt;
-use harness_core::Jobs;
 use harness_testkit::Folder;
+use s08_background_tasks::Jobs;
 
 async fn jobs(folder: &Folder) -> Jobs {
     let (jobs, told) = Jobs::open(folder.path(), "jobs", "job").await.unwrap();
@@ -27,7 +27,7 @@ async fn news_wakes_once_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn who_takes_the_news_takes_the_wake_up_along() {
+async fn whoever_takes_the_news_takes_the_wake_up_along() {
     let folder = Folder::new();
     let (jobs, cx) = (jobs(&folder).await, folder.context());
     for command in ["exit 1", "exit 2"] {

@@ -1,6 +1,8 @@
-//! What the runs of a program have begun, in one list on disk, so that a later run can take up what one left
-//! when it was killed. What was begun has a name of its own and stays in the list when it is over; the
-//! `shelf` below [`jobs`](crate::jobs) gives the names itself, a file each, and keeps the last ones.
+//! Work that runs of a program have begun, in one list on disk, so that a later run can finish what one that
+//! was killed left behind.
+//!
+//! The work names itself and stays in the list when it is over. (Records that are given a number, and are
+//! dropped after a while, are in [`numbered`](super::numbered).)
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,29 +11,30 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::RunLock;
 use crate::host::ids;
 use crate::host::mutex::Mutex;
 use crate::host::state::{StateError, StateFile};
-use crate::host::workspace;
-use crate::host::workspace::{Held, Workspace, WorkspaceError};
+use crate::host::workspace::{Workspace, WorkspaceError, error};
 
-/// Something that can be begun.
-pub trait Begun: Clone + Serialize + DeserializeOwned {
-    /// What no other has.
+/// Work that can be listed in a [`Registry`].
+pub trait RegisteredWork: Clone + Serialize + DeserializeOwned {
+    /// Its name, which no other work in the registry has.
     fn key(&self) -> &str;
 
-    /// Whether it has come to an end, so that no later run has to take it up.
+    /// Whether it has come to an end, so that no later run has to take it over.
     fn is_over(&self) -> bool;
 }
 
 /// The list, shared by all runs in a workspace. A clone belongs to the same run.
 #[derive(Clone, Debug)]
-pub struct Register<T> {
+pub struct Registry<T> {
     file: StateFile<Vec<Entry<T>>>,
+    /// The folder of the runs' locks, each named by the run's id.
     runs: PathBuf,
     run: String,
-    /// Held from the first entry of this run on: the system gives it back, however the run ends.
-    alive: Arc<Mutex<Option<Held>>>,
+    /// The lock of this run, taken with its first entry.
+    lock: Arc<Mutex<Option<RunLock>>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,29 +44,28 @@ struct Entry<T> {
     value: T,
 }
 
-/// What was left by a run that is no more. Nobody else takes it up as long as this is held.
+/// Work whose run is gone. No other run takes it over while this value is held.
 #[derive(Clone, Debug)]
 pub struct Orphan<T> {
-    /// What it is.
+    /// The work.
     pub value: T,
-    _held: Arc<Held>,
+    _lock: Arc<RunLock>,
 }
 
-impl<T: Begun> Register<T> {
-    /// Names the list `.harness/<name>.json` of a workspace, for this run.
+impl<T: RegisteredWork> Registry<T> {
+    /// Opens the list `.harness/<name>.json` of a workspace for a new run.
     ///
     /// # Errors
     /// The workspace cannot be written.
     pub fn open(cwd: &Path, name: &str) -> Result<Self, WorkspaceError> {
         let folder = Workspace::open(cwd)?.state_dir()?;
         let runs = folder.join("runs");
-        let failed = |source| WorkspaceError::Io { action: "make", path: runs.clone(), source };
-        fs::create_dir_all(&runs).map_err(failed)?;
+        fs::create_dir_all(&runs).map_err(|source| error("make", &runs, source))?;
         let file = StateFile::new(folder.join(format!("{name}.json")));
-        Ok(Self { file, runs, run: ids::fresh(|_| false), alive: Arc::default() })
+        Ok(Self { file, runs, run: ids::fresh(|_| false), lock: Arc::default() })
     }
 
-    /// All there is, in the order in which it was begun.
+    /// All work in the list, in the order in which it was begun.
     ///
     /// # Errors
     /// Those of [`StateFile::load`].
@@ -71,28 +73,29 @@ impl<T: Begun> Register<T> {
         Ok(self.file.load()?.into_iter().map(|entry| entry.value).collect())
     }
 
-    /// Writes down what has become of one. From now on it is this run's.
+    /// Adds work, or replaces what the list says of it. From now on it belongs to this run.
     ///
     /// # Errors
     /// Those of [`StateFile::change`].
     pub fn put(&self, value: &T) -> Result<(), StateError> {
-        let mut alive = self.alive.lock();
-        if alive.is_none() {
-            *alive = Some(workspace::hold(self.runs.join(&self.run))?);
+        let mut lock = self.lock.lock();
+        if lock.is_none() {
+            *lock = Some(RunLock::acquire(self.runs.join(&self.run))?);
         }
-        drop(alive);
+        drop(lock);
         let entry = Entry { run: self.run.clone(), value: value.clone() };
         self.change(value.key(), Some(entry))
     }
 
-    /// Takes one from the list.
+    /// Removes work from the list, if it is there.
     ///
     /// # Errors
     /// Those of [`StateFile::change`].
-    pub fn forget(&self, key: &str) -> Result<(), StateError> {
+    pub fn remove(&self, key: &str) -> Result<(), StateError> {
         self.change(key, None)
     }
 
+    /// Puts an entry, or nothing, in the place of the one with this key.
     fn change(&self, key: &str, entry: Option<Entry<T>>) -> Result<(), StateError> {
         self.file.change(|all| {
             let at = all.iter().position(|entry| entry.value.key() == key).unwrap_or(all.len());
@@ -101,26 +104,36 @@ impl<T: Begun> Register<T> {
         })
     }
 
-    /// What is not over, of runs that are.
+    /// Takes over the unfinished work of runs that are gone.
     ///
     /// # Errors
     /// Those of [`StateFile::load`].
     pub fn orphans(&self) -> Result<Vec<Orphan<T>>, StateError> {
-        let mut dead = HashMap::<String, Option<Arc<Held>>>::new();
-        let mut orphan = |Entry { run, value }: Entry<T>| {
+        // One lock for all the work of a run.
+        let mut taken = HashMap::<String, Option<Arc<RunLock>>>::new();
+        let mut orphans = Vec::new();
+        for Entry { run, value } in self.file.load()? {
             if run == self.run || value.is_over() {
-                return None;
+                continue;
             }
-            let take = |run: &String| {
-                let lock = self.runs.join(run);
-                // Only what is an id is a file of ours; and who lives is not waited for.
-                let free = ids::is_id(run) && !workspace::is_held(&lock);
-                free.then(|| workspace::hold(lock).ok().map(Arc::new)).flatten()
-            };
-            let held = dead.entry(run).or_insert_with_key(take).clone();
-            held.map(|_held| Orphan { value, _held })
-        };
-        Ok(self.file.load()?.into_iter().filter_map(&mut orphan).collect())
+            let lock = taken.entry(run).or_insert_with_key(|run| self.take_over(run).map(Arc::new));
+            if let Some(lock) = lock {
+                orphans.push(Orphan { value, _lock: lock.clone() });
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// The lock of a run that is gone. A run that is alive is not waited for.
+    fn take_over(&self, run: &str) -> Option<RunLock> {
+        if !ids::is_id(run) {
+            return None; // written by hand: it could name any file
+        }
+        let path = self.runs.join(run);
+        if RunLock::is_alive(&path) {
+            return None;
+        }
+        RunLock::acquire(path).ok()
     }
 }
 
@@ -134,7 +147,7 @@ mod tests {
         over: bool,
     }
 
-    impl Begun for Job {
+    impl RegisteredWork for Job {
         fn key(&self) -> &str {
             &self.name
         }
@@ -148,14 +161,14 @@ mod tests {
         Job { name: name.to_owned(), over }
     }
 
-    fn orphans(register: &Register<Job>) -> Vec<Job> {
-        register.orphans().unwrap().into_iter().map(|orphan| orphan.value).collect()
+    fn orphans(registry: &Registry<Job>) -> Vec<Job> {
+        registry.orphans().unwrap().into_iter().map(|orphan| orphan.value).collect()
     }
 
     #[test]
     fn only_what_a_dead_run_left_unfinished_is_taken_up_and_by_one_run_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Register::<Job>::open(folder.path(), "jobs").unwrap();
+        let open = || Registry::<Job>::open(folder.path(), "jobs").unwrap();
         let (first, second, third) = (open(), open(), open());
         for (name, over) in [("a", false), ("b", false), ("a", true), ("c", false)] {
             first.put(&job(name, over)).unwrap();
@@ -170,8 +183,8 @@ mod tests {
         assert_eq!(taken.len(), 2);
         assert_eq!(orphans(&third), [], "another run has taken it up");
         second.put(&job("b", true)).unwrap();
-        second.forget("c").unwrap();
-        second.forget("no such").unwrap();
+        second.remove("c").unwrap();
+        second.remove("no such").unwrap();
         drop(taken);
         assert_eq!(orphans(&third), []);
         assert_eq!(third.all().unwrap(), [job("a", true), job("b", true)]);
