@@ -22,7 +22,6 @@ mod front;
 mod human;
 mod input;
 mod launch;
-mod mail;
 mod one_shot;
 mod playground;
 mod prompt_line;
@@ -31,7 +30,6 @@ mod screen;
 mod sequence;
 mod signals;
 mod start;
-mod tasks;
 mod wide;
 
 use std::process::ExitCode;
@@ -47,12 +45,10 @@ pub use display::{Display, title};
 pub use front::LineFront;
 pub use human::Human;
 pub use input::{Ahead, Input, Typed};
-pub use mail::MailCommand;
 pub use say::{Unsaid, say};
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
 pub use sequence::{Arrow, mermaid, sequence};
 pub use signals::until_asked_to_leave;
-pub use tasks::{Bars, Done, TaskFlags, Tasks, with_tasks};
 pub use wide::{cut, fill, wide};
 
 /// Runs a session: reads flags and `.env`, builds the agent, lets the session install its mechanism,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use harness_app::{App, Config, Lesson, WorkspaceFile};
-use harness_cli::{Bars, LineFront, TaskFlags};
+use harness_cli::LineFront;
 use harness_core::Agent;
 use harness_core::model::models;
 use s03_todo_write::Plan;
@@ -18,6 +18,7 @@ use s05_skill_loading::Skills;
 use s06_context_compact::Compact;
 use s07_task_system::TaskBoard;
 use s08_background_tasks::Background;
+use s12_worktree_task_isolation::{TaskFlags, TaskPrompts};
 use s13_streaming::Typewriter;
 use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
@@ -117,7 +118,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<Line
         app = s22_production_mailbox::join(app, &flags.team, config).await?;
     }
     if on("worktrees") {
-        app = s23_worktree_advanced::join(app, flags.tasks, Bars::Leading)?;
+        app = s23_worktree_advanced::join(app, flags.tasks, TaskPrompts::LeadingBar)?;
     }
 
     // 4. What belongs to this one conversation.

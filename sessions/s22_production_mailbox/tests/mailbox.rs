@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use harness_core::mail::{FAILED, LONGEST, Mail, MailError, MailId, Mailbox, News};
-use harness_redis::{NoRedis, RedisMailbox, shown};
-use harness_testkit::mailboxes::{NAMES, conforms};
 use harness_testkit::{Pause, Redis};
-
+use s09_agent_teams::mail::conformance::{NAMES, conforms};
+use s09_agent_teams::mail::{
+    MAX_BODY_BYTES, Mail, MailError, MailId, MailNotices, MailOutcome, Mailbox,
+};
+use s22_production_mailbox::{NoRedis, RedisMailbox, without_password};
 use tokio_util::sync::CancellationToken;
 
 /// Waiting in vain is bounded by this.
@@ -17,7 +18,7 @@ const LONG: Duration = Duration::from_secs(60);
 const NOW: Duration = Duration::ZERO;
 
 async fn open(url: &str, space: &str) -> RedisMailbox {
-    RedisMailbox::open(url, space, NAMES, News::default()).await.unwrap()
+    RedisMailbox::open(url, space, NAMES, MailNotices::default()).await.unwrap()
 }
 
 fn mail(body: &str) -> Mail {
@@ -60,8 +61,8 @@ async fn write(mailbox: RedisMailbox, from: String, enough: CancellationToken) -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing() {
     let Some(mut redis) = Redis::start() else { return };
-    let (news, enough) = (News::default(), CancellationToken::new());
-    let reader = RedisMailbox::open(&redis.url(), "s", NAMES, news.clone()).await.unwrap();
+    let (notices, enough) = (MailNotices::default(), CancellationToken::new());
+    let reader = RedisMailbox::open(&redis.url(), "s", NAMES, notices.clone()).await.unwrap();
     let (first, second) = (open(&redis.url(), "s").await, open(&redis.url(), "s").await);
     let first = tokio::spawn(write(first, "0".to_owned(), enough.clone()));
     let second = tokio::spawn(write(second, "1".to_owned(), enough.clone()));
@@ -74,7 +75,7 @@ async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing
             next[writer] += 1;
         }
         reader.acknowledge("ada", &ids(&mails)).await.unwrap();
-        told.extend(news.take());
+        told.extend(notices.take());
         next
     };
     let mut came = [0; 2];
@@ -85,7 +86,7 @@ async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing
         }
         redis.kill(); // while both write
         // This request meets no server, waits for it, and is whole.
-        let asked = reader.waiting("ada");
+        let asked = reader.unacknowledged("ada");
         let again = async { tokio::task::block_in_place(|| redis.start_again()) };
         tokio::join!(asked, again).0.unwrap();
     }
@@ -95,7 +96,7 @@ async fn a_server_that_is_killed_ten_times_in_mid_work_loses_and_doubles_nothing
         came = read().await;
     }
     assert_eq!(reader.receive("ada", NOW).await.unwrap(), []);
-    told.extend(news.take());
+    told.extend(notices.take());
     let lost = told.iter().filter(|it| it.contains("is lost")).count();
     let back = told.iter().filter(|it| it.contains("is back, after")).count();
     assert_eq!((lost, back, told.len()), (10, 10, 20), "told once each: {told:#?}");
@@ -123,14 +124,15 @@ async fn a_server_that_stays_away_is_told_in_time_and_what_was_given_out_is_kept
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stands_still_holds_nobody_for_ever() {
     let Some(redis) = Redis::start() else { return };
-    let news = News::default();
-    let mailbox = RedisMailbox::open(&redis.url(), "s", NAMES, news.clone()).await.unwrap();
+    let notices = MailNotices::default();
+    let mailbox = RedisMailbox::open(&redis.url(), "s", NAMES, notices.clone()).await.unwrap();
     redis.pause(Pause::Stopped);
     let begun = Instant::now();
     let why = mailbox.send(mail("one")).await.unwrap_err().to_string();
     assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
     assert!(why.starts_with("redis+unix://"), "{why}");
-    let away = RedisMailbox::open(&redis.url(), "s", NAMES, News::default()).await.unwrap_err();
+    let away =
+        RedisMailbox::open(&redis.url(), "s", NAMES, MailNotices::default()).await.unwrap_err();
     assert!(matches!(away, NoRedis::Away(_)), "{away}");
     redis.pause(Pause::Over);
     // It may have taken the mail after we had given it up: sent again it is the same mail.
@@ -141,9 +143,9 @@ async fn a_server_that_stands_still_holds_nobody_for_ever() {
 #[tokio::test]
 async fn a_server_that_forgets_everything_is_told_and_used_again() {
     let Some(mut redis) = Redis::with(&["--appendonly", "no"]) else { return };
-    let news = News::default();
-    let mailbox = RedisMailbox::open(&redis.url(), "s", NAMES, news.clone()).await.unwrap();
-    let told = mailbox.told().await;
+    let notices = MailNotices::default();
+    let mailbox = RedisMailbox::open(&redis.url(), "s", NAMES, notices.clone()).await.unwrap();
+    let told = mailbox.describe().await;
     assert!(
         told.ends_with("; its appendonly is off, so mail is gone when it is restarted"),
         "{told}"
@@ -154,7 +156,7 @@ async fn a_server_that_forgets_everything_is_told_and_used_again() {
     redis.start_again();
     mailbox.send(mail("new")).await.unwrap();
     assert_eq!(bodies(&mailbox.receive("ada", LONG).await.unwrap()), ["new"]);
-    let told = news.take();
+    let told = notices.take();
     assert!(
         told.iter().any(|it| it.ends_with("came back empty: mail that waited there is gone")),
         "{told:?}"
@@ -199,7 +201,7 @@ async fn the_lease_of_a_dead_reader_runs_out_and_its_mail_goes_to_the_next() {
     let why = mailbox.receive("ada", NOW).await.unwrap_err().to_string();
     assert!(why.starts_with("the mail of ada is being read by process"), "{why}");
     while mailbox.reader("ada").await.unwrap().is_some() {
-        mailbox.changed(Duration::from_millis(200)).await;
+        mailbox.wait_for_change(Duration::from_millis(200)).await;
     }
     assert_eq!(mailbox.receive("ada", LONG).await.unwrap(), mails, "the same, with the same ids");
 }
@@ -222,7 +224,7 @@ async fn a_mail_that_kills_its_readers_becomes_a_dead_letter_and_its_sender_is_t
     assert_eq!(dead[0].why, "it was given out 3 times, and each time its reader died");
     let answer = mailbox.receive("bob", LONG).await.unwrap().remove(0);
     assert_eq!(answer.in_reply_to, Some(poison.id));
-    assert!(answer.body.starts_with(FAILED), "{}", answer.body);
+    assert_eq!(answer.outcome, Some(MailOutcome::Failed), "{}", answer.body);
 }
 
 #[tokio::test]
@@ -255,8 +257,8 @@ async fn what_is_no_mail_is_put_aside_and_blocks_nothing() {
     let dead = mailbox.dead("ada").await.unwrap();
     assert_eq!(dead.len(), 3);
     assert_eq!(dead[0].mail, Err("garbage".to_owned()));
-    assert!(dead.iter().all(|it| it.why.starts_with("it is no mail: ")), "{dead:?}");
-    assert_eq!(mailbox.waiting("ada").await.unwrap(), 1);
+    assert!(dead.iter().all(|it| it.why.starts_with("it cannot be read as mail: ")), "{dead:?}");
+    assert_eq!(mailbox.unacknowledged("ada").await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -284,7 +286,7 @@ async fn refusals_of_the_server_are_a_line_each_and_the_password_is_never_shown(
     let socket = redis.url();
     let names = NAMES;
     for url in [socket.clone(), format!("{socket}?pass=wrong-secret")] {
-        let why = RedisMailbox::open(&url, "s", names, News::default()).await.unwrap_err();
+        let why = RedisMailbox::open(&url, "s", names, MailNotices::default()).await.unwrap_err();
         assert!(
             matches!(&why, NoRedis::Refused(why) if why.contains("refused the password")),
             "{why}"
@@ -322,10 +324,10 @@ async fn addresses_are_shown_without_what_is_secret_in_them() {
         ("redis+unix:///s.sock?pass=secret", "redis+unix:///s.sock"),
         ("p4ssw0rd", "REDIS_URL"),
     ] {
-        assert_eq!(shown(url), safe);
+        assert_eq!(without_password(url), safe);
     }
     for url in ["p4ssw0rd", "http://ann:p4ssw0rd@host", "rediss://:p4ssw0rd@127.0.0.1:1"] {
-        let why = RedisMailbox::open(url, "s", NAMES, News::default()).await.unwrap_err();
+        let why = RedisMailbox::open(url, "s", NAMES, MailNotices::default()).await.unwrap_err();
         assert!(!why.to_string().contains("p4ssw0rd"), "{why}");
         assert!(matches!(why, NoRedis::Refused(_)), "{why}");
     }
@@ -335,21 +337,21 @@ async fn addresses_are_shown_without_what_is_secret_in_them() {
 async fn what_answers_and_is_no_redis_is_told() {
     let web = harness_testkit::StrictServer::start(vec![harness_testkit::Answer::text("hello")]);
     let url = format!("redis://{}", web.address());
-    let why = RedisMailbox::open(&url, "s", NAMES, News::default()).await.unwrap_err();
-    assert_eq!(why, NoRedis::Refused(format!("what answers at {url} is no Redis")));
+    let why = RedisMailbox::open(&url, "s", NAMES, MailNotices::default()).await.unwrap_err();
+    assert_eq!(why, NoRedis::Refused(format!("what answers at {url} is not a Redis")));
 }
 
 #[tokio::test]
 async fn the_longest_mail_arrives_and_many_of_them_come_in_parts() {
     let Some(redis) = Redis::start() else { return };
     let mailbox = open(&redis.url(), "s").await;
-    let long = "x".repeat(LONGEST);
+    let long = "x".repeat(MAX_BODY_BYTES);
     for _ in 0..3 {
         mailbox.send(mail(&long)).await.unwrap();
     }
     for _ in 0..3 {
         let mails = mailbox.receive("ada", LONG).await.unwrap();
-        assert_eq!((mails.len(), mails[0].body.len()), (1, LONGEST));
+        assert_eq!((mails.len(), mails[0].body.len()), (1, MAX_BODY_BYTES));
     }
 }
 
@@ -374,7 +376,7 @@ async fn a_reader_that_was_overtaken_reads_no_more() {
     redis.ask(&["del", "harness:s:reader:ada"]); // it stood still for so long
     assert_eq!(bodies(&second.receive("ada", LONG).await.unwrap()), ["one"]);
     let why = first.receive("ada", NOW).await.unwrap_err();
-    assert!(matches!(why, MailError::Refused(_)) && !first.reads("ada"), "{why}");
+    assert!(matches!(why, MailError::Refused(_)) && !first.has_lease("ada"), "{why}");
     second.leave().await;
     assert_eq!(
         bodies(&first.receive("ada", LONG).await.unwrap()),

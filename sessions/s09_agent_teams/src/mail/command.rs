@@ -1,16 +1,18 @@
-//! `mail send` and `mail recv`, for sessions whose agents have mailboxes: the same mail from the command line.
+//! `mail send` and `mail recv`: the same mail from the command line.
 
 use std::io::{self, BufRead};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use harness_cli::{Screen, say};
 use harness_core::Secrets;
-use harness_core::mail::{Mail, Mailbox, News};
 use serde::Serialize;
 
-use crate::say::{self, Unsaid};
-use crate::screen::Screen;
+use super::{Mail, MailId, MailNotices, Mailbox};
+
+/// The most mails that are printed before they are acknowledged: as many a reader that is killed gets again.
+const MAX_PRINTED: usize = 16;
 
 /// What can be done with mail.
 #[derive(Subcommand, Clone, Debug)]
@@ -20,7 +22,7 @@ pub enum MailCommand {
         /// Whose box it goes to
         #[arg(long, value_name = "NAME")]
         to: String,
-        /// Who writes; answers go to the box of that name
+        /// The sender; answers go to the box of that name
         #[arg(long, value_name = "NAME")]
         from: String,
         /// What it says
@@ -39,17 +41,25 @@ pub enum MailCommand {
 }
 
 impl MailCommand {
-    /// Who writes: answers go to a box of that name, which has to be there.
-    pub fn writer(&self) -> Option<&str> {
-        if let Self::Send { from, .. } = self { Some(from) } else { None }
+    /// The sender, if mail is sent: answers go to a box of that name, which has to exist.
+    pub fn sender(&self) -> Option<&str> {
+        match self {
+            Self::Send { from, .. } => Some(from),
+            Self::Recv { .. } => None,
+        }
     }
 
-    /// Does it, and tells on standard error what the mailbox has to tell. Standard output is for JSON lines
+    /// Runs it, and shows what the mailbox has to tell on standard error. Standard output is for JSON lines
     /// alone.
     ///
     /// # Errors
     /// A name is unknown, or mail cannot be kept or read; what was printed before is done.
-    pub async fn run(&self, mailbox: &dyn Mailbox, news: &News, secrets: &Secrets) -> Result<()> {
+    pub async fn run(
+        &self,
+        mailbox: &dyn Mailbox,
+        notices: &MailNotices,
+        secrets: &Secrets,
+    ) -> Result<()> {
         let done = match self {
             Self::Recv { agent } => receive(mailbox, agent).await,
             Self::Send { to, from, body, .. } => {
@@ -60,29 +70,30 @@ impl MailCommand {
                 }
             }
         };
-        news.take().iter().for_each(|sentence| Screen::stderr().line(sentence));
+        for sentence in notices.take() {
+            Screen::stderr().line(sentence);
+        }
         done
     }
 }
 
 async fn send(mailbox: &dyn Mailbox, mail: Mail) -> Result<()> {
     let to = mail.to.clone();
-    print(&[serde_json::json!({"id": mailbox.send(mail).await?, "to": to})])
+    let id = mailbox.send(mail).await?;
+    print(&[serde_json::json!({"id": id, "to": to})])
 }
 
 async fn send_lines(mailbox: &dyn Mailbox, mail: impl Fn(&str) -> Mail) -> Result<()> {
     for line in io::stdin().lock().split(b'\n') {
         let line = line.context("cannot read standard input")?;
-        let body = String::from_utf8_lossy(&line);
+        let line = String::from_utf8_lossy(&line);
+        let body = line.strip_suffix('\r').unwrap_or(&line);
         if !body.trim().is_empty() {
-            send(mailbox, mail(body.strip_suffix('\r').unwrap_or(&body))).await?;
+            send(mailbox, mail(body)).await?;
         }
     }
     Ok(())
 }
-
-/// So many are written out before they are acknowledged: what a reader that is killed gets again, at most.
-const BATCH: usize = 16;
 
 async fn receive(mailbox: &dyn Mailbox, name: &str) -> Result<()> {
     loop {
@@ -90,19 +101,16 @@ async fn receive(mailbox: &dyn Mailbox, name: &str) -> Result<()> {
         if mails.is_empty() {
             return Ok(());
         }
-        for batch in mails.chunks(BATCH) {
+        for batch in mails.chunks(MAX_PRINTED) {
             print(batch)?;
-            let ids: Vec<_> = batch.iter().map(|mail| mail.id.clone()).collect();
+            let ids: Vec<MailId> = batch.iter().map(|mail| mail.id.clone()).collect();
             mailbox.acknowledge(name, &ids).await?;
         }
     }
 }
 
+/// Prints JSON lines, all of them with one write.
 fn print<T: Serialize>(records: &[T]) -> Result<()> {
-    let mut lines = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut lines, record)?;
-        lines.push(b'\n');
-    }
-    Ok(say::write(&lines).map_err(Unsaid)?)
+    let lines: Result<Vec<String>, _> = records.iter().map(serde_json::to_string).collect();
+    Ok(say(lines?.join("\n"))?)
 }

@@ -1,10 +1,12 @@
-//! What every mailbox must do, whatever keeps its mail: one suite, [`conforms`].
+//! What every mailbox must do, whatever keeps its mail: one suite, [`conforms`]. For tests: it is compiled
+//! only with the feature `conformance`, and it fails by a panic.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a suite of tests fails loudly")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::mail::{LONGEST, Mail, MailError, MailId, Mailbox};
+use super::{MAX_BODY_BYTES, Mail, MailError, MailId, Mailbox};
 
 /// Waiting in vain is bounded by this; what is waited for comes at once.
 const LONG: Duration = Duration::from_secs(30);
@@ -72,11 +74,16 @@ async fn sent_is_received_in_order_and_whole(mailbox: Arc<dyn Mailbox>) {
         "an answer that is sent again is the same mail"
     );
     let large = Mail::new("bob", "ada", "x".repeat(1_000_000));
-    for mail in [&first, &answer, &large] {
+    let request = Mail::new("bob", "ada", "four").asking("task/1", LONG);
+    let failure = first.failure("five");
+    for mail in [&first, &answer, &large, &request] {
         assert_eq!(mailbox.send(mail.clone()).await.unwrap(), mail.id);
     }
-    assert_eq!(receive(&*mailbox, 2).await, [first, large]);
+    assert_eq!(receive(&*mailbox, 3).await, [first, large, request]);
     assert_eq!(mailbox.receive("bob", LONG).await.unwrap(), [answer]);
+    let failure = Mail { id: MailId("another".to_owned()), ..failure };
+    mailbox.send(failure.clone()).await.unwrap();
+    assert_eq!(mailbox.receive("bob", LONG).await.unwrap(), [failure]);
 }
 
 async fn unknown_names_are_refused_with_the_list(mailbox: Arc<dyn Mailbox>) {
@@ -85,14 +92,14 @@ async fn unknown_names_are_refused_with_the_list(mailbox: Arc<dyn Mailbox>) {
         name: "eve".to_owned(),
         known: NAMES.iter().map(|&name| name.to_owned()).collect(),
     };
-    assert_eq!(unknown.to_string(), "there is no agent \"eve\"; there is ada, bob, lead");
+    assert_eq!(unknown.to_string(), "there is no agent \"eve\"; available: ada, bob, lead");
     assert_eq!(mailbox.send(Mail::new("bob", "eve", "hello")).await, Err(unknown.clone()));
     assert_eq!(mailbox.receive("eve", NOW).await, Err(unknown.clone()));
-    assert_eq!(mailbox.waiting("eve").await, Err(unknown));
+    assert_eq!(mailbox.unacknowledged("eve").await, Err(unknown));
 }
 
 async fn what_is_no_mail_is_refused(mailbox: Arc<dyn Mailbox>) {
-    let long = "x".repeat(LONGEST + 1);
+    let long = "x".repeat(MAX_BODY_BYTES + 1);
     for (from, to, body) in [
         ("bob", "../ada", "hello"),
         ("a/b", "ada", "hello"),
@@ -120,8 +127,8 @@ async fn what_is_given_out_is_not_given_again(mailbox: Arc<dyn Mailbox>) {
     send(&*mailbox, "two").await;
     assert_eq!(bodies(&receive(&*mailbox, 1).await), ["two"]);
     nothing(&*mailbox).await;
-    assert_eq!(mailbox.waiting("ada").await.unwrap(), 2, "neither is acknowledged");
-    assert_eq!(mailbox.waiting("bob").await.unwrap(), 0);
+    assert_eq!(mailbox.unacknowledged("ada").await.unwrap(), 2, "neither is acknowledged");
+    assert_eq!(mailbox.unacknowledged("bob").await.unwrap(), 0);
 }
 
 async fn a_reader_that_is_gone_loses_nothing<O, F>(open: O)
@@ -151,7 +158,7 @@ where
     receive(&*first, 1).await;
     first.acknowledge("ada", std::slice::from_ref(&id)).await.unwrap();
     first.acknowledge("ada", &[id, MailId("nobody's".to_owned())]).await.unwrap(); // twice: no harm
-    assert_eq!(first.waiting("ada").await.unwrap(), 0);
+    assert_eq!(first.unacknowledged("ada").await.unwrap(), 0);
     nothing(&*first).await;
     drop(first);
     let second = open().await;
@@ -174,8 +181,8 @@ where
     let poison = send(&*first, "poison").await;
     send(&*first, "good").await;
     let mails = receive(&*first, 2).await;
-    first.give_up("ada", &poison, "nobody can read it").await.unwrap();
-    assert_eq!(first.waiting("ada").await.unwrap(), 1);
+    first.reject("ada", &poison, "nobody can read it").await.unwrap();
+    assert_eq!(first.unacknowledged("ada").await.unwrap(), 1);
     first.acknowledge("ada", &ids(&mails)).await.unwrap();
     drop(first);
     nothing(&*open().await).await;
