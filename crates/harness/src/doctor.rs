@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use harness_cli::{App, Config};
+use harness_app::{App, Config};
 use harness_core::host::process::{ChildCommand, End, Limits};
 use harness_core::host::text;
 use harness_core::{Agent, Conversation};
@@ -192,7 +192,7 @@ async fn mcp(agent: &Agent, config: &Config) -> Finding {
     };
     servers.settle(LIMIT).await;
     let state = if servers.all_ready() { State::Well } else { State::Broken };
-    let found = [vec![servers.summary()], servers.news()].concat();
+    let found = [vec![servers.summary()], servers.take_notices()].concat();
     servers.close().await;
     new(state, found.join("; "))
 }

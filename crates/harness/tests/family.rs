@@ -15,7 +15,6 @@ use s09_agent_teams::mail::{MailNotices, MemoryMailbox};
 use s09_agent_teams::{Member, Team};
 use s11_autonomous_agents::{Claims, Worker};
 use s12_worktree_task_isolation::{Isolated, NotRecorded, TaskRunner};
-use s15_permissions::Permissions;
 use tokio_util::sync::CancellationToken;
 
 /// What a child does in all of these tests: something that the rules deny, and more output than its window holds.
@@ -87,7 +86,7 @@ fn house(lead: &str) -> House {
     agent.tools = harness_core::tool::builtin::all();
     let watch = Watch::default();
     agent.observers.add_for_family(Arc::new(watch.clone()));
-    let agent = agent.with(Permissions { rules: Rules::built_in().unwrap().deny_only() });
+    agent.gate.policy = Arc::new(Rules::built_in().unwrap().deny_only());
     let compact = Compact::open(&agent, Some(WINDOW)).unwrap();
     let agent = agent.with(compact);
     House { _folder: folder, agent, witness, watch }

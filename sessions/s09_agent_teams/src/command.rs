@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config};
+use harness_app::{App, Config};
 use harness_core::Agent;
 
 use crate::mail::{FileMailbox, MailCommand, MailNotices};

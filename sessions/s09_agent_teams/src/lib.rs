@@ -9,7 +9,7 @@ mod teammate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::{
     Agent, Content, ConversationLog, Effect, Mechanism, Mutex, NoInput, Tool, ToolContext,
     ToolError,

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use harness_cli::{App, Config, Lesson, columns, mermaid, sequence};
+use harness_app::{App, Config, Lesson};
+use harness_cli::{columns, mermaid, sequence};
 use harness_core::{Agent, Effect, Event, Mechanism, Mutex, Observer, Policy, ToolCall, Verdict};
 use s09_agent_teams::{Flags, Team, Teammate, with_team};
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use harness_core::host::own_paths;
 use harness_core::host::ownership::lease::{Lease, Leases, Owner, Table};
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 use harness_core::{Agent, StateError};
@@ -80,7 +81,7 @@ pub enum Found {
 }
 
 impl Claims {
-    /// The claims of an agent's workspace. A lease that is not renewed for `length` is over.
+    /// The claims of an agent's workspace. A lease that is not renewed for `length` has expired.
     ///
     /// # Errors
     /// The workspace cannot be written.
@@ -88,18 +89,18 @@ impl Claims {
         let owners = Workspace::open(&agent.cwd)?.state_dir()?.join("workers");
         let file = agent.cwd.join(TaskBoard::FILE);
         let board = TaskBoard::open(&file);
-        let leases = Leases::new(agent.cwd.join(".agent_tasks.leases.json"), owners, length);
+        let leases = Leases::new(own_paths::LEASES.in_workspace(&agent.cwd), owners, length);
         Ok(Self { board, file, leases })
     }
 
-    /// Claims the most urgent task that can be started. Leases that are over are taken back before.
+    /// Claims the most urgent task that can be started. Expired leases are taken back first.
     ///
     /// # Errors
     /// A file cannot be used; it stays as it is.
     pub fn claim(&self, owner: &Owner) -> Result<Found, StateError> {
         let (graph, table) = (self.board.load()?, self.leases.load()?);
-        let over = |task| self.over(task, &table).is_some();
-        if graph.ready().is_empty() && !graph.tasks.iter().any(over) {
+        let has_expired = |task| self.expired_because(task, &table).is_some();
+        if graph.ready().is_empty() && !graph.tasks.iter().any(has_expired) {
             let busy = graph.tasks.iter().any(|task| task.status == Status::InProgress);
             return Ok(if busy { Found::Wait } else { Found::Nothing });
         }
@@ -171,21 +172,28 @@ impl Claims {
     /// on disk, since a kill may come before the board is written.
     fn take_back(&self, graph: &mut Graph, table: &mut Table) -> Result<(), String> {
         let kept = |id: &String| graph.tasks.iter().any(|task| task.id == *id && in_progress(task));
-        table.retain(|id, lease| kept(id) || self.leases.forget(&lease.owner));
-        let over = |task: &Task| Some((task.id.clone(), attempts(task), self.over(task, table)?));
-        let all: Vec<_> = graph.tasks.iter().filter_map(over).collect();
-        for (id, attempt, why) in all {
-            table.get(&id).inspect(|lease| _ = self.leases.forget(&lease.owner));
+        for (_, lease) in table.extract_if(.., |id, _| !kept(id)) {
+            self.leases.forget(&lease.owner);
+        }
+        let expired = |task: &Task| {
+            let why = self.expired_because(task, table)?;
+            Some((task.id.clone(), attempts(task), why))
+        };
+        let expired: Vec<_> = graph.tasks.iter().filter_map(expired).collect();
+        for (id, attempt, why) in expired {
+            if let Some(lease) = table.get(&id) {
+                self.leases.forget(&lease.owner);
+            }
             again(graph, &id, attempt, why.to_owned())?;
         }
         Ok(())
     }
 
-    /// Why a task in progress is nobody's any more, if it is. One without a lease was begun by a person, or
-    /// by an agent that asks nobody.
-    fn over(&self, task: &Task, table: &Table) -> Option<&'static str> {
+    /// Why the lease on a task in progress has expired, if it has. A task without a lease was begun by a
+    /// person, or by an agent that does not use leases; it is left alone.
+    fn expired_because(&self, task: &Task, table: &Table) -> Option<&'static str> {
         let lease = table.get(&task.id).filter(|_| in_progress(task))?;
-        self.leases.over(&task.id, lease)
+        self.leases.expired_because(&task.id, lease)
     }
 }
 

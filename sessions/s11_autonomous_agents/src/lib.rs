@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
+use harness_app::{App, Config, Lesson};
+use harness_cli::{Display, Screen, columns, say, until_asked_to_leave};
 use harness_core::host::state::changed;
 use harness_core::host::text;
 use harness_core::host::workspace::WorkspaceError;
@@ -21,7 +22,7 @@ use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
     NoInput, Tool, ToolContext, ToolError,
 };
-use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
+use s07_task_system::{Graph, NewTask, Priority, Status, TaskBoard};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Notify;

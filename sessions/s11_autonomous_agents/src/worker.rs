@@ -84,7 +84,7 @@ impl Worker {
         self.emit(&Event::ChildStarted { child: child.clone(), task });
         let own = cancel.child_token();
         let (leases, id) = (&self.claims.leases, &claim.task.id);
-        let outcome = leases.during(id, &self.owner, &own, self.run(&claim, &own)).await;
+        let outcome = leases.renew_while(id, &self.owner, &own, self.run(&claim, &own)).await;
         let (claims, owner) = (self.claims.clone(), self.owner.clone());
         let ended = blocking(move || match claims.end(&claim, &owner, outcome) {
             Ok(status) => Ok(format!("{} is {status}", claim.task.id)),

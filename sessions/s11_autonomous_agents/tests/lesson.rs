@@ -133,7 +133,7 @@ fn the_most_urgent_task_is_claimed_first_and_what_waits_is_not() {
         assert_eq!(claim(&claims, &owner).task.id, expected);
     }
     assert!(matches!(claims.claim(&owner).unwrap(), Found::Wait));
-    let done = Claim { task: task(&claims, &low), attempt: 1, before: vec![] };
+    let done = Claim { task: task(&claims, &low), attempt: 1, check: None, before: vec![] };
     claims.end(&done, &owner, Outcome::Done("it is low".to_owned())).unwrap();
     let last = claim(&claims, &owner);
     assert_eq!(
@@ -178,7 +178,7 @@ fn a_worker_that_is_silent_for_the_length_of_a_lease_loses_its_task_and_its_work
     let now = task(&claims, &id);
     assert_eq!(
         (now.status, now.result.unwrap()),
-        (Status::InProgress, "attempt 1 of 3: its worker has not been heard of".to_owned())
+        (Status::InProgress, "attempt 1 of 3: its worker stopped sending heartbeats".to_owned())
     );
     assert_eq!(claims.leases.load().unwrap()[&id].owner, other.id);
 }
@@ -247,7 +247,8 @@ fn a_task_that_is_removed_or_moved_while_it_is_worked_on_is_nobodys_any_more() {
     simple(&claims, "three");
     claim(&claims, &other); // who claims next tidies up
     assert!(
-        claims.leases.renew(&one, &owner).is_err() && claims.leases.renew(&two, &owner).is_err()
+        claims.leases.heartbeat(&one, &owner).is_err()
+            && claims.leases.heartbeat(&two, &owner).is_err()
     );
 }
 

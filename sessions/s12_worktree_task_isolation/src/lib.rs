@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::agent::task;
 use harness_core::{Agent, AgentError, ChildKind, ChildSpec, Event, TurnOutcome};
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,7 @@ pub fn join(app: App, flags: TaskFlags) -> App {
         Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
         Err(error) => format!("no task can run here: {error}"),
     };
-    with_tasks(app.tell([told]), flags, TaskPrompts::All, Isolated(Arc::new(NotRecorded)))
+    with_tasks(app.notices([told]), flags, TaskPrompts::All, Isolated(Arc::new(NotRecorded)))
 }
 
 const SYSTEM: &str = "You work alone on one task, in a git worktree and on a branch of your own; others work on \

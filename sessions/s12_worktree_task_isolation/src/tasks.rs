@@ -5,7 +5,7 @@ use std::mem;
 use async_trait::async_trait;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use harness_cli::App;
+use harness_app::App;
 use harness_core::agent::task::outcome;
 use harness_core::{Agent, AgentError, Chat, Event, Mutex, Next, Prompt, TurnLayer, TurnOutcome};
 use tokio_util::sync::CancellationToken;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config, Display, Screen, columns, cut, say, title};
+use harness_app::{App, Config};
+use harness_cli::{Display, Screen, columns, cut, say, title};
 use harness_core::Agent;
 use harness_core::host::text;
 use s09_agent_teams::Member;
@@ -95,7 +96,7 @@ pub async fn join(app: App, flags: &TeamFlags, config: &Config) -> Result<App> {
     let url = config.setting("REDIS_URL");
     let (mailbox, told) = TeamMailbox::open(url.as_deref(), &space, &names, &notices).await?;
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let app = mailbox.team(app, members, notices).await?.tell([told]);
+    let app = mailbox.team(app, members, notices).await?.notices([told]);
     Ok(app.command("dead", "lists the dead letters", move |_, _| {
         let mailbox = mailbox.clone();
         let names = names.clone();

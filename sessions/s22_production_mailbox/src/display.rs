@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use harness_cli::{Display, Screen};
-use harness_core::host::text;
-use harness_core::{Mutex, Observer};
+use harness_app::Viewers;
+use harness_core::Mutex;
 use s09_agent_teams::TeammateStatus;
 use s09_agent_teams::mail::MailNotices;
 use tokio::time::interval;
@@ -13,7 +12,7 @@ use tokio::time::interval;
 use crate::presence::{Activity, PresenceEvent};
 use crate::redis::{HEARTBEAT_INTERVAL, RedisMailbox};
 
-/// What other processes publish, and the mailbox's notices, on the lead's screen.
+/// What other processes publish, and the mailbox's notices, as the lead's user sees them.
 #[derive(Debug)]
 pub(crate) struct RemoteDisplay {
     pub(crate) lead: String,
@@ -25,8 +24,7 @@ pub(crate) struct RemoteDisplay {
 
 impl RemoteDisplay {
     /// Runs until the program ends.
-    pub(crate) async fn run(self, screen: Screen) {
-        let display = Display::new(screen.clone(), &*self.lead);
+    pub(crate) async fn run(self, viewers: Viewers) {
         let mut presence = self.mailbox.presence();
         let mut tick = interval(HEARTBEAT_INTERVAL / 4);
         loop {
@@ -36,26 +34,26 @@ impl RemoteDisplay {
                     let Ok(event) = event else { continue };
                     let is_own = event.by == self.mailbox.holder();
                     if !is_own {
-                        self.show(event, &display);
+                        self.show(event, &viewers);
                     }
                 }
                 _ = tick.tick() => {
                     for notice in self.notices.take() {
-                        screen.line(text::strip(&notice));
+                        viewers.notice(&self.lead, notice);
                     }
                 }
             }
         }
     }
 
-    fn show(&self, event: PresenceEvent, display: &Display) {
+    fn show(&self, event: PresenceEvent, viewers: &Viewers) {
         if let Some(known) = self.statuses.get(&event.agent)
             && let Some(status) = status_of(&event.activity)
         {
             *known.lock() = status;
         }
         if let Some((agent, event)) = event.into_event(&self.lead) {
-            display.on(&agent, &event);
+            viewers.emit(&agent, &event);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::Mutex;
 use s09_agent_teams::mail::{MailError, MailNotices, MemoryMailbox};
 use s09_agent_teams::{Member, Team, TeammateStatus};
@@ -142,10 +142,8 @@ async fn over_redis(
     }
     let publisher = mailbox.publisher(agent.secrets);
     let display = RemoteDisplay { lead: agent.name, mailbox: mailbox.clone(), statuses, notices };
-    let app = team.join(app).shows(move |screen| {
-        tokio::spawn(display.run(screen));
-        publisher
-    });
+    tokio::spawn(display.run(app.viewers()));
+    let app = team.join(app).observer(publisher);
     Ok(app.at_exit(move || async move {
         stop.cancel();
         tasks.close();

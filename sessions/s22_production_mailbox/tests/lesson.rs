@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use expect_test::expect;
-use harness_cli::App;
+use harness_app::App;
 use harness_core::{Agent, Play};
 use harness_testkit::{
     Answers, Fault, Folder, Key, Program, Redis, Stage, StrictServer, Terminal, fifo, scrubbed,

@@ -115,6 +115,6 @@ fn remove(ledger: &Ledger, repo: &Repository, task: &Tracked) -> Made<String> {
     if let Ok(mut branch) = repo.find_branch(&task.tree.branch, BranchType::Local) {
         branch.delete()?;
     }
-    ledger.register.forget(&task.tree.mark).map_err(refused)?;
+    ledger.registry.remove(&task.tree.mark).map_err(refused)?;
     Ok(told)
 }

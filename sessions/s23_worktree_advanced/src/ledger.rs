@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{BranchType, Delta, DiffOptions, Oid, Repository};
-use harness_core::host::ownership::register::{Begun, Register};
+use harness_core::host::ownership::registry::{RegisteredWork, Registry};
 use s12_worktree_task_isolation::{Base, Made, TaskProgress, TaskState, Worktree, WorktreeError};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Tracked {
     pub state: TaskState,
 }
 
-impl Begun for Tracked {
+impl RegisteredWork for Tracked {
     fn key(&self) -> &str {
         &self.tree.mark
     }
@@ -32,7 +32,7 @@ impl Begun for Tracked {
 /// All trees of a workspace, in `.harness/worktrees.json`.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    pub(crate) register: Register<Tracked>,
+    pub(crate) registry: Registry<Tracked>,
     cwd: PathBuf,
 }
 
@@ -40,7 +40,7 @@ impl TaskProgress for Ledger {
     fn reached(&self, tree: &Worktree, task: &str, state: TaskState) -> Made<()> {
         self.repository()?;
         let (tree, task) = (tree.clone(), task.to_owned());
-        self.register.put(&Tracked { tree, task, state }).map_err(refused)
+        self.registry.put(&Tracked { tree, task, state }).map_err(refused)
     }
 }
 
@@ -50,7 +50,7 @@ impl Ledger {
     /// # Errors
     /// The workspace cannot be written.
     pub fn open(cwd: &Path) -> Made<Self> {
-        Ok(Self { register: Register::open(cwd, "worktrees")?, cwd: cwd.to_owned() })
+        Ok(Self { registry: Registry::open(cwd, "worktrees")?, cwd: cwd.to_owned() })
     }
 
     /// The repository that the workspace is in.
@@ -69,12 +69,12 @@ impl Ledger {
     /// # Errors
     /// The list is damaged.
     pub fn all(&self) -> Made<Vec<Tracked>> {
-        let mut all = self.register.all().map_err(refused)?;
+        let mut all = self.registry.all().map_err(refused)?;
         for tracked in all.iter_mut().filter(|tracked| tracked.is_over()) {
             let now = tracked.seen().unwrap_or(tracked.state);
             if now != tracked.state {
                 tracked.state = now;
-                self.register.put(tracked).map_err(refused)?;
+                self.registry.put(tracked).map_err(refused)?;
             }
         }
         Ok(all)
@@ -87,7 +87,7 @@ impl Ledger {
     /// The list is damaged.
     pub fn recover(&self) -> Made<Vec<String>> {
         let mut told = Vec::new();
-        for orphan in self.register.orphans().map_err(refused)? {
+        for orphan in self.registry.orphans().map_err(refused)? {
             let mut task = orphan.value.clone();
             let (name, was, now) = (task.tree.name.clone(), task.state, task.recovered());
             let what = match &now {
@@ -98,7 +98,7 @@ impl Ledger {
             told.push(format!("{name} was {was:?} when its run was killed: {what}"));
             if let Ok(now) = now {
                 task.state = now;
-                self.register.put(&task).map_err(refused)?;
+                self.registry.put(&task).map_err(refused)?;
             }
         }
         Ok(told)

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
-use harness_cli::{App, Lesson, columns, cut};
-use harness_core::host::workspace::is_own;
+use harness_app::{App, Lesson};
+use harness_cli::{columns, cut};
+use harness_core::host::own_paths::is_own;
 use harness_core::{Agent, AgentError, Event};
 use s12_worktree_task_isolation::{
     FinishedTask, Isolated, Made, TaskFlags, TaskPrompts, TaskRunner, TaskState, with_tasks,
@@ -80,7 +81,7 @@ pub fn join(app: App, flags: TaskFlags, prompts: TaskPrompts) -> Result<App> {
         Ok(notes) => told.extend(notes),
         Err(error) => told.push(format!("no task can run here: {error}")),
     }
-    let app = with_tasks(app.tell(told), flags, prompts, Lifecycle(ledger.clone()));
+    let app = with_tasks(app.notices(told), flags, prompts, Lifecycle(ledger.clone()));
     Ok(with_commands(app, &ledger))
 }
 

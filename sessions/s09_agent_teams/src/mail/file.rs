@@ -11,7 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use harness_core::Mutex;
 use harness_core::host::journal::{Cursor, Journal, JournalError, Lines};
-use harness_core::host::workspace::{Held, Workspace, WorkspaceError, files, hold};
+use harness_core::host::own_paths;
+use harness_core::host::ownership::RunLock;
+use harness_core::host::workspace::{Workspace, WorkspaceError, files};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -37,7 +39,7 @@ pub struct FileMailbox {
 #[derive(Debug)]
 struct BoxReader {
     /// Keeps other processes from reading this box.
-    _lease: Held,
+    _lease: RunLock,
     journal: Journal<Mail>,
     cursor: Cursor,
     /// The offset behind the last line that was read: what stands before it is in the queue, or done.
@@ -80,7 +82,7 @@ impl FileMailbox {
     ) -> Result<Self, MailError> {
         let workspace = Workspace::open(cwd).map_err(MailError::store)?;
         let mailbox = Self {
-            folder: workspace.own_dir(".mailboxes").map_err(MailError::store)?,
+            folder: workspace.own_dir(own_paths::MAILBOXES.name).map_err(MailError::store)?,
             notices,
             readers: Arc::default(),
             arrived: Arc::default(),
@@ -172,7 +174,8 @@ impl FileMailbox {
     /// Becomes the one reader of this box.
     fn lease(&self, name: &str) -> Result<BoxReader, MailError> {
         let journal = self.journal(name)?;
-        let lease = hold(self.path(name, "reader")).map_err(|why| lease_refused(name, why))?;
+        let lease =
+            RunLock::acquire(self.path(name, "reader")).map_err(|why| lease_refused(name, why))?;
         let next = self.start(name, &journal)?;
         Ok(BoxReader {
             _lease: lease,
