@@ -491,7 +491,7 @@ async fn the_work_of_a_task_that_failed_or_was_interrupted_is_kept() {
         "- calls: [{tool: write, input: {path: x, content: x}}, {tool: stop}]\n- text: Never.",
     )]);
     let (cancel, mut agent) = (CancellationToken::new(), stage.agent.clone());
-    agent.tools.add(Stops(cancel.clone()));
+    agent.tools.add_for_family(Stops(cancel.clone()));
     let tasks = Isolated(Arc::new(NotRecorded));
     let outcomes = tasks.run(&agent, vec!["one".to_owned()], &cancel).await.unwrap();
     assert_eq!(outcomes[0].ended, Ok(TurnOutcome::Interrupted));
