@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use harness_app::{App, Lesson};
-use harness_core::Mutex;
+use harness_core::{Agent, Mutex};
 use s09_agent_teams::mail::{MailError, MailNotices, MemoryMailbox};
 use s09_agent_teams::{Member, Team, TeammateStatus};
 use tokio_util::sync::CancellationToken;
@@ -125,25 +125,36 @@ async fn over_redis(
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let mut statuses = BTreeMap::new();
-    for member in members {
+    for member in &members {
         let status: Arc<Mutex<TeammateStatus>> = Arc::default();
         statuses.insert(member.name.clone(), status.clone());
-        team = team.with_remote(member.clone(), status.clone());
-        let runner = MemberRunner {
-            origin: agent.clone(),
-            member,
-            mailbox: mailbox.clone(),
-            notices: notices.clone(),
-            status,
-        };
-        let notices = notices.clone();
-        let run = runner.run(stop.clone());
-        tasks.spawn(run.inspect_err(move |why| notices.add(why.to_string())));
+        team = team.with_remote(member.clone(), status);
     }
+    let begin = {
+        let mailbox = mailbox.clone();
+        let notices = notices.clone();
+        let statuses = statuses.clone();
+        let stop = stop.clone();
+        let tasks = tasks.clone();
+        move |lead: &Agent| {
+            for member in members {
+                let runner = MemberRunner {
+                    origin: lead.clone(),
+                    status: statuses[&member.name].clone(),
+                    member,
+                    mailbox: mailbox.clone(),
+                    notices: notices.clone(),
+                };
+                let notices = notices.clone();
+                let run = runner.run(stop.clone());
+                tasks.spawn(run.inspect_err(move |why| notices.add(why.to_string())));
+            }
+        }
+    };
     let publisher = mailbox.publisher(agent.secrets);
     let display = RemoteDisplay { lead: agent.name, mailbox: mailbox.clone(), statuses, notices };
     tokio::spawn(display.run(app.viewers()));
-    let app = team.join(app).observer(publisher);
+    let app = team.join(app).observer(publisher).at_start(begin);
     Ok(app.at_exit(move || async move {
         stop.cancel();
         tasks.close();
