@@ -27,7 +27,6 @@ mod playground;
 mod prompt_line;
 mod say;
 mod screen;
-mod sequence;
 mod signals;
 mod start;
 mod wide;
@@ -47,7 +46,6 @@ pub use human::Human;
 pub use input::{Ahead, Input, Typed};
 pub use say::{Unsaid, say};
 pub use screen::{BOLD, CYAN, DIM, RED, Screen, age, columns, size, width};
-pub use sequence::{Arrow, mermaid, sequence};
 pub use signals::until_asked_to_leave;
 pub use wide::{cut, fill, wide};
 

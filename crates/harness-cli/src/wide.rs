@@ -10,7 +10,7 @@ pub fn wide(line: &str) -> usize {
     line.chars().map(cells).sum()
 }
 
-pub(crate) fn cells(c: char) -> usize {
+fn cells(c: char) -> usize {
     if c == AS_EMOJI { 1 } else { c.width().unwrap_or_default() }
 }
 

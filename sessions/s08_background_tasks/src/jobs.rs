@@ -103,7 +103,7 @@ impl Jobs {
     ) -> Result<(String, String), ToolError> {
         let family = ProcessTree::new();
         let child = ChildCommand::shell(&command, &cx.cwd, &cx.secrets);
-        let child = child.map_err(ToolError::failed)?.family(&family);
+        let child = child.map_err(ToolError::failed)?.in_tree(&family);
         let mut jobs = self.jobs.lock();
         self.refuse_too_many(&jobs)?;
 

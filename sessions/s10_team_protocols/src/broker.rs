@@ -5,7 +5,6 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_cli::Arrow;
 use harness_core::host::text;
 use harness_core::{Mutex, ToolContext, ToolError};
 use s09_agent_teams::Teammate;
@@ -14,6 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{ExchangeGuard, Exchanges, Phase, Step};
+use crate::sequence::Arrow;
 
 /// How long the last word of a peer that has gone may be on its way.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);

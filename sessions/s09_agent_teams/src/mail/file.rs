@@ -174,7 +174,8 @@ impl FileMailbox {
     /// Becomes the one reader of this box.
     fn lease(&self, name: &str) -> Result<BoxReader, MailError> {
         let journal = self.journal(name)?;
-        let lease = RunLock::acquire(self.path(name, "reader")).map_err(|why| lease_refused(name, why))?;
+        let lease =
+            RunLock::acquire(self.path(name, "reader")).map_err(|why| lease_refused(name, why))?;
         let next = self.start(name, &journal)?;
         Ok(BoxReader {
             _lease: lease,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::host::http;
-use harness_core::host::process::{ChildCommand, Log, MESSAGE, ManagedChild};
+use harness_core::host::process::{ChildCommand, Log, MAX_MESSAGE_BYTES, ManagedChild};
 use rmcp::service::{ClientInitializeError, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
@@ -72,7 +72,7 @@ impl Endpoint {
     ) -> Result<Connection, String> {
         let spawned = self.env.command(command, args, env).and_then(ChildCommand::spawn_managed);
         let (mut child, streams) = spawned.map_err(|error| error.to_string())?;
-        let messages = child.hear(streams.stdout, streams.stderr, &self.log);
+        let messages = child.read_streams(streams.stdout, streams.stderr, &self.log);
         let client = Client::new(self.changed.clone());
         let error = match client.serve_with_lifecycle((messages, streams.stdin), lifecycle).await {
             Ok(service) => return Ok(Connection { service, child: Some(child) }),
@@ -103,8 +103,8 @@ impl Endpoint {
         let http = http::client(&address).map_err(|error| error.to_string())?;
         let config = StreamableHttpClientTransportConfig::with_uri(url)
             .custom_headers(parsed_headers)
-            .max_sse_event_size(MESSAGE)
-            .max_json_response_size(MESSAGE);
+            .max_sse_event_size(MAX_MESSAGE_BYTES)
+            .max_json_response_size(MAX_MESSAGE_BYTES);
         let transport = StreamableHttpClientTransport::with_client(http, config);
         let client = Client::new(self.changed.clone());
         match client.serve_with_lifecycle(transport, lifecycle).await {
