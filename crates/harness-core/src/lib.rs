@@ -70,7 +70,4 @@ pub use host::secrets::Secrets;
 pub use host::state::{StateError, StateFile};
 pub use host::trust::Trust;
 
-pub mod live;
-pub mod mail;
-pub mod servers;
 pub mod undo;

@@ -322,6 +322,7 @@ fn an_allow_rule_of_the_user_is_no_way_to_hooks_rules_or_state() {
     let on = |tool: &str, effect: Effect| word(&rules.rule_on(&call(tool), &effect, cwd.path()));
     let writes = |path: &str| on("write", Effect::Writes(vec![path.into()]));
     assert_eq!(writes("src/x.rs"), "allow");
+    assert_eq!(writes(".worktrees/task-1/x.rs"), "allow", "there agents work");
     for path in [
         ".git/hooks/pre-commit",
         "sub/.git/config",
@@ -331,7 +332,9 @@ fn an_allow_rule_of_the_user_is_no_way_to_hooks_rules_or_state() {
         ".env",
         "config/permissions.yaml",
         ".agent_tasks.json",
+        ".agent_of_another_version",
         ".harness/x",
+        ".worktrees/task-1/.harness/x",
         ".sessions/a.jsonl",
         ".mailboxes/x",
         "/etc/x",

@@ -141,6 +141,7 @@ fn a_list_has_hidden_files_and_names_what_it_leaves_out() {
         ".git/config",
         ".sessions/1.jsonl",
         ".agent_todo.json",
+        ".worktrees/task-1/a.rs",
         "target/x",
         "src/a.rs",
         "src/.git",
@@ -154,7 +155,7 @@ fn a_list_has_hidden_files_and_names_what_it_leaves_out() {
     let left_out: Vec<&str> = listing.left_out.iter().map(|path| path.to_str().unwrap()).collect();
     assert_eq!(
         left_out,
-        [".agent_todo.json", ".git", ".harness", ".sessions", "src/.git", "target"]
+        [".agent_todo.json", ".git", ".harness", ".sessions", ".worktrees", "src/.git", "target"]
     );
     assert!(!listing.cut);
     let cut = place.workspace.list(".", 2).unwrap();

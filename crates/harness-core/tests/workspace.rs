@@ -11,8 +11,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use harness_core::host::ownership::RunLock;
 use harness_core::host::workspace::{
-    Entry, Workspace, WorkspaceError, files, hold, read, replace, update,
+    Entry, Workspace, WorkspaceError, files, read, replace, update,
 };
 use harness_testkit::{SmallDisk, fifo};
 use tempfile::TempDir;
@@ -278,11 +279,11 @@ fn eight_threads_update_one_file_and_lose_nothing() {
 }
 
 #[test]
-fn a_text_is_kept_once_under_the_name_of_its_content() {
+fn a_text_is_stored_once_under_the_name_of_its_content() {
     let (_keep, root, workspace) = playground();
-    let path = workspace.keep("compacted", "a long story").unwrap();
-    assert_eq!(workspace.keep("compacted", "a long story").unwrap(), path);
-    assert_ne!(workspace.keep("compacted", "another one").unwrap(), path);
+    let path = workspace.store_text("compacted", "a long story").unwrap();
+    assert_eq!(workspace.store_text("compacted", "a long story").unwrap(), path);
+    assert_ne!(workspace.store_text("compacted", "another one").unwrap(), path);
     assert_eq!(fs::read_to_string(root.join(&path)).unwrap(), "a long story");
     assert_eq!(names(&root.join(".harness/compacted")).len(), 2);
     assert!(root.join(".harness/.gitignore").exists());
@@ -324,22 +325,6 @@ fn an_update_that_fails_changes_nothing_and_a_link_stays_a_link() {
 }
 
 #[test]
-fn a_held_lock_refuses_the_next_and_names_its_holder() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("it.lock");
-    let held = hold(&path).unwrap();
-    let error = hold(&path).unwrap_err();
-    assert!(
-        matches!(error, WorkspaceError::InUse { by: Some(by), .. } if by == std::process::id())
-    );
-    assert!(error.to_string().ends_with("; leave it there first"), "{error}");
-    drop(held);
-    hold(&path).unwrap();
-    symlink(&path, folder.path().join("link.lock")).unwrap();
-    assert!(hold(folder.path().join("link.lock")).is_err(), "a link leads to somebody's file");
-}
-
-#[test]
 fn a_folder_lists_its_regular_files_and_nothing_else() {
     let folder = TempDir::new().unwrap();
     let state = folder.path().join("state");
@@ -364,12 +349,12 @@ fn where_the_harness_cannot_keep_its_own_files_it_says_what_to_do() {
         path: ".harness".into(),
         source: kind.into(),
     };
-    let advice = "; give leave to write there, or work elsewhere";
+    let advice = "; make it writable, or work in another folder";
     for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
         assert!(refused("use", kind).to_string().ends_with(advice));
-        assert!(!refused("write", kind).to_string().contains("leave"), "a tool's own failure");
+        assert!(!refused("write", kind).to_string().contains("writable"), "a tool's own failure");
     }
-    assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("leave"));
+    assert!(!refused("use", io::ErrorKind::StorageFull).to_string().contains("writable"));
 }
 
 #[test]
@@ -379,8 +364,8 @@ fn what_the_harness_keeps_is_the_users_alone_unless_the_user_has_said_otherwise(
     let state = root.join("state.json");
     let set = |text: &str| update(&state, |_| Ok::<_, WorkspaceError>(text.into())).unwrap();
     set("one");
-    let _held = hold(root.join("held.lock")).unwrap();
-    let kept = root.join(workspace.keep("output", "what a command said").unwrap());
+    let _held = RunLock::acquire(root.join("held.lock")).unwrap();
+    let kept = root.join(workspace.store_text("output", "what a command said").unwrap());
     for file in [&state, &root.join("state.json.lock"), &root.join("held.lock"), &kept] {
         assert_eq!(mode(file), 0o600, "{}", file.display());
     }

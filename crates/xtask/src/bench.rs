@@ -1,37 +1,37 @@
-//! `cargo xtask bench`: speed and size in release, measured and never asserted in a test.
+//! `cargo xtask bench`: speed and memory of what is installed, measured and never asserted in a test.
 
 use std::process::Command;
 
 use crate::Failure;
-use crate::repo::Repo;
-use crate::run::{cargo, command, show, typed};
+use crate::repo::{Package, Repo};
+use crate::run::{cargo, command, show, target_folder, typed};
 
 pub(crate) const HELP: &str = "\
 usage: cargo xtask bench [PART]...
 
-Builds in release, runs what measures and prints one table of what it found, beside the goals. A part
-is a program of harness-testkit (src/bin/bench*) or a session's own (benches/*.rs without the test
-harness): whatever is there is found. It prints rows of fields between tabs: name, value, unit and, where
+Builds with the profile `dist`, as `harness` is installed, runs what measures and prints one table of what it
+found, beside the goals. A part is a program of a crate (src/bin/bench*) or a member's own bench (benches/*.rs
+without the test harness): whatever is there is found. It prints rows of fields between tabs: name, value, unit and, where
 there is one, the goal (under 10, over 200); or name, - and why there is no figure.";
 
-/// Where the programs of the testkit are.
-const SHARED: &str = "crates/harness-testkit/src/bin";
-/// Sessions that these programs start.
-const STARTED: [&str; 3] = ["s01_perception_action_loop", "s03_todo_write", "harness"];
+/// What people install, and so what is measured.
+const PROFILE: &str = "dist";
+/// The sessions that the programs start, beside `harness`.
+const STARTED: [u32; 2] = [1, 3];
 
 /// A program that measures.
 #[derive(Debug, PartialEq, Eq)]
 struct Part {
     /// What it is called here: `bench-search`, `s17_session_management`.
     name: String,
-    place: Place,
+    kind: Kind,
 }
 
-/// Where it lies.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Testkit,
-    /// A session's `benches/`: the name of the bench.
+enum Kind {
+    /// One of a crate's programs, `src/bin/bench*`.
+    Program,
+    /// One of a member's `benches/`: its name.
     Bench(String),
 }
 
@@ -44,12 +44,13 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     }
     let wanted = |part: &&Part| args.is_empty() || args.contains(&part.name);
     let parts: Vec<&Part> = all.iter().filter(wanted).collect();
-    let shared: Vec<&str> =
-        parts.iter().filter(|p| p.place == Place::Testkit).map(|p| p.name.as_str()).collect();
-    if !shared.is_empty() {
+    let programs = parts.iter().filter(|part| part.kind == Kind::Program);
+    let mut built: Vec<String> = programs.map(|part| part.name.clone()).collect();
+    if !built.is_empty() {
+        built.extend(started(repo)?);
         let mut build = cargo(repo);
-        build.args(["build", "--release"]);
-        for name in shared.iter().chain(&STARTED) {
+        build.args(["build", "--profile", PROFILE]);
+        for name in &built {
             build.args(["--bin", name]);
         }
         show(&mut build)?;
@@ -70,40 +71,59 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     if failed.is_empty() { Ok(()) } else { Err(Failure::Failed(failed.join("; "))) }
 }
 
-/// What measures, among the files of the repository: the whole first, then the sessions.
-fn parts(files: &[String]) -> Vec<Part> {
-    let part = |path: &String| {
-        let file = path.strip_suffix(".rs")?;
-        if let Some(name) = file.strip_prefix(SHARED) {
-            let name = name.trim_start_matches('/').trim_end_matches("/main");
-            let own = name.starts_with("bench") && !name.contains('/');
-            return own.then(|| Part { name: name.to_owned(), place: Place::Testkit });
-        }
-        let (package, rest) = file.strip_prefix("sessions/")?.split_once('/')?;
-        let place = match rest.split_once('/')? {
-            ("benches", bench) if !bench.contains('/') => Place::Bench(bench.to_owned()),
-            _ => return None,
-        };
-        Some(Part { name: package.to_owned(), place })
+/// The programs that those of the crates start, as far as they are there.
+fn started(repo: &Repo) -> Result<Vec<String>, String> {
+    let is_started = |package: &Package| {
+        package.name == "harness" || package.number().is_some_and(|own| STARTED.contains(&own))
     };
-    let mut found: Vec<Part> = files.iter().filter_map(part).collect();
+    let packages = repo.packages()?.into_iter().filter(is_started);
+    Ok(packages.map(|package| package.name).collect())
+}
+
+/// What measures, among the files of the repository, by name.
+fn parts(files: &[String]) -> Vec<Part> {
+    let mut found: Vec<Part> = files.iter().filter_map(|path| part(path)).collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
 }
 
+fn part(path: &str) -> Option<Part> {
+    let (group, rest) = path.strip_suffix(".rs")?.split_once('/')?;
+    let (package, file) = rest.split_once('/')?;
+    if let Some(bench) = file.strip_prefix("benches/") {
+        let own = !bench.contains('/');
+        let kind = Kind::Bench(bench.to_owned());
+        return own.then(|| Part { name: package.to_owned(), kind });
+    }
+    let program = file.strip_prefix("src/bin/").filter(|_| group == "crates")?;
+    let name = program.strip_suffix("/main").unwrap_or(program);
+    let measures = name.starts_with("bench") && !name.contains('/');
+    measures.then(|| Part { name: name.to_owned(), kind: Kind::Program })
+}
+
 impl Part {
     fn command(&self, repo: &Repo) -> Command {
-        let mut cargo = cargo(repo);
         let name = self.name.as_str();
-        match &self.place {
-            Place::Bench(bench) => cargo.args(["bench", "--quiet", "-p", name, "--bench", bench]),
-            Place::Testkit => {
-                let target = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
-                let target = target.unwrap_or_else(|| repo.root.join("target"));
-                return command(repo, &target.join("release").join(name).to_string_lossy());
+        match &self.kind {
+            Kind::Bench(bench) => {
+                let mut cargo = cargo(repo);
+                cargo.args([
+                    "bench",
+                    "--quiet",
+                    "--profile",
+                    PROFILE,
+                    "-p",
+                    name,
+                    "--bench",
+                    bench,
+                ]);
+                cargo
             }
-        };
-        cargo
+            Kind::Program => {
+                let program = target_folder(repo).join(PROFILE).join(name);
+                command(repo, &program.to_string_lossy())
+            }
+        }
     }
 }
 
@@ -163,14 +183,18 @@ mod tests {
             "sessions/s17_session_management/benches/speed.rs",
             "sessions/s17_session_management/src/lib.rs",
             "sessions/s21_mcp_runtime/examples/probe.rs",
+            "sessions/s21_mcp_runtime/src/bin/bench.rs",
+            "crates/harness-shell/benches/words.rs",
+            "crates/harness-shell/benches/words/more.rs",
         ];
-        let part = |name: &str, place| Part { name: name.to_owned(), place };
+        let part = |name: &str, kind| Part { name: name.to_owned(), kind };
         assert_eq!(
             parts(&files.map(str::to_owned)),
             [
-                part("bench", Place::Testkit),
-                part("bench-mail", Place::Testkit),
-                part("s17_session_management", Place::Bench("speed".to_owned())),
+                part("bench", Kind::Program),
+                part("bench-mail", Kind::Program),
+                part("harness-shell", Kind::Bench("words".to_owned())),
+                part("s17_session_management", Kind::Bench("speed".to_owned())),
             ]
         );
     }

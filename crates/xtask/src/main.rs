@@ -1,7 +1,8 @@
 //! The chores of this workspace: `cargo xtask test | check | new | eject | interop | bench`.
 //!
-//! Std only and outside `default-members`, so that no session ever compiles it. Its tests may take the
-//! testkit: they play every session there is, and write it out.
+//! Outside `default-members`, so that no session ever compiles it, and built of std and a parser of Rust (`syn`)
+//! alone, since CI builds it first. Its tests may take the testkit: they play every session there is, and write
+//! it out.
 #![expect(clippy::print_stderr, reason = "a chore talks to whoever runs it")]
 #![expect(clippy::disallowed_methods, reason = "chores start cargo, git, pip and apt-get")]
 
@@ -14,6 +15,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod cargo_test;
 mod check;
 mod eject;
 mod interop;
@@ -51,13 +53,13 @@ struct Chore {
 const CHORES: &[Chore] = &[
     Chore {
         name: "test",
-        about: "what CI runs: format, lints, tests, docs, budgets",
+        about: "what CI runs: format, lints, tests, docs, structure",
         help: test::HELP,
         run: test::run,
     },
     Chore {
         name: "check",
-        about: "the budgets and invariants of the architecture",
+        about: "the structure and invariants of the architecture",
         help: check::HELP,
         run: check::run,
     },
@@ -81,7 +83,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "bench",
-        about: "measure speed and size in release",
+        about: "measure speed and memory, as installed",
         help: bench::HELP,
         run: bench::run,
     },

@@ -52,7 +52,8 @@ pub(crate) fn tables(text: &str) -> Vec<Table> {
             tables.push(Table { name, line, entries: Vec::new() });
         } else if let (Some((key, value)), Some(table)) = (code.split_once('='), tables.last_mut())
         {
-            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            let key = key.trim().to_owned();
+            let value = value.trim().to_owned();
             open = balance(&value);
             table.entries.push(Entry { key, value, line });
         }

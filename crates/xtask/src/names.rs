@@ -13,11 +13,13 @@ pub(crate) fn near<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> St
         .collect();
     ranked.sort_unstable();
     let shown: Vec<&str> = ranked.iter().take(3).map(|(_, name)| *name).collect();
-    match (shown.is_empty(), known.is_empty()) {
-        (false, _) => format!("; did you mean {}?", shown.join(", ")),
-        (true, false) => format!("; there are: {}", known.join(", ")),
-        (true, true) => "; there are none yet".to_owned(),
+    if !shown.is_empty() {
+        return format!("; did you mean {}?", shown.join(", "));
     }
+    if known.is_empty() {
+        return "; there are none yet".to_owned();
+    }
+    format!("; there are: {}", known.join(", "))
 }
 
 /// Levenshtein's distance, by one row of the table.

@@ -5,10 +5,11 @@ use crate::repo::{Repo, write};
 use crate::{Failure, names};
 
 pub(crate) const HELP: &str = "\
-usage: cargo xtask new s24_mine --from s03_todo_write
+usage: cargo xtask new s40_mine --from s03_todo_write
 
-Copies a session under a name of your own (sNN_snake_case, 24 and above are free) and renames its
-package, its identifiers and its prompt. The lesson's README says in its first line that it is a copy.";
+Copies a session, with all files of its src/, under a name of your own and renames its package, its
+identifiers and its prompt. The name is sNN_snake_case with a number that no session has; the numbers behind
+the last session of the course stay free. The README of the copy says in its first line that it is one.";
 
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -18,16 +19,19 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     };
     if !names::is_session(name) {
         let reason =
-            format!("{name:?} is no name for a session: two digits and snake_case, like s24_mine");
+            format!("{name:?} is no name for a session: two digits and snake_case, like s40_mine");
         return Err(Failure::Usage(reason));
     }
     let session = repo.session(from)?;
-    let taken = repo.sessions()?.into_iter().find(|known| known.number() == names::number(name));
-    if let Some(taken) = taken {
-        return Err(Failure::Failed(format!(
-            "{} is there already: take another number",
-            taken.dir
-        )));
+    let sessions = repo.sessions()?;
+    if let Some(taken) = sessions.iter().find(|known| known.number() == names::number(name)) {
+        let last = sessions.iter().filter_map(|known| known.number()).max().unwrap_or(0);
+        let reason = format!(
+            "{} is there already: take another number, s{:02} is free",
+            taken.dir,
+            last + 1
+        );
+        return Err(Failure::Failed(reason));
     }
     let dir = repo.root.join("sessions").join(name);
     if dir.exists() {
@@ -40,7 +44,10 @@ pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<(), Failure> {
     }
     let count = copied?;
     say!(
-        "sessions/{name}: {count} files, from {from}\nrun it:  cargo run --bin {name}\ntest it: cargo test -p {name}\nthen make its README yours and take the first line out: cargo xtask check asks for that"
+        "sessions/{name}: {count} files, from {from}\n\
+         run it:  cargo run --bin {name}\n\
+         test it: cargo test -p {name}\n\
+         then make its README yours and take the first line out: cargo xtask check asks for that"
     );
     Ok(())
 }
@@ -65,7 +72,8 @@ fn copy(repo: &Repo, dir: &str, from: &str, name: &str) -> Result<usize, String>
 
 /// The session's name, its prompt and its quoted short name.
 fn renamed(text: &str, from: &str, to: &str) -> String {
-    let (old, new) = (&from[..3], &to[..3]);
+    let old = &from[..3];
+    let new = &to[..3];
     text.replace(from, to)
         .replace(&format!("{old} >>"), &format!("{new} >>"))
         .replace(&format!("\"{old}\""), &format!("\"{new}\""))
@@ -73,7 +81,40 @@ fn renamed(text: &str, from: &str, to: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use harness_testkit::Folder;
+
     use super::*;
+
+    #[test]
+    fn the_files_behind_the_lesson_come_along() {
+        let folder = Folder::new();
+        let repo = Repo { root: folder.path().to_owned() };
+        let manifest = "[package]\nname = \"s03_todo_write\"\n[dependencies]\ns02_tool_use = { path = \"../s02_tool_use\" }\n";
+        for (path, text) in [
+            ("Cargo.toml", manifest),
+            ("src/lib.rs", "mod list;\n"),
+            ("src/list.rs", "// s03_todo_write\n"),
+            ("src/list/deep.rs", ""),
+            ("README.md", "# Plan\n"),
+        ] {
+            write(&repo.root.join("sessions/s03_todo_write").join(path), text).unwrap();
+        }
+        let args = ["s03_mine", "--from", "s03_todo_write"].map(str::to_owned);
+        let Err(Failure::Failed(reason)) = run(&repo, &args) else { panic!("a number twice") };
+        assert_eq!(
+            reason,
+            "sessions/s03_todo_write is there already: take another number, s04 is free"
+        );
+
+        let args = ["s24_mine", "--from", "s03_todo_write"].map(str::to_owned);
+        assert!(run(&repo, &args).is_ok());
+        let read = |path: &str| repo.read(&format!("sessions/s24_mine/{path}")).unwrap();
+        assert_eq!(read("src/list.rs"), "// s24_mine\n");
+        assert_eq!(read("src/list/deep.rs"), "");
+        assert!(read("README.md").starts_with(COPY));
+        let manifest = read("Cargo.toml");
+        assert!(manifest.contains("name = \"s24_mine\"") && manifest.contains("../s02_tool_use"));
+    }
 
     #[test]
     fn names_and_prompts_change_and_other_sessions_do_not() {

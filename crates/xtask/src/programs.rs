@@ -1,5 +1,6 @@
 //! The programs that the tests need beside cargo: found, installed where that is allowed, or named.
 
+use crate::cargo_test::Where;
 use crate::repo::Repo;
 use crate::run::{command, quiet, show, works};
 
@@ -56,7 +57,7 @@ const PROGRAMS: &[Program] = &[
 
 /// Says what is missing and installs it where this user may; an error names the command to type.
 /// Without CI the tests go on and say what they skip.
-pub(crate) fn prepare(repo: &Repo, ci: bool) -> Result<(), String> {
+pub(crate) fn prepare(repo: &Repo, place: Where) -> Result<(), String> {
     for component in ["fmt", "clippy"] {
         let installed = works(crate::run::cargo(repo).args([component, "--version"]));
         if !installed {
@@ -92,7 +93,7 @@ pub(crate) fn prepare(repo: &Repo, ci: bool) -> Result<(), String> {
         return Ok(());
     }
     let how = by_hand(&missing, |manager| is_there(repo, manager));
-    if ci {
+    if place == Where::Ci {
         return Err(how);
     }
     say!("{how}\ngoing on without: tests that need it are skipped, and say so");

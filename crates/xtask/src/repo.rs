@@ -69,6 +69,13 @@ impl Repo {
         })
     }
 
+    /// The session of this number.
+    pub(crate) fn session_numbered(&self, number: u32) -> Result<Package, String> {
+        let mut sessions = self.sessions()?.into_iter();
+        let found = sessions.find(|session| session.number() == Some(number));
+        found.ok_or_else(|| format!("there is no session s{number:02}"))
+    }
+
     pub(crate) fn read(&self, path: &str) -> Result<String, String> {
         fs::read_to_string(self.root.join(path)).map_err(|e| format!("cannot read {path}: {e}"))
     }

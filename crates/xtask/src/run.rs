@@ -1,6 +1,7 @@
 //! Starting other programs.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -25,6 +26,12 @@ pub(crate) fn command(repo: &Repo, program: &str) -> Command {
 pub(crate) fn cargo(repo: &Repo) -> Command {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     command(repo, &program)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder(repo: &Repo) -> PathBuf {
+    let set = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    set.map_or_else(|| repo.root.join("target"), |folder| repo.root.join(folder))
 }
 
 /// Runs to the end, output shown as it comes.
@@ -61,7 +68,8 @@ pub(crate) fn watched(
 ) -> Result<(bool, Vec<String>), String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| cannot_start(command, &e))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let out = child.stdout.take();
+    let err = child.stderr.take();
     let noted = thread::scope(|scope| {
         let told = scope.spawn(move || tee(err, std::io::stderr(), watch));
         let mut noted = tee(out, std::io::stdout(), watch);
@@ -75,7 +83,8 @@ pub(crate) fn watched(
 fn tee(from: Option<impl Read>, mut to: impl Write, watch: impl Fn(&str) -> bool) -> Vec<String> {
     let mut noted = Vec::new();
     let Some(from) = from else { return noted };
-    let (mut from, mut line) = (BufReader::new(from), Vec::new());
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
     while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         // A reader that went away (a closed pipe) must not stop the command.
         let _ = to.write_all(&line).and_then(|()| to.flush());

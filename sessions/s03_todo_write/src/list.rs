@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use harness_core::host::own_paths;
 use harness_core::host::text;
-use harness_core::host::workspace::{WorkspaceError, update};
+use harness_core::{StateError, StateFile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -128,50 +129,25 @@ impl List {
     /// Writes the plan into `.agent_todo.json`, beside the plans of other sessions, which stay.
     ///
     /// # Errors
-    /// The file cannot be written, or is no such file; its bytes stay as they are.
-    pub fn save(&mut self, folder: &Path) -> Result<(), SaveError> {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let session =
-            self.session.get_or_insert_with(|| format!("{}-{}", now(), std::process::id()));
-        let path = folder.join(".agent_todo.json");
-        update(&path, |old| {
-            let mut plans: BTreeMap<String, Vec<Task>> = match old {
-                Some(bytes) => serde_json::from_slice(&bytes).map_err(SaveError::Damaged)?,
-                None => BTreeMap::new(),
-            };
-            plans.insert(session.clone(), self.tasks.clone());
+    /// The file cannot be written, or is damaged; its bytes stay as they are.
+    pub fn save(&mut self, folder: &Path) -> Result<(), StateError> {
+        let session = self.session.get_or_insert_with(new_session).clone();
+        let file: StateFile<BTreeMap<String, Vec<Task>>> =
+            StateFile::new(own_paths::PLANS.in_workspace(folder));
+        file.change(|plans| {
+            plans.insert(session, self.tasks.clone());
             while plans.len() > SESSIONS {
                 plans.pop_first(); // names begin with the time, so the first is the oldest
             }
-            serde_json::to_vec_pretty(&plans).map_err(SaveError::Damaged)
+            Ok(())
         })
     }
 }
 
-/// Why a plan could not be kept.
-#[derive(Debug)]
-pub enum SaveError {
-    /// The file is there and cannot be read as plans.
-    Damaged(serde_json::Error),
-    /// The file system said no.
-    File(WorkspaceError),
-}
-
-impl From<WorkspaceError> for SaveError {
-    fn from(error: WorkspaceError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl fmt::Display for SaveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged(why) => {
-                write!(f, ".agent_todo.json is damaged ({why}); mend it or move it away")
-            }
-            Self::File(why) => write!(f, "the plan cannot be kept: {why}"),
-        }
-    }
+/// A name for this session that sorts behind all earlier ones.
+fn new_session() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", now.as_nanos(), std::process::id())
 }
 
 impl Status {

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use harness_core::Agent;
+use harness_core::host::own_paths::{self, OwnPath};
 use harness_core::host::text;
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 
 /// The memory across sessions, in the workspace.
-pub const MEMORY: &str = ".agent_memory.md";
+pub const MEMORY: &str = own_paths::MEMORY.name;
 
 /// Files that stand in the system prompt, where no fold touches them, and what each is.
 const STANDING: [(&str, &str); 3] = [
@@ -16,7 +17,7 @@ const STANDING: [(&str, &str); 3] = [
     (MEMORY, "What you noted in earlier sessions; check it before you rely on it"),
 ];
 /// State of other mechanisms, which a summary must not retell: the harness copies it.
-const STATE: [&str; 2] = [".agent_todo.json", ".agent_tasks.json"];
+const STATE: [OwnPath; 2] = [own_paths::PLANS, own_paths::BOARD];
 /// How many bytes are read of each state file, and of the memory.
 const MAX_STATE: usize = 8_000;
 /// How many bytes are read of what the owners tell agents. They stand in every request.
@@ -24,7 +25,7 @@ const MAX_INSTRUCTIONS: usize = 40_000;
 
 /// Stores the whole text in a file, and returns the path.
 pub(crate) fn store(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
-    let path = Workspace::open(&agent.cwd)?.keep("compacted", &agent.secrets.mask(text))?;
+    let path = Workspace::open(&agent.cwd)?.store_text("compacted", &agent.secrets.mask(text))?;
     Ok(path.display().to_string())
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn standing(cwd: &Path) -> Result<Vec<String>, WorkspaceError> {
 /// The state files that are there, word for word.
 pub(crate) fn state(cwd: &Path) -> Result<String, WorkspaceError> {
     let mut copies = String::new();
-    for name in STATE {
+    for OwnPath { name, .. } in STATE {
         if let Some(text) = read(cwd, name)? {
             let text = text::clip(&text, MAX_STATE / 4, MAX_STATE * 3 / 4);
             copies.push_str(&format!("\n\n{name}, copied as it is on disk:\n{text}"));

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::host::text::digits;
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::model::models;

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
-use harness_cli::{App, Commands, Lesson, columns, say};
+use harness_app::{App, Lesson};
+use harness_cli::{Commands, columns, say};
+use harness_core::host::own_paths;
 use harness_core::tool::builtin::blocking;
 use harness_core::{Agent, Content, Effect, Mechanism, StateError, StateFile};
 use harness_core::{NoInput, Tool, ToolContext, ToolError};
@@ -45,7 +47,7 @@ const SYSTEM: &str = "Put work whose parts depend on each other on the task boar
 
 impl TaskBoard {
     /// Where a workspace keeps its board.
-    pub const FILE: &'static str = ".agent_tasks.json";
+    pub const FILE: &'static str = own_paths::BOARD.name;
 
     /// Names a board. Its file is made by the first change.
     pub fn open(path: impl Into<PathBuf>) -> Self {

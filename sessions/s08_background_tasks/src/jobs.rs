@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::host::ownership::shelf::{Owned as OwnedNumber, Shelf as NumberedRecords};
+use harness_core::host::ownership::numbered::{NumberedRecords, OwnedNumber};
 use harness_core::host::process::{ChildCommand, Limits, ProcessTree, Spills};
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 use harness_core::{Event, Mutex, Observers, Secrets, ToolContext, ToolError};
@@ -67,7 +67,7 @@ impl Jobs {
         let workspace = Workspace::open(cwd)?;
         let folder = workspace.resolve(Path::new(".harness").join(folder))?;
         let records = NumberedRecords::new(workspace.absolute(folder), kind);
-        let left = records.left(|record: &JobRecord| record.state == JobState::Running)?;
+        let left = records.take_over(|record: &JobRecord| record.state == JobState::Running)?;
         let mut lines: Vec<String> = left.faults.iter().map(ToString::to_string).collect();
         let mut jobs = Vec::new();
         for (owned, mut record) in left.orphans {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, NoInput,

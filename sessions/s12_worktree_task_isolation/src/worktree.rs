@@ -8,13 +8,14 @@ use git2::{
     Signature, WorktreeAddOptions, WorktreeLockStatus, WorktreePruneOptions,
 };
 use harness_core::host::ids;
+use harness_core::host::own_paths;
 use harness_core::host::workspace;
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 use serde::{Deserialize, Serialize};
 
 /// Where the trees stand, in the workspace. Not below `.harness`: what is in there is never written
 /// without a question, and here agents work.
-const FOLDER: &str = ".worktrees";
+const FOLDER: &str = own_paths::WORKTREES.name;
 
 /// Where tasks begin.
 #[derive(Clone, Debug)]
@@ -249,7 +250,9 @@ impl Worktree {
         all.include_ignored(true).recurse_ignored_dirs(true);
         let began = repo.revparse_single(&self.base)?.peel_to_tree()?;
         let diff = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?;
-        let is_own = |file: DiffFile<'_>| file.path().is_some_and(|it| it.starts_with(".harness"));
+        let is_own = |file: DiffFile<'_>| {
+            file.path().is_some_and(|it| it.starts_with(own_paths::STATE.name))
+        };
         let same = diff.deltas().all(|it| is_own(it.old_file()) && is_own(it.new_file()));
         Ok(at_home && same && !submodules && repo.state() == RepositoryState::Clean)
     }

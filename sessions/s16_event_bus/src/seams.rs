@@ -1,22 +1,23 @@
-//! The bus on the seams: what it is told as an observer, and what it decides as a hook.
+//! The bus on the agent's seams. As a hook it asks the subscribers and passes on what they decide; as an
+//! observer it tells them what happened.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use harness_core::{
     Agent, AgentError, Chat, ChildSpec, Content, Conversation, Decision, Effect, Event, Hook,
-    HookContext, Inherit, Mechanism, Next, Observer, Prompt, ToolCall, ToolContext, ToolResult,
-    TurnLayer, TurnOutcome, Verdict,
+    HookContext, Inherit, Mechanism, Next, Observer, Observers, Prompt, ToolCall, ToolContext,
+    ToolResult, TurnLayer, TurnOutcome, Verdict,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{EventBus, Happening, Kind};
+use crate::{EventBus, HookEvent, HookEventKind, Note};
 
-/// How often the hooks may send the model back before one prompt is answered.
-const SENT_BACK: usize = 3;
-/// How often the hooks may rewrite one call.
-const ROUNDS: usize = 5;
+/// How often hooks may send the model back to work before one prompt is answered.
+const MAX_SENT_BACK: usize = 3;
+/// How often hooks may rewrite one call.
+const MAX_REWRITES: usize = 5;
 
 impl Mechanism for EventBus {
     fn install(self, agent: &mut Agent) {
@@ -24,6 +25,8 @@ impl Mechanism for EventBus {
         agent.hooks.push(Arc::new(self));
     }
 }
+
+// ---------------------------------------------------------------- prompts
 
 #[async_trait]
 impl TurnLayer for EventBus {
@@ -36,15 +39,12 @@ impl TurnLayer for EventBus {
         next: Next<'_>,
     ) -> Result<TurnOutcome, AgentError> {
         if let Prompt::Said(prompt) = &prompt {
-            cancel.run_until_cancelled(self.settle(|kind| kind == Kind::SessionStart)).await;
-            let (agent, fields) = (&chat.agent, json!({"prompt": prompt}));
-            let said = Happening::new(Kind::UserPromptSubmit, &agent.name, fields);
-            let answer = self.ask(&said, &agent.cwd, cancel, &mut Vec::new()).await;
-            self.speak(&agent.name, &agent.observers);
+            cancel.run_until_cancelled(self.wait_for_session_start()).await;
+            let refusal = self.ask_about_prompt(prompt, &chat.agent, cancel).await;
             if cancel.is_cancelled() {
                 return Ok(TurnOutcome::Interrupted);
             }
-            if let Some(why) = answer.refusal() {
+            if let Some(why) = refusal {
                 return Err(AgentError::Fatal(format!("a hook refused the prompt: {why}")));
             }
         }
@@ -52,118 +52,228 @@ impl TurnLayer for EventBus {
     }
 }
 
-#[async_trait]
-impl Hook for EventBus {
-    /// What guards the agent guards its children.
-    fn for_child(&self, _: &ChildSpec) -> Inherit {
-        Inherit::Same
+impl EventBus {
+    /// Why the prompt may not be sent, if it may not.
+    async fn ask_about_prompt(
+        &self,
+        prompt: &str,
+        agent: &Agent,
+        cancel: &CancellationToken,
+    ) -> Option<String> {
+        let fields = json!({"prompt": prompt});
+        let event = HookEvent::new(HookEventKind::UserPromptSubmit, &agent.name, fields);
+        let decision = self.ask(&event, &self.context(&agent.cwd, cancel)).await;
+        self.show_notices(&agent.name, &agent.observers);
+        decision.refusal().map(str::to_owned)
     }
 
-    /// What hooks have said since its last request goes to the model with this one.
+    /// Waits for the hooks that were told at the start: what they say belongs into the first request.
+    async fn wait_for_session_start(&self) {
+        self.wait_for_running(|kind| kind == HookEventKind::SessionStart).await;
+    }
+
+    /// Shows the user what hooks had to say.
+    fn show_notices(&self, agent: &str, observers: &Observers) {
+        for notice in self.take_notices() {
+            observers.emit(agent, &Event::Notice(notice));
+        }
+    }
+}
+
+// ---------------------------------------------------------------- the agent's hooks
+
+#[async_trait]
+impl Hook for EventBus {
+    /// What guards the agent guards its children. When one of them wants to stop is its parent's affair.
+    fn for_child(&self, _: &ChildSpec) -> Inherit {
+        Inherit::fresh(ChildGuard(self.clone()))
+    }
+
+    /// What hooks have said since this agent's last request goes to the model with this one.
     async fn before_model(
         &self,
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        self.settle(|kind| kind == Kind::SessionStart).await;
-        let name = &t.agent.name;
-        self.speak(name, &t.agent.observers);
-        for (_, note) in self.lock().notes.extract_if(.., |(agent, _)| agent == name) {
-            c.remind(format!("A hook says: {note}"));
+        self.wait_for_session_start().await;
+        let agent = &t.agent.name;
+        self.show_notices(agent, &t.agent.observers);
+        for note in self.lock().notes.extract_if(.., |note| note.agent == *agent) {
+            c.remind(format!("A hook says: {}", note.text));
         }
         Ok(())
     }
 
-    /// What counts is what will run: whoever has not written the input as it is now judges it.
+    /// What counts is what will run. So a rewritten call is judged again, by everybody but the hook that
+    /// wrote it.
     async fn before_tool(&self, call: &mut ToolCall, _: &Effect, cx: &ToolContext) -> Verdict {
-        let (mut authors, mut verdict) = (Vec::new(), Verdict::Allow);
-        for _ in 0..ROUNDS {
-            let judged = Happening::of_call(Kind::PreToolUse, &cx.agent, call, json!({}));
-            let answer = self.ask(&judged, &cx.cwd, &cx.cancel, &mut authors).await;
-            self.speak(&cx.agent, &cx.observers);
-            verdict = answer.verdict.into_iter().fold(verdict, Verdict::max);
-            match answer.input.filter(|input| *input != call.input) {
-                Some(input) if !matches!(verdict, Verdict::Deny(_)) => call.input = input,
+        let context = self.context(&cx.cwd, &cx.cancel);
+        let mut authors = Vec::new();
+        let mut verdict = Verdict::Allow;
+        for _ in 0..MAX_REWRITES {
+            let event =
+                HookEvent::about_call(HookEventKind::PreToolUse, &cx.agent, call, json!({}));
+            let answers = self.ask_all_except(&authors, &event, &context).await;
+            self.show_notices(&cx.agent, &cx.observers);
+            if let Some(decided) = answers.decision.verdict {
+                verdict = verdict.max(decided);
+            }
+            if matches!(verdict, Verdict::Deny(_)) {
+                return verdict;
+            }
+            match answers.decision.input {
+                Some(input) if input != call.input => call.input = input,
                 _ => return verdict,
             }
+            authors = answers.authors;
         }
         Verdict::Deny("the hooks keep rewriting each other's input".to_owned())
     }
 
+    /// The call has run, so a denial prevents nothing: it becomes a note for the model.
     async fn after_tool(&self, call: &ToolCall, result: &mut ToolResult, cx: &ToolContext) {
-        let (kind, name) = match result.is_error {
-            true => (Kind::PostToolUseFailure, "error"),
-            false => (Kind::PostToolUse, "tool_response"),
-        };
-        let took = self.0.watch.stop(&cx.agent, &call.id).as_millis() as u64;
-        let more = json!({name: result.content.text(), "duration_ms": took});
-        let happening = Happening::of_call(kind, &cx.agent, call, more);
-        let answer = self.ask(&happening, &cx.cwd, &cx.cancel, &mut Vec::new()).await;
-        self.speak(&cx.agent, &cx.observers);
-        // It has run: a no is a word to the model.
-        let why = answer.refusal().map(|why| (cx.agent.clone(), why.to_owned()));
-        self.lock().notes.extend(why);
-        if let Some(output) = answer.output {
+        let took = self.0.stats.stop_timer(&cx.agent, &call.id);
+        let event = finished(call, result, &cx.agent, took.as_millis() as u64);
+        let decision = self.ask(&event, &self.context(&cx.cwd, &cx.cancel)).await;
+        self.show_notices(&cx.agent, &cx.observers);
+        if let Some(why) = decision.refusal() {
+            let note = Note { agent: cx.agent.clone(), text: why.to_owned() };
+            self.lock().notes.push(note);
+        }
+        if let Some(output) = decision.output {
             result.content = Content::Text(output);
         }
     }
 
+    /// A denial sends the model back to work, but only [`MAX_SENT_BACK`] times: a hook that is never content
+    /// must not cost money for ever.
     async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
-        let (agent, before) = (t.agent, self.lock().sent_back);
-        if agent.name != self.0.lead {
+        let agent = t.agent;
+        let sent_back = self.lock().sent_back;
+        let fields = json!({
+            "stop_hook_active": sent_back > 0,
+            "last_assistant_message": c.answered(),
+        });
+        let event = HookEvent::new(HookEventKind::Stop, &agent.name, fields);
+        let decision = self.ask(&event, &self.context(&agent.cwd, t.cancel)).await;
+        // A hook that ends the turn does not want the model to go on.
+        let refusal = decision.refusal().filter(|_| decision.halt.is_none());
+        if let Some(why) = refusal
+            && sent_back == MAX_SENT_BACK
+        {
+            self.notify_user(format!(
+                "the model may stop although a hook has sent it back {sent_back} times: {why}"
+            ));
+        }
+        self.show_notices(&agent.name, &agent.observers);
+        self.lock().sent_back += 1;
+        if sent_back >= MAX_SENT_BACK {
             return None;
         }
-        let more = json!({"stop_hook_active": before > 0, "last_assistant_message": c.answered()});
-        let stop = Happening::new(Kind::Stop, &agent.name, more);
-        let answer = self.ask(&stop, &agent.cwd, t.cancel, &mut Vec::new()).await;
-        let again = answer.refusal().filter(|_| answer.halt.is_none());
-        if let (Some(why), SENT_BACK) = (again, before) {
-            let notice = format!("a hook wanted more after {before} times; it was let stop: {why}");
-            self.lock().notices.push(notice);
-        }
-        self.speak(&agent.name, &agent.observers);
-        self.lock().sent_back += 1;
-        again.filter(|_| before < SENT_BACK).map(|why| format!("You are not done: {why}"))
+        refusal.map(|why| format!("You are not done: {why}"))
     }
 }
 
+/// The bus on a child: its calls are judged and its model hears what hooks say, as the agent's own.
+#[derive(Debug)]
+struct ChildGuard(EventBus);
+
+impl Mechanism for ChildGuard {
+    fn install(self, child: &mut Agent) {
+        child.hooks.push(Arc::new(self));
+    }
+}
+
+#[async_trait]
+impl Hook for ChildGuard {
+    fn for_child(&self, spec: &ChildSpec) -> Inherit {
+        self.0.for_child(spec)
+    }
+
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
+        self.0.before_model(c, t).await
+    }
+
+    async fn before_tool(&self, call: &mut ToolCall, effect: &Effect, cx: &ToolContext) -> Verdict {
+        self.0.before_tool(call, effect, cx).await
+    }
+
+    async fn after_tool(&self, call: &ToolCall, result: &mut ToolResult, cx: &ToolContext) {
+        self.0.after_tool(call, result, cx).await;
+    }
+}
+
+fn finished(call: &ToolCall, result: &ToolResult, agent: &str, milliseconds: u64) -> HookEvent {
+    let output = result.content.text();
+    if result.is_error {
+        let more = json!({"error": output, "duration_ms": milliseconds});
+        HookEvent::about_call(HookEventKind::PostToolUseFailure, agent, call, more)
+    } else {
+        let more = json!({"tool_response": output, "duration_ms": milliseconds});
+        HookEvent::about_call(HookEventKind::PostToolUse, agent, call, more)
+    }
+}
+
+// ---------------------------------------------------------------- the agent's events
+
 impl Observer for EventBus {
     fn on(&self, agent: &str, event: &Event) {
-        let new = |kind, fields| Happening::new(kind, agent, fields);
-        let of_call = |kind, call, more| Happening::of_call(kind, agent, call, more);
-        self.tell(match event {
-            Event::SessionStarted => new(Kind::SessionStart, json!({"source": "startup"})),
-            Event::Asked { call, why } => {
-                of_call(Kind::PermissionRequest, call, json!({"reason": why}))
+        match event {
+            Event::ToolStarted(call) => self.0.stats.start_timer(agent, &call.id),
+            Event::Prompt(_) => self.lock().sent_back = 0,
+            _ => {
+                if let Some(event) = hook_event(agent, event) {
+                    self.emit(event);
+                }
             }
-            Event::Decided { call, decision } => {
-                let (word, why) = match decision {
-                    Decision::Allowed => ("allow", ""),
-                    Decision::Denied(why) => ("deny", why.as_str()),
-                };
-                of_call(Kind::PermissionDecided, call, json!({"decision": word, "reason": why}))
-            }
-            Event::ToolStarted(call) => return self.0.watch.start(agent, &call.id),
-            // A call that never ran; nobody else tells of it.
-            Event::ToolFinished { call, result, took } if took.is_zero() => {
-                of_call(Kind::PostToolUseFailure, call, json!({"error": result.content.text()}))
-            }
-            Event::Replied(reply) => {
-                let (text, stop) = (reply.text(), reply.stop.as_wire());
-                let fields = json!({"text": text, "stop_reason": stop, "usage": reply.usage});
-                new(Kind::Reply, fields)
-            }
-            Event::Compacted { messages } => new(Kind::PostCompact, json!({"messages": messages})),
-            Event::ChildStarted { child, task } => {
-                new(Kind::SubagentStart, json!({"agent_id": child, "prompt": task}))
-            }
-            Event::ChildEnded { child, outcome } => {
-                new(Kind::SubagentStop, json!({"agent_id": child, "outcome": outcome}))
-            }
-            Event::TurnFailed(error) => new(Kind::StopFailure, json!({"error": error})),
-            Event::SessionEnded => new(Kind::SessionEnd, json!({})),
-            Event::Prompt(_) if agent == self.0.lead => return self.lock().sent_back = 0,
-            _ => return,
-        });
+        }
+    }
+}
+
+/// The event that subscribers are told of; `None` for what they hear of as a hook, or not at all.
+fn hook_event(agent: &str, event: &Event) -> Option<HookEvent> {
+    let new = |kind, fields| Some(HookEvent::new(kind, agent, fields));
+    let about_call = |kind, call, more| Some(HookEvent::about_call(kind, agent, call, more));
+    match event {
+        Event::SessionStarted => new(HookEventKind::SessionStart, json!({"source": "startup"})),
+        Event::Asked { call, why } => {
+            about_call(HookEventKind::PermissionRequest, call, json!({"reason": why}))
+        }
+        Event::Decided { call, decision } => {
+            let more = match decision {
+                Decision::Allowed => json!({"decision": "allow", "reason": ""}),
+                Decision::Denied(why) => json!({"decision": "deny", "reason": why}),
+            };
+            about_call(HookEventKind::PermissionDecided, call, more)
+        }
+        // Only a call that never ran: `after_tool` reports the others.
+        Event::ToolFinished { call, result, took } if took.is_zero() => {
+            let more = json!({"error": result.content.text()});
+            about_call(HookEventKind::PostToolUseFailure, call, more)
+        }
+        Event::Replied(reply) => {
+            let fields = json!({
+                "text": reply.text(),
+                "stop_reason": reply.stop.as_wire(),
+                "usage": reply.usage,
+            });
+            new(HookEventKind::Reply, fields)
+        }
+        Event::Compacted { messages } => {
+            new(HookEventKind::PostCompact, json!({"messages": messages}))
+        }
+        Event::ChildStarted { child, task } => {
+            new(HookEventKind::SubagentStart, json!({"agent_id": child, "prompt": task}))
+        }
+        Event::ChildEnded { child, outcome } => {
+            new(HookEventKind::SubagentStop, json!({"agent_id": child, "outcome": outcome}))
+        }
+        Event::TurnFailed(error) => new(HookEventKind::StopFailure, json!({"error": error})),
+        Event::SessionEnded => new(HookEventKind::SessionEnd, json!({})),
+        _ => None,
     }
 }

@@ -15,7 +15,7 @@ use harness_core::{
 use harness_testkit::{
     Folder, Key, Notices, Program, Stage, Terminal, hash_in, outputs, transcript,
 };
-use s16_event_bus::{Answer, BUILT_IN, EventBus, Happening, Kind, LESSON, OWN};
+use s16_event_bus::{BUILT_IN, EventBus, HookDecision, HookEvent, HookEventKind, LESSON, OWN};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +31,8 @@ fn own() -> String {
 async fn the_play() {
     let mut stage = Stage::new(LESSON.play);
     let bus = EventBus::new(&stage.agent);
-    bus.hooks(BUILT_IN, "config/hooks.yaml").unwrap();
-    bus.hooks(&own(), OWN).unwrap();
+    bus.load(BUILT_IN, "config/hooks.yaml").unwrap();
+    bus.load(&own(), OWN).unwrap();
     stage = stage.with(bus);
     expect![[r#"
         human: Let greet.sh greet in French.
@@ -139,7 +139,7 @@ impl Turned {
     fn hooked(lines: &str, hooks: &[String]) -> Self {
         let turned = Self::new(lines);
         for (number, hooks) in hooks.iter().enumerate() {
-            turned.bus.hooks(hooks, &format!("test {number}")).unwrap();
+            turned.bus.load(hooks, &format!("test {number}")).unwrap();
         }
         turned
     }
@@ -230,12 +230,12 @@ async fn every_end_of_a_hook_at_every_event() {
     expect![[r#"
         PreToolUse
           exit 0    goes on
-          exit 1    not run; FAILED: exit code 1, why; what it cannot judge is blocked
+          exit 1    not run; FAILED: exit code 1, why; blocked, because it could not be checked
           exit 2    not run; why
-          exit 127  not run; FAILED: exit code 127; what it cannot judge is blocked
-          signal    not run; FAILED: ended by signal 9; what it cannot judge is blocked
-          timeout   not run; FAILED: no answer after 1 s; what it cannot judge is blocked
-          garbage   not run; FAILED: its answer cannot be used (EOF while parsing a value at line 1 column 12); what it cannot judge is blocked
+          exit 127  not run; FAILED: exit code 127; blocked, because it could not be checked
+          signal    not run; FAILED: ended by signal 9; blocked, because it could not be checked
+          timeout   not run; FAILED: no answer after 1 s; blocked, because it could not be checked
+          garbage   not run; FAILED: its answer cannot be used (EOF while parsing a value at line 1 column 12); blocked, because it could not be checked
         PreToolUse, on_failure: allow
           exit 0    goes on
           exit 1    (user: FAILED: exit code 1, why)
@@ -254,12 +254,12 @@ async fn every_end_of_a_hook_at_every_event() {
           garbage   (user: FAILED: its answer cannot be used (EOF while parsing a value at line 1 column 12))
         UserPromptSubmit, on_failure: block
           exit 0    goes on
-          exit 1    a hook refused the prompt: FAILED: exit code 1, why; what it cannot judge is blocked; not run
+          exit 1    a hook refused the prompt: FAILED: exit code 1, why; blocked, because it could not be checked; not run
           exit 2    a hook refused the prompt: why; not run
-          exit 127  a hook refused the prompt: FAILED: exit code 127; what it cannot judge is blocked; not run
-          signal    a hook refused the prompt: FAILED: ended by signal 9; what it cannot judge is blocked; not run
-          timeout   a hook refused the prompt: FAILED: no answer after 1 s; what it cannot judge is blocked; not run
-          garbage   a hook refused the prompt: FAILED: its answer cannot be used (EOF while parsing a value at line 1 column 12); what it cannot judge is blocked; not run
+          exit 127  a hook refused the prompt: FAILED: exit code 127; blocked, because it could not be checked; not run
+          signal    a hook refused the prompt: FAILED: ended by signal 9; blocked, because it could not be checked; not run
+          timeout   a hook refused the prompt: FAILED: no answer after 1 s; blocked, because it could not be checked; not run
+          garbage   a hook refused the prompt: FAILED: its answer cannot be used (EOF while parsing a value at line 1 column 12); blocked, because it could not be checked; not run
         PostToolUse
           exit 0    goes on
           exit 1    (user: FAILED: exit code 1, why)
@@ -279,7 +279,7 @@ async fn every_end_of_a_hook_at_every_event() {
         Stop
           exit 0    goes on
           exit 1    (user: FAILED: exit code 1, why)
-          exit 2    You are not done: why; You are not done: why; You are not done: why; (user: a hook wanted more after 3 times; it was let stop: why)
+          exit 2    You are not done: why; You are not done: why; You are not done: why; (user: the model may stop although a hook has sent it back 3 times: why)
           exit 127  (user: FAILED: exit code 127)
           signal    (user: FAILED: ended by signal 9)
           timeout   (user: FAILED: no answer after 1 s)
@@ -331,9 +331,9 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
     let cancel = CancellationToken::new();
     let interrupt = cancel.clone();
     // It is asked at the same time as the program, which runs already when this returns.
-    turned.bus = turned.bus.on(Kind::PreToolUse, move |_| {
+    turned.bus = turned.bus.on(HookEventKind::PreToolUse, move |_| {
         interrupt.cancel();
-        Answer::default()
+        HookDecision::default()
     });
     let stop = turned.bus.turn("go".into(), &mut turned.chat, &cancel, Next::default()).await;
     assert_eq!(stop, Ok(TurnOutcome::Interrupted));
@@ -346,8 +346,8 @@ async fn an_interrupt_ends_the_hooks_and_the_call_is_answered() {
 #[tokio::test]
 async fn a_security_hook_that_raises_lets_nothing_run() {
     let mut turned = Turned::new(RUN);
-    let raise = |_: &Happening| -> Answer { panic!("as asked") };
-    turned.bus = turned.bus.on(Kind::PreToolUse, raise);
+    let raise = |_: &HookEvent| -> HookDecision { panic!("as asked") };
+    turned.bus = turned.bus.on(HookEventKind::PreToolUse, raise);
     let said = turned.go().await;
     assert!(said.contains("error denied: the hook `a function` failed: it panicked"), "{said}");
     assert!(!turned.stage.folder.has("ran"));
@@ -476,16 +476,19 @@ async fn hooks_that_rewrite_against_each_other_are_a_no() {
 
     // Each answers to the other's words, for ever.
     let answer_to = |whose: &'static str, with: &'static str| {
-        move |happening: &Happening| {
-            let line = happening.fields["tool_input"]["command"].as_str().unwrap();
+        move |event: &HookEvent| {
+            let line = event.fields["tool_input"]["command"].as_str().unwrap();
             let input = line.ends_with(whose).then(|| json!({"command": format!("{line}{with}")}));
-            Answer { input: input.and_then(|i| i.as_object().cloned()), ..Answer::default() }
+            HookDecision {
+                input: input.and_then(|i| i.as_object().cloned()),
+                ..HookDecision::default()
+            }
         }
     };
     let lines = "- calls: [{tool: bash, input: {command: ': b'}}]\n- {text: Done.}";
     let mut turned = Turned::new(lines);
-    turned.bus = turned.bus.on(Kind::PreToolUse, answer_to("b", "a"));
-    turned.bus = turned.bus.on(Kind::PreToolUse, answer_to("a", "b"));
+    turned.bus = turned.bus.on(HookEventKind::PreToolUse, answer_to("b", "a"));
+    turned.bus = turned.bus.on(HookEventKind::PreToolUse, answer_to("a", "b"));
     let said = turned.go().await;
     assert!(said.contains("error denied: the hooks keep rewriting each other's input"), "{said}");
 }
@@ -575,7 +578,10 @@ async fn a_stop_hook_sends_the_model_back_three_times_at_most_and_each_prompt_an
     let said = turned.go().await;
     assert_eq!(said.matches("note: You are not done: not yet").count(), 3, "{said}");
     assert!(said.ends_with("model: Done 4.\n"), "{said}");
-    assert_eq!(turned.notices(), ["a hook wanted more after 3 times; it was let stop: not yet"]);
+    assert_eq!(
+        turned.notices(),
+        ["the model may stop although a hook has sent it back 3 times: not yet"]
+    );
     let told = turned.stage.folder.read("told");
     let told = told.lines().filter(|line| !line.is_empty());
     let told: Vec<Value> = told.map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -597,28 +603,28 @@ async fn everything_that_happens_is_told_once() {
         _ => Verdict::Allow,
     }));
     for kind in [
-        Kind::SessionStart,
-        Kind::UserPromptSubmit,
-        Kind::PreToolUse,
-        Kind::PermissionRequest,
-        Kind::PermissionDecided,
-        Kind::PostToolUse,
-        Kind::PostToolUseFailure,
-        Kind::PostCompact,
-        Kind::SubagentStart,
-        Kind::SubagentStop,
-        Kind::Reply,
-        Kind::Stop,
-        Kind::StopFailure,
-        Kind::SessionEnd,
+        HookEventKind::SessionStart,
+        HookEventKind::UserPromptSubmit,
+        HookEventKind::PreToolUse,
+        HookEventKind::PermissionRequest,
+        HookEventKind::PermissionDecided,
+        HookEventKind::PostToolUse,
+        HookEventKind::PostToolUseFailure,
+        HookEventKind::PostCompact,
+        HookEventKind::SubagentStart,
+        HookEventKind::SubagentStop,
+        HookEventKind::Reply,
+        HookEventKind::Stop,
+        HookEventKind::StopFailure,
+        HookEventKind::SessionEnd,
     ] {
         let seen = seen.clone();
-        turned.bus = turned.bus.on(kind, move |happening| {
+        turned.bus = turned.bus.on(kind, move |event| {
             let what = ["tool_name", "reason", "error", "prompt", "outcome", "agent_id"];
-            let what = what.map(|field| happening.text(field)).join(" ");
+            let what = what.map(|field| event.text(field)).join(" ");
             let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
             seen.lock().unwrap().push(format!("{kind:?} {what}").trim_end().to_owned());
-            Answer::default()
+            HookDecision::default()
         });
     }
     turned.chat.agent.emit(&Event::SessionStarted);
@@ -639,7 +645,7 @@ async fn everything_that_happens_is_told_once() {
         PostToolUseFailure bash denied: this needs a person's approval and nobody is there to give it (rule 8)
         PreToolUse bash
         PostToolUse bash
-        PostToolUseFailure nope there is no tool `nope`; there is bash, read, write, edit, grep, glob
+        PostToolUseFailure nope there is no tool `nope`; available: bash, read, write, edit, grep, glob
         Reply
         Stop
         SubagentStart look scout
@@ -653,10 +659,10 @@ async fn everything_that_happens_is_told_once() {
 #[tokio::test]
 async fn a_function_may_rewrite_ask_and_deny_like_a_program() {
     let mut turned = Turned::new(RUN);
-    turned.bus = turned.bus.on(Kind::PreToolUse, |happening| {
-        assert_eq!(happening.text("tool_name"), "bash");
+    turned.bus = turned.bus.on(HookEventKind::PreToolUse, |event| {
+        assert_eq!(event.text("tool_name"), "bash");
         let input = json!({"command": "echo by a function"});
-        Answer { input: input.as_object().cloned(), ..Answer::default() }
+        HookDecision { input: input.as_object().cloned(), ..HookDecision::default() }
     });
     let said = turned.go().await;
     assert!(said.contains("  result by a function\n"), "{said}");
@@ -764,7 +770,7 @@ fn a_matcher_that_fits_no_tool_is_told_at_the_start() {
     let mut command = program.command();
     command.arg("--config").arg(program.folder.path().join("hooks"));
     let said = String::from_utf8(Program::pipe(command, "q\n").stdout).unwrap();
-    assert!(said.contains("`Bash` fits no tool that is here now"), "{said}");
+    assert!(said.contains("the matcher `Bash` matches no tool"), "{said}");
 }
 
 #[test]
@@ -792,7 +798,7 @@ fn programs_are_told_to_the_end_and_one_that_starts_us_again_ends_all_the_same()
 
 #[test]
 fn the_configuration_that_is_compiled_in_is_understood() {
-    let programs = harness_core::agent::hook::program::read(BUILT_IN, "config/hooks.yaml").unwrap();
+    let programs = s16_event_bus::program::parse_hooks(BUILT_IN, "config/hooks.yaml").unwrap();
     assert_eq!(programs.len(), 1);
     // And so are its examples, without the marks that put them out of force.
     let (head, examples) = BUILT_IN.split_once("\nhooks:\n").unwrap();
@@ -809,7 +815,7 @@ fn the_configuration_that_is_compiled_in_is_understood() {
         })
         .collect();
     let yaml = format!("hooks:\n{yaml}");
-    let programs = harness_core::agent::hook::program::read(&yaml, "examples")
+    let programs = s16_event_bus::program::parse_hooks(&yaml, "examples")
         .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     assert_eq!(programs.len(), 5, "{yaml}");
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use harness_cli::cut;
 use harness_core::host::journal;
 use harness_core::host::journal::{BadLine, Journal, LINE_LIMIT};
+use harness_core::host::ownership::RunLock;
 use harness_core::host::text;
-use harness_core::host::workspace::{Held, hold};
 use harness_core::{Conversation, Extent, Message, Role, Secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -88,13 +88,14 @@ pub(crate) struct Open {
     journal: Journal<Value>,
     /// How much of the history the file holds; `None` when a write failed and nobody knows.
     written: Option<Extent>,
-    _lock: Held,
+    _lock: RunLock,
 }
 
 impl Open {
     /// Takes the session's lock, for as long as the session is open. The file need not be there yet.
     pub(crate) fn take(path: PathBuf, id: String) -> Result<Self> {
-        let (_lock, journal) = (hold(path.with_extension("lock"))?, Journal::new(path));
+        let _lock = RunLock::acquire(path.with_extension("lock"))?;
+        let journal = Journal::new(path);
         Ok(Self { id, turns: 0, last: 0, journal, written: Some(Extent::default()), _lock })
     }
 

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{Lesson, cut};
+use harness_app::Lesson;
+use harness_cli::cut;
 use harness_core::host::journal::JournalError;
+use harness_core::host::own_paths;
 use harness_core::host::workspace::{Entry, Workspace, WorkspaceError, files};
 use harness_core::host::{ids, text};
 use harness_core::{
@@ -146,7 +148,7 @@ impl SessionStore {
     /// # Errors
     /// The folder cannot be read.
     pub fn list(&self) -> Result<Vec<Entry>> {
-        Ok(files(self.cwd.join(".sessions"), ".jsonl")?)
+        Ok(files(own_paths::SESSIONS.in_workspace(&self.cwd), ".jsonl")?)
     }
 
     /// The one session whose id begins like this.
@@ -162,7 +164,7 @@ impl SessionStore {
 
     /// Where a session is kept.
     pub fn path(&self, id: &str) -> PathBuf {
-        self.cwd.join(".sessions").join(format!("{id}.jsonl"))
+        own_paths::SESSIONS.in_workspace(&self.cwd).join(format!("{id}.jsonl"))
     }
 
     fn write(&self, state: &mut State, c: &Conversation) -> Result<()> {
@@ -175,7 +177,7 @@ impl SessionStore {
 
     /// A new session, with its first line.
     fn create(&self, title: String, parent: Option<(String, u64)>) -> Result<Open> {
-        Workspace::open(&self.cwd)?.own_dir(".sessions")?;
+        Workspace::open(&self.cwd)?.own_dir(own_paths::SESSIONS.name)?;
         let id = ids::fresh(|id| self.path(id).exists());
         let mut open = Open::take(self.path(&id), id.clone())?;
         let created = jiff::Timestamp::now().to_string();

@@ -450,7 +450,7 @@ async fn only_one_process_writes_a_session() {
     let id = store.current().unwrap();
     let why = SessionStore::new(&stage.agent).resume(&id).unwrap_err().to_string();
     let here = format!(
-        ".sessions/{id}.lock\" is in use by process {}; leave it there first",
+        ".sessions/{id}.lock\" is in use by process {}; end that process first",
         std::process::id()
     );
     assert!(why.ends_with(&here), "{why}");

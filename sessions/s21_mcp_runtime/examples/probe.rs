@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness_core::servers::{Place, ServerConfig, Wire};
 use harness_core::{Agent, Content, Play, Script, ToolSource};
 use s21_mcp_runtime::McpServers;
+use s21_mcp_runtime::servers::{ServerConfig, ServerEnv, Transport};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +30,9 @@ impl Probe {
     fn new(folder: &str) -> Self {
         let play = Play::from_yaml("prompt: go\nscenes: [{lines: [{text: Done.}]}]").unwrap();
         let agent = Agent::new(Arc::new(Script::new(play)), folder);
-        let place = Place::new(folder, Default::default(), "this", |name| std::env::var(name).ok());
-        let servers = McpServers::new(place);
+        let env =
+            ServerEnv::new(folder, Default::default(), "this", |name| std::env::var(name).ok());
+        let servers = McpServers::new(env);
         Self { agent: agent.with(servers.clone()), servers, failed: false }
     }
 
@@ -102,7 +103,7 @@ async fn servers(config: &str, folder: &str) -> bool {
         let outcome = if count > 0 { Ok(()) } else { Err("no tools".to_owned()) };
         probe.check(&format!("{name} is ready, {count} tools"), outcome);
     }
-    for news in probe.servers.servers().news() {
+    for news in probe.servers.servers().take_notices() {
         println!("{news}");
     }
     let file = format!("{folder}/note.txt");
@@ -158,7 +159,7 @@ async fn conformance(url: &str) -> bool {
     let probe = Probe::new(".");
     let config = ServerConfig {
         name: "suite".to_owned(),
-        wire: Wire::Http { url: url.to_owned(), headers: Default::default() },
+        transport: Transport::Http { url: url.to_owned(), headers: Default::default() },
         start_timeout: LONG,
         timeout: LONG,
     };
@@ -173,7 +174,11 @@ async fn conformance(url: &str) -> bool {
         }
         _ => None,
     };
-    println!("{}\n{:?}", probe.servers.servers().table("suite"), probe.servers.servers().news());
+    println!(
+        "{}\n{:?}",
+        probe.servers.servers().table("suite"),
+        probe.servers.servers().take_notices()
+    );
     let mut good = probe.servers.servers().summary().starts_with("1 of 1");
     if let Some((tool, input)) = call {
         // The suite takes a call that comes before the client's own listening stream for one that was

@@ -9,9 +9,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use harness_core::Secrets;
-use harness_core::servers::Place;
 use harness_testkit::Stage;
 use s21_mcp_runtime::McpServers;
+use s21_mcp_runtime::servers::ServerEnv;
 use serde_json::{Value, json};
 
 const KEY: &str = "token-0123456789";
@@ -62,8 +62,9 @@ async fn serve(router: axum::Router) -> String {
 
 async fn reached(url: &str) -> (Stage, McpServers) {
     let stage = Stage::lines("- {text: Done.}");
-    let place = Place::new(&stage.agent.cwd, Secrets::default(), "this", |_| Some(KEY.to_owned()));
-    let servers = McpServers::new(place);
+    let env =
+        ServerEnv::new(&stage.agent.cwd, Secrets::default(), "this", |_| Some(KEY.to_owned()));
+    let servers = McpServers::new(env);
     let server = json!({"name": "web", "transport": "http", "url": url,
         "headers": {"Authorization": "Bearer ${KEY}"}});
     servers.yaml(&format!("servers: [{server}]"), "test.yaml").unwrap();
@@ -96,7 +97,7 @@ async fn one_that_cannot_be_reached_is_a_line_that_shows_no_key() {
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     drop(listener);
     let (_stage, servers) = reached(&url).await;
-    let news = servers.servers().news();
+    let news = servers.servers().take_notices();
     assert!(news.len() == 1 && news[0].starts_with("MCP server web cannot be reached"), "{news:?}");
     assert!(!news[0].contains(KEY), "{news:?}");
 }
@@ -109,5 +110,5 @@ async fn a_redirect_does_not_carry_the_key_elsewhere() {
     let url = serve(axum::Router::new().fallback(moved)).await;
     let (_stage, servers) = reached(&url).await;
     assert_eq!(heard.methods(), [""; 0]);
-    assert_eq!(servers.servers().news().len(), 1);
+    assert_eq!(servers.servers().take_notices().len(), 1);
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
-use harness_core::servers::Place;
 use harness_core::{Content, Gate, Headless, Rules, ToolContext, ToolSource};
 use harness_testkit::{Folder, Key, Program, Stage, Terminal, hash_in, outputs, wait_until_gone};
 use rustix::process::{Pid, Signal, kill_process};
+use s21_mcp_runtime::servers::ServerEnv;
 use s21_mcp_runtime::{BUILT_IN, LESSON, McpServers, OWN};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn variable(name: &str) -> Option<String> {
 async fn staged(play: &str, yaml: &str) -> (Stage, McpServers) {
     let stage = Stage::new(play);
     let (cwd, secrets) = (&stage.agent.cwd, stage.agent.secrets.clone());
-    let servers = McpServers::new(Place::new(cwd, secrets, THIS, variable));
+    let servers = McpServers::new(ServerEnv::new(cwd, secrets, THIS, variable));
     servers.yaml(yaml, "test.yaml").unwrap();
     servers.servers().settle(LONG).await;
     (stage.with(servers.clone()), servers)
@@ -40,13 +40,13 @@ async fn the_play() {
         human: How many kilometres is a marathon, 26.2 miles?
         model: There is a server that converts lengths. I ask it.
           call mcp__demo__convert {"value":26.2,"from":"miles","to":"km"}
-          error `miles` is no unit; there is km, m, mi, ft
+          error `miles` is not a unit; use km, m, mi, ft
         model: It calls them otherwise.
           call mcp__demo__convert {"value":26.2,"from":"mi","to":"km"}
           result 26.2 mi = 42.16 km
         model: Now I see what becomes of us when a server dies during a call.
           call mcp__demo__fall_over {}
-          error the MCP server demo ended during the call, and nobody knows what it had done by then; it is started again
+          error the MCP server demo ended during the call; what it had done by then is unknown. It is being restarted
         model: An error, and nothing worse. It should be back.
           call mcp__demo__convert {"value":26.2,"from":"mi","to":"m"}
           result 26.2 mi = 42164.81 m
@@ -72,7 +72,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
     for play in [Program::play, Program::play_over_the_wire] {
         let said = play(&program());
         assert!(said.contains("1 of 1 servers ready, 2 tools"), "{said}");
-        assert!(said.contains("  `miles` is no unit; there is km, m, mi, ft"), "{said}");
+        assert!(said.contains("  `miles` is not a unit; use km, m, mi, ft"), "{said}");
         assert!(said.contains("The server fell over once and was started again.\n"), "{said}");
     }
 }
@@ -154,7 +154,7 @@ async fn good_servers_work_beside_one_that_hangs_and_some_that_crash() {
         let said = call(&stage, name, json!({"a": 1})).await.unwrap();
         assert_eq!(said.text(), "{\"a\":1}");
     }
-    let mut news = servers.servers().news();
+    let mut news = servers.servers().take_notices();
     news.sort();
     assert_eq!(news.len(), 3, "{news:?}");
     assert_eq!(
@@ -190,11 +190,8 @@ async fn a_server_that_dies_in_a_call_is_an_error_and_comes_back() {
         assert!(error.starts_with("the MCP server s ended during the call"), "{tool}: {error}");
         assert_eq!(text(&stage, "mcp__s__echo").await.unwrap(), "{}");
     }
-    let news = servers.servers().news();
-    assert!(
-        news[0].ends_with("with exit code 9: out of memory; it is started again (1 of 5)"),
-        "{news:?}"
-    );
+    let news = servers.servers().take_notices();
+    assert!(news[0].ends_with("with exit code 9: out of memory; restarting (1 of 5)"), "{news:?}");
     assert!(news[1].contains("cut off"), "{news:?}");
     assert!(news[2].contains("longer than 16 MB"), "{news:?}");
     servers.servers().close().await;
@@ -251,9 +248,9 @@ async fn one_bad_tool_does_not_cost_the_others() {
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(names[0].starts_with("mcp__s__dotted_name_"), "{names:?}");
     assert_eq!(names[1], "mcp__s__echo");
-    let news = servers.servers().news().join("\n");
+    let news = servers.servers().take_notices().join("\n");
     assert!(news.contains("\"text_schema\" is left out: invalid type"), "{news}");
-    assert!(news.contains("there are two \"echo\"; the first counts"), "{news}");
+    assert!(news.contains("\"echo\" is offered twice; the first one is used"), "{news}");
     servers.servers().close().await;
 }
 
@@ -296,7 +293,7 @@ scenes:
         stage.witness = stage.witness.clone().allow_rewrites();
         stage.play().await;
         let news = loop {
-            match servers.servers().news() {
+            match servers.servers().take_notices() {
                 news if news.is_empty() => tokio::task::yield_now().await,
                 news => break news,
             }
@@ -433,7 +430,7 @@ fn a_silent_server_does_not_hold_up_the_prompt() {
     terminal.wait_for("0 of 1 servers ready");
     terminal.wait_for("s21 >>");
     terminal.line(":mcp");
-    terminal.wait_for("silent: is being started");
+    terminal.wait_for("silent: is starting");
     terminal.line("q");
     assert!(terminal.wait_for_end().success());
 }

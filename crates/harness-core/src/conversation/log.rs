@@ -3,16 +3,17 @@
 //! The conversation of a subagent, a teammate or a worker is gone when it has ended; the log is what is left to
 //! look at, also after a crash. (A conversation that a user resumes needs more: that is a session's own store.)
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::conversation::message::Message;
 use crate::conversation::{Conversation, Extent};
 use crate::host::journal::{Journal, JournalError};
 use crate::host::mutex::Mutex;
-use crate::host::workspace::{Workspace, WorkspaceError};
+use crate::host::own_paths;
+use crate::host::ownership::numbered::create_first_free;
+use crate::host::workspace::{Workspace, WorkspaceError, error};
 
 /// A record: messages as JSON lines. Install it as a hook of the one agent that it is for. What
 /// [`Conversation::recover`] makes of its lines is the conversation. One that was folded or shortened is
@@ -29,26 +30,22 @@ pub struct ConversationLog {
 }
 
 impl ConversationLog {
-    /// Begins a record in a folder below the workspace's `.harness`, under the first number that is
-    /// free. The new file is the claim: of two processes only one can make it.
+    /// Begins a log in a folder below the workspace's `.harness`, under the first number that is free.
     ///
     /// # Errors
     /// The workspace cannot be written, or a link leads out of it.
     pub fn begin(cwd: &Path, folder: &str, kind: &str) -> Result<Self, WorkspaceError> {
         let workspace = Workspace::open(cwd)?;
-        let mut number = 1;
-        loop {
-            let (name, path) = Self::place(&workspace, folder, &format!("{kind}-{number}"))?;
-            let file = workspace.absolute(&path);
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(source) => return Err(WorkspaceError::Io { action: "write", path, source }),
-                Ok(_) => {
-                    let (journal, written) = (Journal::new(file), Mutex::default());
-                    return Ok(Self { name, path, journal, written });
-                }
-            }
-        }
+        let folder = Self::folder(&workspace, folder)?;
+        let name = |number: u64| format!("{kind}-{number}");
+        let file = |number| workspace.absolute(&folder).join(file_name(&name(number)));
+        let number = create_first_free(1, file)?;
+        Ok(Self {
+            name: name(number),
+            path: folder.join(file_name(&name(number))),
+            journal: Journal::new(file(number)),
+            written: Mutex::default(),
+        })
     }
 
     /// Goes on with the record of this name, or begins it, and returns what it holds. One process at a
@@ -62,34 +59,29 @@ impl ConversationLog {
         name: &str,
     ) -> Result<(Self, Conversation), JournalError> {
         let workspace = Workspace::open(cwd)?;
-        let (name, path) = Self::place(&workspace, folder, name)?;
+        let path = Self::folder(&workspace, folder)?.join(file_name(name));
         let journal: Journal<Message> = Journal::new(workspace.absolute(&path));
         let lines = journal.read()?;
         if let Some(bad) = lines.bad.first() {
-            let why = format!(
-                "line {} is damaged ({}); mend it or move the file away",
-                bad.line, bad.why
-            );
+            let why =
+                format!("line {} is damaged ({}); fix it or move the file away", bad.line, bad.why);
             let source = io::Error::new(io::ErrorKind::InvalidData, why);
             return Err(WorkspaceError::Io { action: "go on with", path, source }.into());
         }
         let messages = lines.records.into_iter().map(|record| record.value).collect();
         let (conversation, _) = Conversation::recover(messages);
         let written = Mutex::new(conversation.extent());
+        let name = name.to_owned();
         Ok((Self { name, path, journal, written }, conversation))
     }
 
-    /// The file of this name, in a folder that is there now.
-    fn place(
-        workspace: &Workspace,
-        folder: &str,
-        name: &str,
-    ) -> Result<(String, PathBuf), WorkspaceError> {
+    /// A folder below `.harness`, relative to the workspace; made when it is missing.
+    fn folder(workspace: &Workspace, folder: &str) -> Result<PathBuf, WorkspaceError> {
         workspace.state_dir()?;
-        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
-        let failed = |source| WorkspaceError::Io { action: "write", path: folder.clone(), source };
-        fs::create_dir_all(workspace.absolute(&folder)).map_err(failed)?;
-        Ok((name.to_owned(), folder.join(format!("{name}.jsonl"))))
+        let folder = workspace.resolve(Path::new(own_paths::STATE.name).join(folder))?;
+        let made = fs::create_dir_all(workspace.absolute(&folder));
+        made.map_err(|source| error("write", &folder, source))?;
+        Ok(folder)
     }
 
     /// The record as it is on disk.
@@ -110,4 +102,8 @@ impl ConversationLog {
         *written = conversation.extent();
         Ok(())
     }
+}
+
+fn file_name(name: &str) -> String {
+    format!("{name}.jsonl")
 }

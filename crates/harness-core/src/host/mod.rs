@@ -6,12 +6,12 @@
 //! - words: [`text`], [`secrets`], [`ids`]
 //! - the rest: [`http`] (one client), [`trust`] (what the user has agreed to), [`Mutex`](crate::Mutex)
 
-pub mod expand;
 pub mod front_matter;
 pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod mutex;
+pub mod own_paths;
 pub mod ownership;
 pub mod process;
 pub mod secrets;

@@ -40,7 +40,7 @@ pub struct StateFile<T> {
 #[non_exhaustive]
 pub enum StateError {
     /// The file is there, and it is not what it should be.
-    #[error("{path:?} is damaged ({why}); mend it or move it away")]
+    #[error("{path:?} is damaged ({why}); fix it or move it away")]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -4,8 +4,11 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// Files through which somebody else's program would run, or these rules be changed, or the
-/// harness's own memory: never written without a question, whatever a rule allows.
+use crate::host::own_paths;
+
+/// Files through which somebody else's program would run, or these rules would be changed. They are never
+/// written without a question, whatever a rule allows; neither is the harness's own state in a workspace, see
+/// [`own_paths`].
 const PROTECTED: &[&str] = &[
     ".git/**",
     ".gitconfig",
@@ -35,11 +38,7 @@ const PROTECTED: &[&str] = &[
     ".mcp.json",
     ".env",
     ".envrc",
-    ".harness/**",
     ".config/harness/**",
-    ".agent_*",
-    ".mailboxes/**",
-    ".sessions/**",
 ];
 
 /// One path under the names that a rule may know it by: the absolute one and, inside the workspace,
@@ -150,9 +149,11 @@ pub(crate) fn globs<'a>(
     Ok((set.build()?, of))
 }
 
-/// The paths that are never written silently.
+/// The paths that are never written without a question.
 pub(crate) fn protected() -> Result<GlobSet, globset::Error> {
-    Ok(globs(PROTECTED.iter().copied())?.0)
+    let own = own_paths::protected_globs();
+    let all = PROTECTED.iter().copied().chain(own.iter().map(String::as_str));
+    Ok(globs(all)?.0)
 }
 
 /// What in a word of a command may be a path: the whole of it, what stands behind `=`, `:`, `@`

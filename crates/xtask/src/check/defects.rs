@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::markdown::Page;
 use super::source::Source;
-use super::{Tree, Violation, violation};
+use super::tree::{Tree, Violation, violation};
 use crate::names::is_session;
 
 /// The page: `| s07 | what was wrong | ` `` `test` `` ` | ` `` `file` `` ` |`.
@@ -63,7 +63,8 @@ fn row(tests: &BTreeMap<&str, Vec<&str>>, line: &str) -> Vec<String> {
     };
     let short: String = defect.chars().take(40).collect();
     let said = |why: String| format!("{session}, \"{short}…\": {why}");
-    let (names, files) = (quoted(names), quoted(files));
+    let names = quoted(names);
+    let files = quoted(files);
     let mut wrong = Vec::new();
     if names.is_empty() {
         wrong.push(said("names no test".to_owned()));
@@ -114,7 +115,7 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{shown, tree};
+    use crate::check::tree::{shown, tree};
 
     const TEST: (&str, &str) = (
         "sessions/s01_a/tests/lesson.rs",

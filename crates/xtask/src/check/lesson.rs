@@ -2,7 +2,7 @@
 
 use super::course::motto;
 use super::markdown::{Block, Page};
-use super::{Tree, Violation, violation};
+use super::tree::{Tree, Violation, violation};
 
 const HEADINGS: [&str; 9] = [
     "The problem",
@@ -136,7 +136,7 @@ fn has_prompt(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::shown;
+    use crate::check::tree::shown;
 
     fn good() -> String {
         let mut text = "# The plan\n\n> *Say what you will do.*\n\n".to_owned();

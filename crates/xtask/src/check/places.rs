@@ -1,6 +1,6 @@
 //! Hosts and paths that only one machine knows.
 
-use super::{Tree, Violation, violation};
+use super::tree::{Tree, Violation, violation};
 
 /// The one source of packages that a lock file may name.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn absolute_paths_are_found_and_relative_ones_are_not() {
-        let (work, root) = (slashed("work"), slashed("root"));
+        let work = slashed("work");
+        let root = slashed("root");
         for wrong in [format!("cd {work}x"), format!("\"{root}.cargo\""), format!("{work}x")] {
             assert!(machine_path(&wrong).is_some(), "{wrong}");
         }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{environment, verdict};
+use super::fetched::{checked, environment};
 use crate::repo::{Repo, write};
-use crate::run::{cargo, command, quiet, show, watched, works};
+use crate::run::{cargo, command, quiet, show, target_folder, watched, works};
 
 /// The suite needs a newer node than some machines have; this one comes as a package.
 const NODE: &str = "node@22";
@@ -40,8 +40,10 @@ pub(super) fn servers(repo: &Repo) -> Result<Vec<String>, String> {
     ] {
         quiet(command(repo, "git").arg("-C").arg(&work).args(args))?;
     }
-    let (node, work) = (npm.join(".bin/node"), work.display());
-    let (npm, node) = (npm.display(), node.display());
+    let node = npm.join(".bin/node");
+    let node = node.display();
+    let npm = npm.display();
+    let work = work.display();
     let config = format!(
         "servers:
 - {{name: everything, command: '{node}', args: ['{npm}/{0}/dist/index.js', stdio]}}
@@ -54,12 +56,7 @@ pub(super) fn servers(repo: &Repo) -> Result<Vec<String>, String> {
     let file = folder.join("servers.yaml");
     write(&file, &config)?;
     let mut probe = command(repo, &built(repo)?);
-    let (well, mut lines) =
-        watched(probe.arg("servers").arg(&file).arg(work.to_string()), verdict)?;
-    if !well && lines.iter().all(|line| line.starts_with("ok")) {
-        lines.push("FAIL\tthe probe\tended early, see above".to_owned());
-    }
-    Ok(lines)
+    checked(probe.arg("servers").arg(&file).arg(work.to_string()))
 }
 
 /// The suite's client scenarios, each with the checks it has passed and failed.
@@ -86,8 +83,9 @@ pub(super) fn conformance(repo: &Repo) -> Result<Vec<String>, String> {
 
 /// The example of session 21 that does the calls.
 fn built(repo: &Repo) -> Result<String, String> {
-    quiet(cargo(repo).args(["build", "-p", "s21_mcp_runtime", "--example", "probe"]))?;
-    let probe = repo.root.join("target/debug/examples/probe");
+    let session = repo.session_numbered(21)?;
+    quiet(cargo(repo).args(["build", "-p", &session.name, "--example", "probe"]))?;
+    let probe = target_folder(repo).join("debug/examples/probe");
     Ok(probe.to_string_lossy().into_owned())
 }
 

@@ -1,4 +1,4 @@
-//! How far a reader has come, kept beside the journal.
+//! How far a reader of a journal has come, saved beside it.
 
 use std::{fs, path::PathBuf};
 
@@ -14,13 +14,13 @@ pub struct Cursor {
     path: PathBuf,
 }
 
-/// Where a reader goes on.
+/// Where a reader continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CursorPosition {
     /// For [`Journal::read_from`].
     pub offset: u64,
-    /// Set when the cursor was damaged or did not fit the journal: what was wrong and where its
-    /// bytes are now. Reading begins again at 0, so records may be seen twice. To be shown.
+    /// Set when the cursor was damaged or did not fit the journal: what was wrong, and where its bytes are
+    /// now. Reading begins again at 0, so records may be seen twice. Show it to the user.
     pub rebuilt: Option<String>,
 }
 
@@ -36,8 +36,12 @@ impl Cursor {
         Self { path: path.into() }
     }
 
-    /// The saved place in this journal, 0 when none was saved. A file that is damaged or points
-    /// to where no record begins is set aside as `<name>.damaged` (the last such one is kept).
+    /// The saved position in this journal, 0 when none was saved. A cursor that is damaged, or that points
+    /// to where no record begins, is set aside as `<name>.damaged` (the last such file is kept).
+    ///
+    /// # Errors
+    /// The cursor or the journal cannot be read or locked, or a damaged cursor cannot be moved. A damaged
+    /// cursor is not an error: see [`CursorPosition::rebuilt`].
     pub fn load<T>(&self, journal: &Journal<T>) -> Result<CursorPosition> {
         let start = CursorPosition { offset: 0, rebuilt: None };
         let Some(bytes) = workspace::read(&self.path)? else { return Ok(start) };
@@ -67,7 +71,10 @@ impl Cursor {
         Ok(CursorPosition { offset: 0, rebuilt: Some(told) })
     }
 
-    /// Saves a place atomically. Only after everything before it was handled.
+    /// Saves a position atomically. Call it only when everything before the position was handled.
+    ///
+    /// # Errors
+    /// The cursor cannot be written; the old position stays, so records may be seen twice.
     pub fn save(&self, offset: u64) -> Result<()> {
         Ok(workspace::replace(&self.path, format!("{{\"offset\":{offset}}}\n").as_bytes())?)
     }

@@ -1,13 +1,13 @@
 //! Append-only JSON lines: sessions, mailboxes, event logs.
 //!
-//! One record is one line. A record counts once its line end is on disk; a crash can leave at most
-//! one torn line at the end, which is told and never glued to the next record. A line that is
-//! damaged is told and skipped, the others are kept. Nothing is ever rewritten, so a reader needs
-//! only an offset to go on from ([`Cursor`]).
+//! One record is one line. A record counts once its line end is on disk. A crash can leave at most one torn
+//! line at the end, which is reported and never joined to the next record. A damaged line is reported and
+//! skipped; the others are kept. Nothing is ever rewritten, so a reader needs only an offset to continue from
+//! ([`Cursor`]).
 //!
-//! All calls block (an append waits for the disk, a few milliseconds); async code that minds goes
-//! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and
-//! drops the oldest.
+//! All calls block: an append waits a few milliseconds for the disk. Async code that cannot afford that goes
+//! through `spawn_blocking`. A real product also rotates: it starts a new file at some size and drops the
+//! oldest.
 
 mod cursor;
 
@@ -25,14 +25,14 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use self::cursor::{Cursor, CursorPosition};
 use crate::host::workspace::{Share, WorkspaceError, lock};
 
-/// The most bytes of one line. A longer one is refused on writing and told as bad on reading.
+/// The most bytes of one line. A longer one is refused on writing and reported as damaged on reading.
 pub const LINE_LIMIT: usize = 32 * 1024 * 1024;
 
-/// How many bytes of a torn line are handed back.
-const TORN_SHOWN: usize = 4096;
+/// The most bytes of a torn line that are returned.
+const MAX_TORN_BYTES: usize = 4096;
 
-/// A file of records of one type. Holds no open file, so a clone is cheap, many may be used at
-/// once, and a file that was moved away is simply begun again.
+/// A file of records of one type. Holds no open file, so a clone is cheap, many may be used at once, and
+/// after the file was moved away the next append begins a new one.
 pub struct Journal<T> {
     path: PathBuf,
     synced: bool,
@@ -49,11 +49,11 @@ pub struct Lines<T> {
     /// Text at the end without a line end: a write that a crash cut short. Not a record, even if
     /// it looks whole; it becomes a line of its own with the next append.
     pub torn: Option<Torn>,
-    /// Where reading goes on: behind the last whole line, good or bad.
+    /// Where reading continues: behind the last whole line, good or damaged.
     pub end: u64,
 }
 
-/// What stands behind the last line that was visited.
+/// The end of what was visited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
     /// See [`Lines::torn`].
@@ -62,21 +62,21 @@ pub struct Tail {
     pub end: u64,
 }
 
-/// One record and where it stands.
+/// One record and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<T> {
     /// Where its line begins, in bytes from the start of the file.
     pub begin: u64,
-    /// Bytes from the start of the file to behind its line end: the cursor once it is handled.
+    /// Where the next line begins, in bytes from the start of the file: the cursor once this is handled.
     pub end: u64,
     /// The record.
     pub value: T,
 }
 
-/// A line that is no record.
+/// A line that is not a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// Counted from 1 at the place where reading began.
+    /// Its number, counted from 1 where reading began.
     pub line: u64,
     /// Where the line begins, in bytes from the start of the file.
     pub offset: u64,
@@ -138,8 +138,8 @@ impl<T> Journal<T> {
         Self { path: path.into(), synced: true, records: PhantomData }
     }
 
-    /// An append does not wait for the disk any more. The end of the program loses nothing, however it
-    /// ends; a power cut may lose the last records. For a log that nothing is built upon.
+    /// Appends no longer wait for the disk. The end of the program loses nothing, however it ends; a power
+    /// cut may lose the last records. For logs that nothing else depends on.
     #[must_use]
     pub fn unsynced(self) -> Self {
         Self { synced: false, ..self }
@@ -167,13 +167,18 @@ impl<T: Serialize> Journal<T> {
         self.append_all([record])
     }
 
-    /// Adds several records with one write and one sync: all of them, or none when this fails.
-    /// (A crash in the middle can leave the first few.)
+    /// Adds several records with one write and one sync. (A crash in the middle can leave the first few.)
+    /// Returns the new length of the file.
+    ///
+    /// # Errors
+    /// [`JournalError::TooLong`] or [`JournalError::Record`] for a record that cannot be written,
+    /// [`WorkspaceError::Locked`] when another writer keeps the lock for 30 seconds; else the system's. None
+    /// of the records is added.
     pub fn append_all<'a>(&self, records: impl IntoIterator<Item = &'a T>) -> Result<u64>
     where
         T: 'a,
     {
-        // A first byte for the line end that mends a torn tail; skipped when there is none.
+        // The first byte ends a torn line, if there is one; otherwise it is skipped.
         let mut text = vec![b'\n'];
         for record in records {
             let begin = text.len();
@@ -200,12 +205,12 @@ impl<T: Serialize> Journal<T> {
         }
         let sync = |file: &File| if self.synced { file.sync_all() } else { Ok(()) };
         if let Err(error) = file.write_all(text).and_then(|()| sync(&file)) {
-            // Half a record would be read as torn; better there is none. We still hold the lock.
+            // Half a record would be read as torn, so nothing of it stays. We still hold the lock.
             let _ = file.set_len(old);
             return Err(failed(error));
         }
         if old == 0 {
-            // Perhaps a new file: its name must be on disk too.
+            // The file may be new; then its name must reach the disk too.
             let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = File::open(folder.unwrap_or(Path::new(".")));
             folder.and_then(|folder| sync(&folder)).map_err(failed)?;
@@ -213,8 +218,8 @@ impl<T: Serialize> Journal<T> {
         Ok(old + text.len() as u64)
     }
 
-    /// The file, locked, and its length. Opened anew each time: a lock belongs to one open file,
-    /// so two threads with the same one would not keep each other out.
+    /// The locked file and its length. It is opened anew each time: a lock belongs to one open file, so it
+    /// would not keep out another thread that uses the same one.
     fn open_alone(&self) -> Result<(File, u64)> {
         let failed = self.failed("append to");
         loop {
@@ -237,7 +242,7 @@ impl<T: Serialize> Journal<T> {
 
 impl<T> Journal<T> {
     fn open_regular(&self, options: &mut fs::OpenOptions) -> io::Result<(File, fs::Metadata)> {
-        // Without waiting for the other end, should it be a named pipe.
+        // NONBLOCK: a named pipe is not waited for.
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = options.custom_flags(flags.bits().cast_signed()).open(&self.path)?;
         let metadata = file.metadata()?;
@@ -247,9 +252,9 @@ impl<T> Journal<T> {
         Ok((file, metadata))
     }
 
-    /// The file and how much of it is settled; `None` when there is none. The lock is held only to
-    /// look at the length: what is there never changes, so nobody waits for a slow reader, and a
-    /// write in progress is not mistaken for a torn one.
+    /// The file and the length of its finished part; `None` when it does not exist. The lock is held only
+    /// while the length is read: finished lines never change, so no writer waits for a slow reader, and a
+    /// write in progress is not mistaken for a torn line.
     fn open_settled(&self) -> Result<Option<(File, u64)>> {
         let failed = self.failed("read");
         let file = match self.open_regular(File::options().read(true)) {
@@ -278,6 +283,10 @@ impl<T> Journal<T> {
 
 impl<T: DeserializeOwned> Journal<T> {
     /// Reads all records. A file that does not exist has none.
+    ///
+    /// # Errors
+    /// The file cannot be opened, locked or read, or is not a regular file. A damaged line is not an error:
+    /// see [`Lines::bad`].
     pub fn read(&self) -> Result<Lines<T>> {
         self.read_from(0)
     }
@@ -285,7 +294,8 @@ impl<T: DeserializeOwned> Journal<T> {
     /// Reads the records from an offset on: 0, or the `end` of a record or of an earlier read.
     ///
     /// # Errors
-    /// [`JournalError::Offset`] when no line begins there.
+    /// Those of [`Journal::read`], and [`JournalError::Offset`] when no line begins there: the file is not
+    /// the one that the offset was taken from.
     pub fn read_from(&self, offset: u64) -> Result<Lines<T>> {
         let (mut records, mut bad) = (Vec::new(), Vec::new());
         let Tail { torn, end } = self.visit(offset, |line| match line {
@@ -295,7 +305,7 @@ impl<T: DeserializeOwned> Journal<T> {
         Ok(Lines { records, bad, torn, end })
     }
 
-    /// The same, one line after the other and none of them held: for a file of any size.
+    /// As [`Journal::read_from`], but line by line and without keeping them, for a file of any size.
     ///
     /// # Errors
     /// Those of [`Journal::read_from`].
@@ -321,7 +331,7 @@ impl<T: DeserializeOwned> Journal<T> {
             number += 1;
             let Some((length, ended)) = read else { return Ok(Tail { torn: None, end }) };
             if !ended {
-                line.truncate(TORN_SHOWN);
+                line.truncate(MAX_TORN_BYTES);
                 let torn = Some(Torn { offset: begin, len: length, bytes: line });
                 return Ok(Tail { torn, end });
             }

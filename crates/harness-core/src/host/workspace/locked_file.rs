@@ -1,9 +1,12 @@
-//! Small state files: replaced whole, changed under a lock.
+//! Small state files: each is replaced as a whole, and changed under a lock.
+//!
+//! The functions here take any path; they are for the harness's own files. A path that a model names goes
+//! through a [`Workspace`].
 
 use std::{
     fs::{self, File},
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -15,28 +18,35 @@ use cap_std::{
 };
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown};
 
+use crate::host::own_paths;
+
 use super::{Result, Workspace, WorkspaceError, bounded, error, regular};
 
-/// What the harness keeps may hold what a file or a command said: it is the user's alone.
-const PRIVATE: u32 = 0o600;
-/// So long a lock is waited for. Who holds it for longer is stuck or stopped.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// So long a holder may be on its way out: a process that was just killed, or a child that is being started
-/// and has its parent's handles until it is.
-const MOMENT: Duration = Duration::from_millis(300);
+/// The permission bits of the harness's own files: only the user may read them, since they may hold what a
+/// file or a command said.
+pub(crate) const PRIVATE: u32 = 0o600;
+/// How long [`lock`] waits. Locks are held for one write, so a holder that takes longer is stuck or stopped.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a lock that is held is tried again: there is no lock with a timeout to wait on instead.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// The most bytes of a small state file.
-const STATE_LIMIT: u64 = 64 * 1024 * 1024;
+const MAX_STATE_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Workspace {
-    /// Reads one small state file, as [`read`] does. A link that leads out is refused.
+    /// Reads one small state file, as [`read`] does.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Outside`] for a path or a link that leads out of the workspace; else those of
+    /// [`read`].
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
         read(self.absolute(self.resolve(path)?))
     }
 
-    /// Changes one small state file, as [`update`] does. A link that leads out is refused.
+    /// Changes one small state file, as [`update`] does.
     ///
     /// # Errors
-    /// Those of [`update`].
+    /// [`WorkspaceError::Outside`] for a path or a link that leads out of the workspace; else those of
+    /// [`update`].
     pub fn update<E: From<WorkspaceError>>(
         &self,
         path: impl AsRef<Path>,
@@ -45,39 +55,43 @@ impl Workspace {
         update(self.absolute(self.resolve(path)?), change)
     }
 
-    /// Keeps a text in a folder under `.harness`, in a file that is named by its content, and returns
-    /// the path. The same text twice is one file.
-    pub fn keep(&self, folder: &str, text: &str) -> Result<PathBuf> {
+    /// Stores a text in a folder below `.harness`, in a file that is named after the hash of its content,
+    /// and returns the path relative to the workspace. The same text stored twice is one file.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::state_dir`] and [`Workspace::write_atomic`].
+    pub fn store_text(&self, folder: &str, text: &str) -> Result<PathBuf> {
         self.state_dir()?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        let path = format!(".harness/{folder}/{:016x}.txt", hasher.finish());
-        self.write_with(path.as_ref(), text.as_bytes(), PRIVATE)
+        let folder = Path::new(own_paths::STATE.name).join(folder);
+        let path = folder.join(format!("{:016x}.txt", hasher.finish()));
+        self.write_with(&path, text.as_bytes(), PRIVATE)
     }
 }
 
-/// Replaces one small state file atomically, by the rules of [`Workspace::write_atomic`](super::Workspace::write_atomic), but for
-/// the rights of a new one: it is the user's alone (0600). For the harness's own files; paths that a model
-/// names go through a `Workspace`.
+/// Replaces one small state file atomically, as [`Workspace::write_atomic`](super::Workspace::write_atomic)
+/// does, except that a new file is private to the user (0600).
 ///
 /// # Errors
-/// [`WorkspaceError::TooLarge`] for more than [`read`] would read again; else the system's.
+/// [`WorkspaceError::TooLarge`] for more than 64 MiB, since [`read`] would refuse it; a link that leads
+/// nowhere; or the system refuses. The old content stays.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let (path, folder, name) = place(path.as_ref())?;
-    if bytes.len() as u64 > STATE_LIMIT {
-        return Err(WorkspaceError::TooLarge { path, limit: STATE_LIMIT });
+    let StateFilePath { path, folder, name } = StateFilePath::of(path.as_ref())?;
+    if bytes.len() as u64 > MAX_STATE_BYTES {
+        return Err(WorkspaceError::TooLarge { path, limit: MAX_STATE_BYTES });
     }
-    let dir = Dir::open_ambient_dir(folder, ambient_authority());
-    replace_in(
-        &dir.map_err(|source| error("write", &path, source))?,
-        &name,
-        &path,
-        bytes,
-        Rights::Keep(PRIVATE),
-    )
+    let folder = Dir::open_ambient_dir(folder, ambient_authority());
+    let folder = folder.map_err(|source| error("write", &path, source))?;
+    replace_in(&folder, &name, &path, bytes, Rights::Keep(PRIVATE))
 }
 
-/// Reads one small state file, at most 64 MiB of it; `None` when it does not exist.
+/// Reads one small state file; `None` when it does not exist. Takes no lock: a file that is replaced as a
+/// whole is always whole.
+///
+/// # Errors
+/// [`WorkspaceError::TooLarge`] for a file of more than 64 MiB, [`WorkspaceError::NotAFile`] for anything
+/// that is not a regular file (a named pipe is not waited for); else the system's.
 pub fn read(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
     let path = path.as_ref();
     let failed = |source| error("read", path, source);
@@ -90,35 +104,36 @@ pub fn read(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
     };
     let file = cap_std::fs::File::from_std(file);
     regular(path, file.metadata().map_err(failed)?.file_type())?;
-    match bounded(file.into_std(), STATE_LIMIT).map_err(failed)? {
-        (bytes, false) => Ok(Some(bytes)),
-        _ => Err(WorkspaceError::TooLarge { path: path.to_owned(), limit: STATE_LIMIT }),
+    let (bytes, cut) = bounded(file.into_std(), MAX_STATE_BYTES).map_err(failed)?;
+    if cut {
+        return Err(WorkspaceError::TooLarge { path: path.to_owned(), limit: MAX_STATE_BYTES });
     }
+    Ok(Some(bytes))
 }
 
-/// Read, change, replace, as one step for all processes and threads: `change` gets the old bytes
-/// (`None` when there is no file) and returns the new ones. An error of `change` leaves the file
-/// as it is, and so do equal bytes.
+/// Reads, changes and replaces a state file, as one step for all processes and threads. `change` gets the
+/// old bytes (`None` when there is no file) and returns the new ones; equal bytes are not written again.
 ///
-/// The lock is on a file of its own beside it, `<name>.lock`, because the state file is another
-/// file after each replace. The lock file stays: to delete it would let two holders in. The kernel
-/// gives the lock back when its holder dies. `change` must not update the same file again.
+/// The lock is on a separate file beside it, `<name>.lock`, because each replace makes the state file a new
+/// file. The lock file is never deleted, since that would let two holders in. The kernel releases the lock
+/// when its holder dies. `change` must not update the same file: it would wait for itself until the timeout.
 ///
 /// # Errors
-/// [`WorkspaceError::Locked`] after 30 seconds; else those of [`read`], [`replace`] and `change`.
+/// [`WorkspaceError::Locked`] when another holder keeps the lock for 30 seconds; else those of [`read`],
+/// [`replace`] and `change`. The file stays as it was.
 pub fn update<E: From<WorkspaceError>>(
     path: impl AsRef<Path>,
     change: impl FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, E>,
 ) -> Result<(), E> {
-    let (path, folder, name) = place(path.as_ref())?;
-    let mut beside = name.into_os_string();
-    beside.push(".lock");
-    let beside = folder.join(beside);
+    let StateFilePath { path, folder, name } = StateFilePath::of(path.as_ref())?;
+    let mut lock_name = name.into_os_string();
+    lock_name.push(".lock");
+    let lock_path = folder.join(lock_name);
     let mut options = File::options();
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
-    let opened = options.create(true).truncate(false).write(true).open(&beside);
-    let guard = opened.map_err(|source| error("lock", &beside, source))?;
-    lock(&guard, &beside, Share::Alone)?;
+    let opened = options.create(true).truncate(false).write(true).open(&lock_path);
+    let lock_file = opened.map_err(|source| error("lock", &lock_path, source))?;
+    lock(&lock_file, &lock_path, Share::Alone)?;
     let old = read(&path)?;
     let new = change(old.clone())?;
     if old.as_ref() != Some(&new) {
@@ -138,8 +153,11 @@ pub struct Entry {
     pub bytes: u64,
 }
 
-/// The regular files of a folder whose names have this ending, the last changed first; none where there
-/// is no folder. Links are no regular files: they may lead to somebody else's.
+/// The regular files of a folder whose names have this ending, the most recently changed first; none when
+/// the folder does not exist. Symbolic links are left out, since they may lead to somebody else's files.
+///
+/// # Errors
+/// The path is not a folder itself (a link to one is refused), or it cannot be read.
 pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
     let folder = folder.as_ref();
     let failed = |source| error("list", folder, source);
@@ -153,7 +171,7 @@ pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // One that is gone meanwhile is not there; a name that is no text has no ending either.
+        // A file that was deleted meanwhile is skipped, and so is a name that is not UTF-8.
         let (name, Ok(file)) = (entry.file_name(), entry.metadata()) else { continue };
         let name = name.to_str().and_then(|name| name.strip_suffix(ending));
         if let (Some(name), true) = (name, file.is_file()) {
@@ -165,101 +183,78 @@ pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
     Ok(found)
 }
 
-/// A lock that is held until this is dropped, or until its process has ended, however it ended.
-#[derive(Debug)]
-pub struct Held {
-    _file: File,
-}
-
-/// Takes the lock that this file stands for: for what one process keeps open as long as it runs, so that
-/// it is not waited for but a moment. The file stays when the lock is given back (see [`update`]) and holds the number of the
-/// process that had it last.
-///
-/// # Errors
-/// [`WorkspaceError::InUse`] when another process, or another holder in this one, has it.
-pub fn hold(path: impl AsRef<Path>) -> Result<Held> {
-    let path = path.as_ref();
-    let failed = |source| error("lock", path, source);
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW).bits().cast_signed();
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
-    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags).open(path);
-    let (mut file, begun) = (file.map_err(failed)?, Instant::now());
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
-            Err(fs::TryLockError::WouldBlock) if begun.elapsed() > MOMENT => {
-                let (mut by, path) = (String::new(), path.to_owned());
-                let _ = file.take(20).read_to_string(&mut by);
-                return Err(WorkspaceError::InUse { path, by: by.trim().parse().ok() });
-            }
-            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-        }
-    }
-    let number = format!("{}\n", std::process::id());
-    file.set_len(0).and_then(|()| file.write_all(number.as_bytes())).map_err(failed)?;
-    Ok(Held { _file: file })
-}
-
-/// Whether somebody [`hold`]s this lock now. Does not wait; what is not there is held by nobody.
-pub(crate) fn is_held(path: impl AsRef<Path>) -> bool {
-    let file = File::open(path.as_ref());
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
-}
-
-/// Whether others may hold a lock too.
+/// Whether others may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
     Alone,
     Readers,
 }
 
-/// Locks an open file, by the kernel, for as long as the handle is open. Waits 30 seconds at most:
-/// a stopped process must not stop all others for ever.
+/// Locks an open file until its handle is closed. Waits 30 seconds at most, so that one stopped process does
+/// not stop all others for ever.
 pub(crate) fn lock(file: &File, path: &Path, share: Share) -> Result<()> {
-    let begun = Instant::now();
+    let locked = lock_within(file, share, LOCK_TIMEOUT);
+    if locked.map_err(|source| error("lock", path, source))? {
+        return Ok(());
+    }
+    Err(WorkspaceError::Locked { path: path.to_owned(), waited: LOCK_TIMEOUT })
+}
+
+/// Locks an open file, waiting at most `timeout`; false when another holder kept it for that long.
+pub(crate) fn lock_within(file: &File, share: Share, timeout: Duration) -> io::Result<bool> {
+    let started = Instant::now();
     loop {
-        let tried = if share == Share::Alone { file.try_lock() } else { file.try_lock_shared() };
+        let tried = match share {
+            Share::Alone => file.try_lock(),
+            Share::Readers => file.try_lock_shared(),
+        };
         match tried {
-            Ok(()) => return Ok(()),
-            Err(fs::TryLockError::Error(source)) => return Err(error("lock", path, source)),
-            Err(fs::TryLockError::WouldBlock) if begun.elapsed() > PATIENCE => {
-                return Err(WorkspaceError::Locked { path: path.to_owned(), waited: PATIENCE });
-            }
-            // Locks are held for one write. There is no lock with a time-out to wait on instead.
-            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            Ok(()) => return Ok(true),
+            Err(fs::TryLockError::Error(source)) => return Err(source),
+            Err(fs::TryLockError::WouldBlock) if started.elapsed() > timeout => return Ok(false),
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(RETRY_INTERVAL),
         }
     }
 }
 
-/// A state file's real path (a link to it is followed), folder and name.
-fn place(path: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
-    let real = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => fs::canonicalize(path),
-        _ => Ok(path.to_owned()),
-    };
-    let real = real.map_err(|source| error("follow", path, source))?;
-    let Some(name) = real.file_name().map(PathBuf::from) else {
-        return Err(WorkspaceError::NotAFile { path: path.to_owned(), kind: "directory" });
-    };
-    let folder = match real.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    Ok((real, folder, name))
+/// Where a state file really is.
+struct StateFilePath {
+    /// The file itself; a link to it is followed.
+    path: PathBuf,
+    /// The folder that it lies in.
+    folder: PathBuf,
+    /// Its name in that folder.
+    name: PathBuf,
 }
 
-/// Who may read and write a file that is replaced.
+impl StateFilePath {
+    fn of(path: &Path) -> Result<Self> {
+        let real = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => fs::canonicalize(path),
+            _ => Ok(path.to_owned()),
+        };
+        let real = real.map_err(|source| error("follow", path, source))?;
+        let Some(name) = real.file_name().map(PathBuf::from) else {
+            return Err(WorkspaceError::NotAFile { path: path.to_owned(), kind: "directory" });
+        };
+        let folder = match real.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok(Self { path: real, folder, name })
+    }
+}
+
+/// The permission bits of a file after it was replaced.
 #[derive(Clone, Copy)]
 pub(super) enum Rights {
-    /// Those that it has; these, without the umask's, if it is new.
+    /// Those that it has; a new file gets these, less the umask.
     Keep(u32),
     /// These.
     Set(u32),
 }
 
+/// Replaces a file of an open folder atomically; `shown` is the path for errors.
 pub(super) fn replace_in(
     folder: &Dir,
     name: &Path,
@@ -275,8 +270,8 @@ pub(super) fn replace_in(
     if let Some(old) = &old {
         regular(shown, old.file_type())?;
     }
-    // Private until it has its mode; `create_new` and a name nobody can guess: no link is followed.
-    let (first, mode) = match (rights, &old) {
+    // Private until it gets its final mode. `create_new` and a random name: no link is followed.
+    let (initial_mode, final_mode) = match (rights, &old) {
         (Rights::Set(mode), _) => (PRIVATE, Some(mode)),
         (Rights::Keep(_), Some(old)) => (PRIVATE, Some(old.mode() & 0o7777)),
         (Rights::Keep(new), None) => (new, None),
@@ -284,9 +279,9 @@ pub(super) fn replace_in(
     let temporary = format!(".{:016x}.tmp", RandomState::new().hash_one(bytes.len()));
     let temporary = Path::new(&temporary);
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(first);
+    options.write(true).create_new(true).mode(initial_mode);
     let file = folder.open_with(temporary, &options).map_err(failed)?.into_std();
-    let replaced = fill(file, bytes, old.as_ref(), mode)
+    let replaced = fill(file, bytes, old.as_ref(), final_mode)
         .and_then(|()| folder.rename(temporary, folder, name))
         .inspect_err(|_| _ = folder.remove_file(temporary));
     replaced.map_err(failed)?;
@@ -294,12 +289,14 @@ pub(super) fn replace_in(
     folder.open(".").and_then(|opened| opened.sync_all()).map_err(failed)
 }
 
+/// Writes the content of a new file to the disk, with the owner of the old one and its final mode.
 fn fill(mut file: File, bytes: &[u8], old: Option<&Metadata>, mode: Option<u32>) -> io::Result<()> {
     file.write_all(bytes)?;
     if let Some(old) = old {
-        // Only root may give a file away; for others the owner is the same anyway. Before the
-        // mode, because a change of owner clears bits of it.
-        let (user, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
+        // Only root may give a file away; for everybody else the owner is the same anyway. Done before the
+        // mode is set, because a change of owner clears some of its bits.
+        let user = Uid::from_raw(old.uid());
+        let group = Gid::from_raw(old.gid());
         let _ = fchown(&file, Some(user), Some(group));
     }
     if let Some(mode) = mode {

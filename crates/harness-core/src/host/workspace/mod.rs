@@ -1,12 +1,11 @@
-//! The folder that an agent works in: paths stay inside it, writes are whole or not at all.
+//! The folder that an agent works in: paths stay inside it, and a write happens as a whole or not at all.
 //!
-//! Every access goes through a descriptor of the root (cap-std: `openat2` with `RESOLVE_BENEATH`
-//! where the kernel has it). A path is first resolved link by link, which gives it a name that
-//! rules can judge; the open that follows is confined by the kernel again, so a link that somebody
-//! swaps in between leads to an error and never outside.
+//! Every access goes through a descriptor of the root (cap-std: `openat2` with `RESOLVE_BENEATH` where the
+//! kernel has it). A path is first resolved link by link, which gives it a name that rules can judge. The
+//! kernel confines the open that follows as well, so a link that is swapped in between leads to an error and
+//! never outside.
 //!
-//! What this cannot do: a command of the shell goes where it likes. A real product puts the shell
-//! into a sandbox as well (Landlock, bubblewrap, a container).
+//! This covers the file tools. A shell command is another process, and its paths are not resolved here.
 
 mod locked_file;
 mod snapshot;
@@ -28,17 +27,18 @@ use cap_std::{
 };
 use rustix::fs::OFlags;
 
+use crate::host::own_paths;
+
 pub use cap_std::fs::Metadata;
 
-pub(crate) use self::locked_file::is_held;
-pub use self::locked_file::{Entry, Held, files, hold, read, replace, update};
+pub use self::locked_file::{Entry, files, read, replace, update};
+pub(crate) use self::locked_file::{PRIVATE, Share, lock, lock_within};
 use self::locked_file::{Rights, replace_in};
-pub(crate) use self::locked_file::{Share, lock};
 pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
-pub use self::tree::{Found, Listing, Stamp, Wanted, is_own};
+pub use self::tree::{Found, Listing, Stamp, Wanted};
 
-/// More links than this in one path count as a loop, as in the kernel.
-const LINKS: usize = 40;
+/// The most symbolic links in one path, as in the kernel; more count as a loop.
+const MAX_LINKS: usize = 40;
 
 /// An open workspace. A clone is cheap.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct Workspace {
     root: PathBuf,
 }
 
-/// The start of a file.
+/// The beginning of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounded {
     /// At most as many bytes as were asked for, unaltered (line ends and BOM included).
@@ -76,7 +76,7 @@ pub enum WorkspaceError {
         /// The path as it was given.
         path: PathBuf,
     },
-    /// It is there, and it is no regular file.
+    /// It exists, but it is not a regular file.
     #[error("{path:?} is a {kind}, not a regular file; name a regular file")]
     NotAFile {
         /// The path as it was given.
@@ -84,7 +84,7 @@ pub enum WorkspaceError {
         /// What it is: directory, named pipe, socket, device …
         kind: &'static str,
     },
-    /// It is not what it was when it was left, so nothing is put in its place.
+    /// It has changed since its state was recorded, so nothing is put in its place.
     #[error("{path:?} was changed since by somebody else; move it away and try again")]
     Changed {
         /// The path.
@@ -108,8 +108,8 @@ pub enum WorkspaceError {
         /// How long it was waited for.
         waited: Duration,
     },
-    /// A lock that is kept for long is held by somebody.
-    #[error("{path:?} is in use by {}; leave it there first", by.map_or("another process".to_owned(), |by| format!("process {by}")))]
+    /// A lock that is held for as long as a run lasts has another holder.
+    #[error("{path:?} is in use by {}; end that process first", by.map_or("another process".to_owned(), |by| format!("process {by}")))]
     InUse {
         /// The lock file.
         path: PathBuf,
@@ -132,6 +132,9 @@ type Result<T, E = WorkspaceError> = std::result::Result<T, E>;
 
 impl Workspace {
     /// Opens a folder that exists.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotFound`] when it does not exist; else it is not a folder, or the system refuses.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
         let failed = |source| error("open the workspace", root, source);
@@ -144,20 +147,26 @@ impl Workspace {
         &self.root
     }
 
-    /// Where the path really is: relative to the root, without links, `.` and `..`; the root
-    /// itself is `.`. The end of the path need not exist. Absolute paths are taken when they lie
-    /// inside, also when they are spelled through a link to the root.
+    /// Where the path really is: relative to the root, without links, `.` and `..`; the root itself is `.`.
+    /// The end of the path need not exist. An absolute path must lie inside; it may be spelled through a link
+    /// to the root.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Outside`] for a path or a link that leads out, and for one that begins with `~`,
+    /// which is not expanded. [`WorkspaceError::NotFound`] for `..` behind a folder that does not exist, as
+    /// in the kernel; else more than 40 links, or a folder on the way that cannot be read.
     pub fn resolve(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         let path = path.as_ref();
         let outside = || WorkspaceError::Outside { path: path.to_owned(), root: self.root.clone() };
-        // Nobody expands `~` here: it would become a folder of that name, a trap for `rm -r`.
+        // `~` is not expanded here. It would become a folder of that name, a trap for `rm -r`.
         if path.starts_with("~") {
             return Err(outside());
         }
-        let mut todo = VecDeque::new();
         let inner = self.inner(path).ok_or_else(outside)?;
+        let mut todo = VecDeque::new();
         prepend(&mut todo, &inner);
-        let (mut done, mut links) = (PathBuf::new(), 0);
+        let mut done = PathBuf::new();
+        let mut links = 0;
         while let Some(part) = todo.pop_front() {
             if part == ".." {
                 if !done.pop() {
@@ -169,7 +178,7 @@ impl Workspace {
             match self.dir.symlink_metadata(&done) {
                 Ok(found) if found.is_symlink() => {
                     links += 1;
-                    if links > LINKS {
+                    if links > MAX_LINKS {
                         let source = io::Error::from(rustix::io::Errno::LOOP);
                         return Err(error("resolve", path, source));
                     }
@@ -183,7 +192,7 @@ impl Workspace {
                     prepend(&mut todo, &inner);
                 }
                 Ok(_) => {}
-                // The kernel has no `missing/..` either.
+                // What does not exist is taken as it is, but `missing/..` is an error, as in the kernel.
                 Err(source)
                     if source.kind() == io::ErrorKind::NotFound
                         && !todo.iter().any(|part| part == "..") => {}
@@ -193,13 +202,16 @@ impl Workspace {
         Ok(if done.as_os_str().is_empty() { PathBuf::from(".") } else { done })
     }
 
-    /// The absolute path of a resolved one, for display and for children. Opening it by this name
-    /// would lose the confinement.
+    /// The absolute path of a resolved one, for display and for child processes. Do not open a file by it:
+    /// the kernel would not confine that to the workspace.
     pub fn absolute(&self, resolved: impl AsRef<Path>) -> PathBuf {
         self.root.join(resolved).components().collect()
     }
 
-    /// What is known of the file or folder that the path leads to.
+    /// The metadata of the file or folder that the path leads to.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::resolve`], and [`WorkspaceError::NotFound`].
     pub fn metadata(&self, path: impl AsRef<Path>) -> Result<Metadata> {
         let path = path.as_ref();
         let resolved = self.resolve(path)?;
@@ -207,17 +219,21 @@ impl Workspace {
     }
 
     /// Opens a regular file for reading. Never blocks, whatever the path turns out to be.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::resolve`], [`WorkspaceError::NotFound`], and [`WorkspaceError::NotAFile`] for a
+    /// folder, a named pipe, a socket or a device; none of these is opened.
     pub fn open_read(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
         let path = path.as_ref();
         let resolved = self.resolve(path)?;
         let failed = |source| self.wrap("open", path, source);
-        // Looked at first, because opening alone can act on a device; and again once it is open.
+        // Checked before, because opening alone can act on a device, and again once it is open.
         regular(path, self.dir.symlink_metadata(&resolved).map_err(failed)?.file_type())?;
         self.open_beneath(resolved)
     }
 
-    /// Opens a regular file below the root by a path that a walk of the root came upon. Follows no
-    /// link, so it needs no resolving: one system call where [`Workspace::open_read`] makes many.
+    /// Opens a regular file by a path that a walk of the root has found. Follows no link, so the path needs
+    /// no resolving: one system call where [`Workspace::open_read`] makes many.
     pub(crate) fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
         let path = path.as_ref();
         let failed = |source| self.wrap("open", path, source);
@@ -228,6 +244,10 @@ impl Workspace {
     }
 
     /// Reads at most `limit` bytes from the start of a regular file.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::open_read`], or reading fails half-way. A longer file is not an error; see
+    /// [`Bounded::cut`].
     pub fn read_bounded(&self, path: impl AsRef<Path>, limit: u64) -> Result<Bounded> {
         let path = path.as_ref();
         let (file, metadata) = self.open_read(path)?;
@@ -235,16 +255,21 @@ impl Workspace {
         Ok(Bounded { bytes, cut, len: metadata.len() })
     }
 
-    /// Replaces a file whole, or makes it with its parents. Mode and, where allowed, owner of an
-    /// old file are kept (hard links, ACLs and extended attributes are not); a new file has 0644
-    /// and the umask. A link inside is followed. On disk when this returns. On any error the old
-    /// content stays and nothing else is left. Returns the resolved path.
+    /// Replaces a file as a whole, or makes it and its parents. An old file keeps its mode and, where
+    /// allowed, its owner, but not its hard links, ACLs and extended attributes; a new file gets 0644 less the
+    /// umask. A link to a place inside the workspace is followed. Returns the resolved path; the file is on
+    /// disk by then.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::resolve`], [`WorkspaceError::NotAFile`] where a folder or anything else has that
+    /// name, or the system refuses: a full disk, a read-only folder. The old content stays, and no temporary
+    /// file is left; folders that were made on the way stay.
     pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<PathBuf> {
         self.write_with(path.as_ref(), bytes, 0o644)
     }
 
-    /// The same, with other rights for a new file.
-    fn write_with(&self, path: &Path, bytes: &[u8], new: u32) -> Result<PathBuf> {
+    /// As [`Workspace::write_atomic`], with these permission bits for a new file.
+    fn write_with(&self, path: &Path, bytes: &[u8], new_mode: u32) -> Result<PathBuf> {
         let resolved = self.resolve(path)?;
         let failed = |source| self.wrap("write", path, source);
         let Some(name) = resolved.file_name() else {
@@ -257,18 +282,23 @@ impl Workspace {
             }
             _ => &*self.dir,
         };
-        replace_in(folder, Path::new(name), path, bytes, Rights::Keep(new))?;
+        replace_in(folder, Path::new(name), path, bytes, Rights::Keep(new_mode))?;
         Ok(resolved)
     }
 
-    /// The folder for the harness's own files, `.harness` in the root. Made when it is missing,
-    /// and never seen by git. An error when the workspace cannot be written, or when something
-    /// else (a link, say) has that name.
+    /// The absolute path of the folder for the harness's own files, `.harness` in the root. Made when it is
+    /// missing, with a `.gitignore` that hides it from git.
+    ///
+    /// # Errors
+    /// The workspace cannot be written, or something else, such as a link, has that name.
     pub fn state_dir(&self) -> Result<PathBuf> {
-        self.own_dir(".harness")
+        self.own_dir(own_paths::STATE.name)
     }
 
-    /// The same for a folder of another name, where a mechanism has one (`.sessions`).
+    /// The same for a mechanism's own folder of another name, such as `.sessions`.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::state_dir`].
     pub fn own_dir(&self, name: &str) -> Result<PathBuf> {
         let name = Path::new(name);
         let failed = |source| self.wrap("use", name, source);
@@ -281,7 +311,7 @@ impl Workspace {
         if !self.dir.symlink_metadata(name).map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
-        // Not waited for until it is on disk, as state is: what a power cut leaves of it is made again.
+        // Unlike state it is not synced to disk: after a power cut it is written again.
         let ignore = name.join(".gitignore");
         if self.dir.symlink_metadata(&ignore).map_or(true, |it| it.is_file() && it.len() == 0) {
             self.dir.write(&ignore, "*\n").map_err(failed)?;
@@ -289,8 +319,8 @@ impl Workspace {
         Ok(self.absolute(name))
     }
 
-    /// The part below the root. No path is compared as text: an ancestor *is* the root when it
-    /// has the root's device and inode number.
+    /// The part of a path below the root; `None` when it lies outside. Paths are not compared as text: an
+    /// ancestor *is* the root when it has the root's device and inode number.
     fn inner(&self, path: &Path) -> Option<PathBuf> {
         if path.is_relative() {
             return Some(path.to_owned());
@@ -305,7 +335,7 @@ impl Workspace {
             path.strip_prefix(top).ok().map(Path::to_owned)
         };
         below(path).or_else(|| {
-            // Spelled through a link to a folder further down.
+            // Perhaps spelled through a link to a folder further down.
             let (real, rest) = path.ancestors().find_map(|ancestor| {
                 Some((fs::canonicalize(ancestor).ok()?, path.strip_prefix(ancestor).ok()?))
             })?;
@@ -314,7 +344,7 @@ impl Workspace {
     }
 
     fn wrap(&self, action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
-        // cap-std's own refusal is the only one of this kind without a number from the system.
+        // cap-std's own refusal is the only error of this kind without a number from the system.
         if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_none() {
             return WorkspaceError::Outside { path: path.to_owned(), root: self.root.clone() };
         }
@@ -330,18 +360,18 @@ fn prepend(todo: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-/// What to do where the harness cannot keep its own files. What a tool may not write is another matter: the
-/// model is not to give itself leave.
+/// What to do when the harness cannot write its own files. A tool's failed write gets no such advice: the
+/// model must not give itself permissions.
 fn advice(action: &str, source: &io::Error) -> &'static str {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let own = matches!(action, "lock" | "use" | "make" | "append to");
-    match own && matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
-        true => "; give leave to write there, or work elsewhere",
-        false => "",
+    if own && matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
+        return "; make it writable, or work in another folder";
     }
+    ""
 }
 
-fn error(action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
+pub(crate) fn error(action: &'static str, path: &Path, source: io::Error) -> WorkspaceError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::NotFound => WorkspaceError::NotFound { path },

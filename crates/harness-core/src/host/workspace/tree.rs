@@ -1,9 +1,9 @@
-//! All that is in a workspace: what is there, by walk or by name, and making a path what it was.
+//! What is in a workspace, by a walk or by name, and how a path is put back to an earlier state.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,15 +11,17 @@ use cap_std::fs::{Metadata, MetadataExt, Permissions, PermissionsExt};
 use ignore::WalkBuilder;
 use rustix::io::Errno;
 
+use crate::host::own_paths::is_own;
+
 use super::{Result, Rights, Workspace, WorkspaceError, replace_in};
 
-/// File systems count time in steps of up to so much.
-const STEP: Duration = Duration::from_secs(2);
+/// The coarsest resolution of a file system's timestamps.
+const TIMESTAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// What is at a path. No link is followed, neither at its end nor on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing; also when the way there leads through a link or a file.
+    /// Nothing, or the path leads through a link or a file.
     Nothing,
     /// A regular file.
     File {
@@ -44,7 +46,7 @@ pub enum Found {
     Other,
 }
 
-/// Which file it was and when it last changed, by the system's own count.
+/// Which file it was and when it last changed, by device, inode and timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     file: (u64, u64),
@@ -63,27 +65,27 @@ impl Stamp {
         }
     }
 
-    /// True when the last change is so long ago that the next one will get another time. Only then
-    /// does an equal stamp later mean equal bytes.
+    /// Whether the last change is long enough ago that the next one will get another timestamp. Only then
+    /// does an equal stamp mean equal bytes later.
     pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(u64::MAX));
-        now > changed.saturating_add(STEP)
+        now > changed.saturating_add(TIMESTAMP_RESOLUTION)
     }
 }
 
-/// What a walk came upon.
+/// What a walk has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// By resolved path, parents before what is in them. The start itself is not among them.
     pub found: BTreeMap<PathBuf, Found>,
-    /// What stands beside these and was left out: it is there, and so is what it holds.
+    /// What lies beside these and was left out, each with everything below it.
     pub left_out: BTreeSet<PathBuf>,
-    /// True when there was more than asked for; the rest is left out.
+    /// Whether there was more than was asked for; the rest is left out.
     pub cut: bool,
 }
 
-/// What a path is to be.
+/// What a path shall become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted<'a> {
     /// Nothing. A folder that is not empty stays.
@@ -95,20 +97,23 @@ pub enum Wanted<'a> {
         /// Its permission bits.
         mode: u32,
     },
-    /// A folder, with whatever it holds.
+    /// A folder; what is in it stays.
     Folder {
         /// Its permission bits.
         mode: u32,
     },
     /// A symbolic link.
     Link {
-        /// Its text. It may lead anywhere: nothing here follows it.
+        /// Its text. It may lead anywhere, since nothing here follows it.
         target: &'a Path,
     },
 }
 
 impl Workspace {
     /// Where the name itself is: as [`Workspace::resolve`], but a link at the end is not followed.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::resolve`], for the folders on the way.
     pub fn resolve_name(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         let path = path.as_ref();
         match (path.parent(), path.file_name()) {
@@ -126,7 +131,11 @@ impl Workspace {
         }
     }
 
-    /// What is at a path below the root.
+    /// What is at a path below the root, which must be resolved already. A path that leads through a link
+    /// has nothing behind it.
+    ///
+    /// # Errors
+    /// A folder on the way cannot be read. A missing path is not an error.
     pub fn look(&self, path: impl AsRef<Path>) -> Result<Found> {
         let path = path.as_ref();
         match self.resolve_name(path) {
@@ -157,8 +166,13 @@ impl Workspace {
         })
     }
 
-    /// Everything below a folder (a resolved path), hidden files too, at most `most` entries.
-    /// Left out are what ignore files name, git's own folder and the harness's own state.
+    /// Everything below a folder (a resolved path), including hidden files, up to `most` entries. Paths
+    /// that ignore files name, git's own folder and the harness's own state are left out; they are among
+    /// [`Listing::left_out`].
+    ///
+    /// # Errors
+    /// A path that was found cannot be looked at. A folder that cannot be read is left out instead, and a
+    /// path that is deleted during the walk is skipped.
     pub fn list(&self, start: impl AsRef<Path>, most: usize) -> Result<Listing> {
         let start = start.as_ref();
         let mut walk = WalkBuilder::new(self.absolute(start));
@@ -167,8 +181,9 @@ impl Workspace {
             .require_git(false) // a .gitignore speaks for itself, also before `git init`
             .sort_by_file_name(|a, b| a.cmp(b))
             .filter_entry(|entry| entry.depth() == 0 || !is_own(entry.file_name()));
-        let (mut listing, mut folders) = (Listing::default(), vec![start.to_owned()]);
-        // What cannot be read is passed over here, and so found again among what was left out.
+        let mut listing = Listing::default();
+        let mut folders = vec![start.to_owned()];
+        // What cannot be read is skipped here, so the second pass finds it among what was left out.
         for entry in walk.build().flatten().filter(|entry| entry.depth() > 0) {
             if listing.found.len() == most {
                 listing.cut = true;
@@ -191,9 +206,10 @@ impl Workspace {
                 continue;
             };
             for entry in entries.flatten() {
-                let path = match folder.as_os_str() == "." {
-                    true => PathBuf::from(entry.file_name()),
-                    false => folder.join(entry.file_name()),
+                let path = if folder.as_os_str() == "." {
+                    PathBuf::from(entry.file_name())
+                } else {
+                    folder.join(entry.file_name())
                 };
                 if !listing.found.contains_key(&path) {
                     listing.left_out.insert(path);
@@ -203,16 +219,17 @@ impl Workspace {
         Ok(listing)
     }
 
-    /// Makes a path below the root what is wanted. What is there of another kind goes first; files
-    /// are replaced atomically and missing folders are made. Never goes through a link.
+    /// Makes a path below the root what is wanted. What is there of another kind is removed first; files are
+    /// replaced atomically, and missing folders are made. Never goes through a link.
     ///
     /// # Errors
-    /// Besides those of writing: the way there leads through a link.
+    /// The path leads through a link, the root itself was named, a folder that is not empty stands where
+    /// something else is wanted, or the system refuses.
     pub fn put(&self, path: impl AsRef<Path>, wanted: Wanted<'_>) -> Result<()> {
         let path = path.as_ref();
         let failed = |source| self.wrap("restore", path, source);
         if self.resolve_name(path)? != path || path.file_name().is_none() {
-            let why = "it leads through a link, or is no plain path";
+            let why = "it leads through a link, or is not a plain path";
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, why)));
         }
         let removed = match (self.found(path)?, wanted) {
@@ -251,15 +268,7 @@ impl Workspace {
     }
 }
 
-/// Whether a path in a workspace, from its root, belongs to git or to the harness: what is behind it changes
-/// while nobody works on the workspace.
-pub fn is_own(path: impl AsRef<Path>) -> bool {
-    let Some(Component::Normal(name)) = path.as_ref().components().next() else { return false };
-    let own = [".git", ".harness", ".sessions", ".mailboxes"];
-    own.iter().any(|own| name == *own) || name.as_encoded_bytes().starts_with(b".agent_")
-}
-
-/// A way that ends early, or goes round in circles, leads to nothing.
+/// A path that ends early, or whose links form a loop, leads to nothing.
 fn nothing(error: WorkspaceError) -> Result<Found> {
     match error {
         WorkspaceError::NotFound { .. } => Ok(Found::Nothing),

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::conversation::message::Content;
+use crate::host::own_paths;
 use crate::host::process::{ChildCommand, End, Finished, Limits};
 use crate::host::text;
 use crate::host::workspace::Workspace;
@@ -58,7 +59,7 @@ impl Tool for Bash {
 /// Where the whole of a long output goes; nowhere, if something that is no folder has that name (a
 /// link, say, that leads somewhere else).
 fn spill(cwd: &Path) -> Option<PathBuf> {
-    let folder = cwd.join(".harness").join("output");
+    let folder = own_paths::STATE.in_workspace(cwd).join("output");
     let taken = |path: &Path| path.symlink_metadata().is_ok_and(|found| !found.is_dir());
     if folder.ancestors().take(2).any(taken) {
         return None;
