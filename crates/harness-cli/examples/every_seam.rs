@@ -1,17 +1,19 @@
-//! A session with a stub on every seam and on everything an `App` can add. The terminal's tests drive
-//! it in a pseudo-terminal; it also shows, in one file, what a session may install.
+//! A session with a stub on every seam, on everything an `App` can add, and on what a `LineFront` displays. The
+//! terminal's tests drive it in a pseudo-terminal; it also shows, in one file, what a session may install.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Heard, Lesson, Steering};
+use harness_app::{App, Lesson, Steering, SteeringOutcome, Viewers};
+use harness_cli::LineFront;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
-    Observer, Policy, Request, Runner, Schedule, Tool, ToolCall, ToolContext, ToolError,
-    ToolResult, Verdict,
+    Agent, AgentError, Chat, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism,
+    Mutex, Next, Observer, Policy, Prompt, Request, Runner, Schedule, Tool, ToolCall, ToolContext,
+    ToolError, ToolResult, TurnLayer, TurnOutcome, Verdict,
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 const LESSON: Lesson = Lesson {
     name: "s00_every_seam",
@@ -62,11 +64,14 @@ impl Tool for Wait {
     }
 }
 
-/// Every hook point, an observer, a schedule: each leaves a word in the log.
+/// Every hook point, an observer, a schedule, a policy, a turn layer: each leaves a word in the log.
 #[derive(Clone, Default)]
 struct Stub {
     log: Arc<Mutex<Vec<&'static str>>>,
+    /// What the agent is to hear next.
     news: Arc<Mutex<Vec<String>>>,
+    /// Wakes an idle prompt.
+    wake: Arc<Notify>,
 }
 
 impl Stub {
@@ -116,7 +121,7 @@ impl Hook for Stub {
     }
 
     async fn persist(&self, _: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
-        self.saw("keep");
+        self.saw("persist");
         Ok(())
     }
 
@@ -156,46 +161,77 @@ impl Policy for Stub {
     }
 }
 
-struct Steer(Stub);
+#[async_trait]
+impl TurnLayer for Stub {
+    async fn turn(
+        &self,
+        prompt: Prompt,
+        chat: &mut Chat,
+        cancel: &CancellationToken,
+        next: Next<'_>,
+    ) -> Result<TurnOutcome, AgentError> {
+        self.saw("layer");
+        next.turn(prompt, chat, cancel).await
+    }
+}
 
-impl Steering for Steer {
-    fn typed(&self, line: String) -> Heard {
-        let Some(steer) = line.strip_prefix('!') else { return Heard::Waits(line) };
-        self.0.news.lock().push(steer.to_owned());
-        Heard::Taken(format!("heard: {steer}"))
+impl Steering for Stub {
+    fn typed(&self, line: String) -> SteeringOutcome {
+        let Some(steer) = line.strip_prefix('!') else { return SteeringOutcome::Waits(line) };
+        self.news.lock().push(steer.to_owned());
+        SteeringOutcome::Taken(format!("heard: {steer}"))
+    }
+}
+
+/// What is shown beside the display that every session has.
+struct Beside(Stub);
+
+impl Observer for Beside {
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::TurnEnded(_) = event {
+            self.0.saw("display");
+        }
+    }
+}
+
+impl Stub {
+    /// Gives the app everything that an app can have.
+    fn join(self, app: App) -> App {
+        let about_later = "wakes the idle prompt when the file `wake` is there";
+        let viewers = app.viewers();
+        let (seen, later) = (self.clone(), self.clone());
+        app.with(self.clone())
+            .notices(["a notice of the stub's".to_owned()])
+            .quick("seen", "what the stubs have seen", move |_, _| Ok(seen.log.lock().join(" ")))
+            .command("later", about_later, move |chat, _| {
+                tokio::spawn(later.clone().wake_later(chat.agent.clone(), viewers.clone()));
+                Box::pin(async { Ok("I will.".to_owned()) })
+            })
+            .layer(self.clone())
+            .steering(Arc::new(self.clone()))
+            .wake(self.wake)
+            .at_exit(|| async {
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), b"at exit\n");
+            })
+    }
+
+    /// Something that happens while no turn runs: it is shown at once, and the agent hears of it.
+    async fn wake_later(self, agent: Agent, viewers: Viewers) {
+        let file = agent.cwd.join("wake");
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
+        while !file.exists() {
+            look.tick().await;
+        }
+        viewers.notice(&agent.name, "the file is there");
+        self.news.lock().push("steered".to_owned());
+        self.wake.notify_one();
     }
 }
 
 fn main() -> ExitCode {
     harness_cli::main(LESSON, async |agent| {
         let stub = Stub::default();
-        let (seen, woken, news) = (stub.log.clone(), Arc::new(Notify::new()), stub.news.clone());
-        let (wake, steer) = (woken.clone(), stub.clone());
-        Ok(App::from(agent.with(stub))
-            .command("seen", "what the stubs have seen", move |_, _| {
-                let seen = seen.lock().join(" ");
-                Box::pin(async move { Ok(seen) })
-            })
-            .command(
-                "later",
-                "wakes the idle prompt when the file `wake` is there",
-                move |chat, _| {
-                    let (wake, news) = (wake.clone(), news.clone());
-                    let file = chat.agent.cwd.join("wake");
-                    tokio::spawn(async move {
-                        while !file.exists() {
-                            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                        }
-                        news.lock().push("steered".to_owned());
-                        wake.notify_one();
-                    });
-                    Box::pin(async { Ok("I will.".to_owned()) })
-                },
-            )
-            .steering(Arc::new(Steer(steer)))
-            .wake(woken)
-            .at_exit(|| async {
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), b"at exit\n");
-            }))
+        let app = stub.clone().join(App::from(agent));
+        Ok(LineFront::from(app).add_display(|_| Arc::new(Beside(stub))))
     })
 }

@@ -3,67 +3,101 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use harness_app::{OutputFormat, RunOptions};
 
 /// Shared flags. A session's own stand beside them.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Shared {
+pub(crate) struct SharedFlags {
     /// Send one prompt, print the answer and leave; without a text it is read from standard input
     #[arg(short, long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "-")]
-    pub prompt: Option<String>,
+    pub(crate) prompt: Option<String>,
 
     /// Play the prepared script even if a key is set
     #[arg(long, conflicts_with = "human")]
-    pub demo: bool,
+    pub(crate) demo: bool,
 
     /// You are the model: see what a model sees, and answer for it
     #[arg(long)]
-    pub human: bool,
+    pub(crate) human: bool,
 
-    /// Ask before a call that no rule allows (the whole policy of permissions.yaml)
+    /// Ask before running anything that no rule allows (the whole policy of permissions.yaml)
     #[arg(long)]
-    pub ask: bool,
+    pub(crate) ask: bool,
 
-    /// Where calls are asked about: let pass the commands that this regex matches, such as 'make( .*)?', for this run; may be given again
+    /// Allow commands matching this regex without a question, such as 'make( .*)?', for this run (repeatable)
     #[arg(long, value_name = "RULE")]
-    pub allow: Vec<String>,
+    pub(crate) allow: Vec<String>,
 
-    /// Where calls are asked about: let the file tools write inside the workspace, for this run
+    /// Let the file tools write inside the workspace without a question, for this run
     #[arg(long)]
-    pub accept_edits: bool,
+    pub(crate) accept_edits: bool,
 
     /// The model's id [default: $MODEL_ID, else claude-sonnet-5-5]
     #[arg(long, value_name = "ID")]
-    pub model: Option<String>,
+    pub(crate) model: Option<String>,
 
     /// Where the agent works [default: the current directory; for a play, a fresh playground]
     #[arg(long, value_name = "DIR", global = true)]
-    pub workspace: Option<PathBuf>,
+    pub(crate) workspace: Option<PathBuf>,
 
-    /// Where permissions.yaml and its like are [default: $HARNESS_CONFIG, else this repository's]
+    /// The folder with permissions.yaml and other configuration [default: $HARNESS_CONFIG, else this repository's]
     #[arg(long, value_name = "DIR", global = true)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
-    /// Give up after so many steps of one turn
+    /// Give up after this many steps of one turn
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_steps: u32,
+    pub(crate) max_steps: u32,
 
     /// With -p: what is printed
     #[arg(long, value_name = "FORMAT", default_value = "text", requires = "prompt")]
-    pub output_format: OutputFormat,
+    output_format: FormatFlag,
 
     /// A subcommand was given. It works where it is called: no playground, no prompt line.
     #[arg(skip)]
-    pub subcommand: bool,
+    pub(crate) subcommand: bool,
 }
 
-/// What `-p` prints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// The answer.
+/// [`OutputFormat`] as a flag's value.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum FormatFlag {
+    /// The answer
     #[default]
     Text,
-    /// One JSON object when it is over.
+    /// One JSON object when it is over
     Json,
-    /// A JSON object for each thing that happens, one a line.
+    /// A JSON object for each thing that happens, one a line
     StreamJson,
+}
+
+impl SharedFlags {
+    /// What `-p` prints.
+    pub(crate) fn output_format(&self) -> OutputFormat {
+        match self.output_format {
+            FormatFlag::Text => OutputFormat::Text,
+            FormatFlag::Json => OutputFormat::Json,
+            FormatFlag::StreamJson => OutputFormat::StreamJson,
+        }
+    }
+
+    /// What the flags say of the configuration of this run. Whether somebody is there they do not know.
+    pub(crate) fn run_options(&self) -> RunOptions {
+        RunOptions {
+            config_folder: self.config.clone(),
+            allow: self.allow.clone(),
+            accept_edits: self.accept_edits,
+            attended: false,
+        }
+    }
+}
+
+/// No flags of its own.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NoFlags {}
+
+/// Subcommands and no flags of its own, for [`main_with`](crate::main_with).
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Commands<C: clap::Subcommand> {
+    /// The one that was given.
+    #[command(subcommand)]
+    pub command: Option<C>,
 }

@@ -25,6 +25,7 @@ fn lines_from_a_pipe_are_prompts_and_nobody_there_is_a_no() {
         no key is set: a script speaks here, not a model; the tools it calls are real
         working in FOLDER
         each call is judged by this session's own policy
+        a notice of the stub's
         press Enter to send: go
         :help lists the commands, q leaves
         s00 >> :nope
@@ -139,7 +140,7 @@ fn a_wrong_flag_and_a_wrong_env_file_are_usage_errors() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         text(&output.stderr),
-        "error: bad.env:2: not of the form NAME=value; mend it or remove it\n"
+        "error: bad.env:2: not of the form NAME=value; fix or remove it\n"
     );
 }
 

@@ -65,7 +65,9 @@ fn news_wake_the_idle_prompt_and_half_a_line_stays() {
     terminal.wait_for("half a li");
     folder.write("wake", "");
     terminal.wait_until("the news, then the prompt with what was typed", |screen| {
-        screen.contains("I was steered.") && screen.trim_end().ends_with("s00 >> half a li")
+        screen.contains("the file is there")
+            && screen.contains("I was steered.")
+            && screen.trim_end().ends_with("s00 >> half a li")
     });
     for _ in "half a li".chars() {
         terminal.key(Key::Backspace);
@@ -184,7 +186,7 @@ fn lines_that_come_all_at_once_are_all_run() {
     terminal.send("ahead\r:seen\rhalf a li");
     terminal.wait_until("both lines were run, and half a line is at the prompt", |screen| {
         screen.contains("I heard what was typed ahead.")
-            && screen.contains("observer keep before_model")
+            && screen.contains("observer layer persist before_model")
             && screen.trim_end().ends_with("s00 >> half a li")
     });
 }
@@ -223,10 +225,12 @@ fn every_stub_on_every_seam_was_called() {
         "shape_request",
         "before_tool",
         "after_tool",
-        "keep",
+        "persist",
         "before_stop",
         "schedule",
         "policy",
+        "layer",
+        "display",
     ] {
         assert!(screen.contains(seam), "{seam} is missing in\n{screen}");
     }

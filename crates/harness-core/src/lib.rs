@@ -20,7 +20,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let play = Play::from_yaml("prompt: hello\nscenes: [{lines: [{text: Good day.}]}]")?;
 //! let mut agent = Agent::new(Arc::new(Script::new(play)), std::env::temp_dir());
-//! agent.tools = tools::all();
+//! agent.tools = builtin::all();
 //!
 //! let mut conversation = Conversation::new();
 //! conversation.say("hello");
@@ -59,7 +59,6 @@ pub use permission::{
 
 pub mod agent;
 pub use agent::act::{Admitted, InOrder, Runner, Schedule};
-pub use agent::gauge::Gauge;
 pub use agent::hook::{Hook, HookContext, HookReason, Inherit};
 pub use agent::layer::{Chat, Next, Prompt, TurnLayer};
 pub use agent::{Acted, Agent, Mechanism, SystemPrompt};
@@ -71,8 +70,4 @@ pub use host::secrets::Secrets;
 pub use host::state::{StateError, StateFile};
 pub use host::trust::Trust;
 
-pub mod jobs;
-pub use jobs::Jobs;
-pub mod live;
-pub mod mail;
 pub mod undo;

@@ -17,7 +17,6 @@
 //! | [`answers`] | where the server's replies come from: a play, or a list |
 //! | [`server`] | the server itself |
 //! | [`measure`] | rows and medians for what `cargo xtask bench` runs |
-//! | [`mailboxes`] | what every mailbox must do, as one suite |
 //! | [`wait`] | agents and tests that wait for each other, without a clock |
 //! | [`witness`] | the same checks around any `Model`, without a network |
 //! | [`stage`] | an agent in a folder of its own, for a lesson's test |
@@ -45,7 +44,6 @@ pub mod faults;
 pub mod folder;
 pub mod gates;
 pub mod history;
-pub mod mailboxes;
 pub mod measure;
 pub mod notices;
 pub mod program;

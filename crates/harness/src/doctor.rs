@@ -3,14 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use harness_cli::{App, Config};
+use harness_app::{App, Config};
 use harness_core::host::process::{ChildCommand, End, Limits};
 use harness_core::host::text;
 use harness_core::{Agent, Conversation};
-use harness_redis::NoRedis;
 use s06_context_compact::Compact;
 use s21_mcp_runtime::McpServers;
-use s22_production_mailbox::DEFAULT_URL;
+use s22_production_mailbox::{DEFAULT_URL, NoRedis, probe};
 use tokio_util::sync::CancellationToken;
 
 use crate::Settings;
@@ -172,7 +171,7 @@ async fn git(agent: &Agent) -> Finding {
 async fn redis(config: &Config) -> Finding {
     let new = |state, found: String| Finding::new("redis", state, found);
     let url = config.setting("REDIS_URL");
-    match harness_redis::look(url.as_deref().unwrap_or(DEFAULT_URL)).await {
+    match probe(url.as_deref().unwrap_or(DEFAULT_URL)).await {
         Ok(shown) => new(State::Well, format!("{shown}; a team can be in several processes")),
         Err(NoRedis::Away(why)) => {
             let mend = match url {

@@ -8,7 +8,8 @@ mod settings;
 use std::sync::Arc;
 
 use anyhow::Result;
-use harness_cli::{App, Bars, Config, Lesson, TaskFlags, WorkspaceFile};
+use harness_app::{App, Config, Lesson, WorkspaceFile};
+use harness_cli::LineFront;
 use harness_core::Agent;
 use harness_core::model::models;
 use s03_todo_write::Plan;
@@ -17,6 +18,7 @@ use s05_skill_loading::Skills;
 use s06_context_compact::Compact;
 use s07_task_system::TaskBoard;
 use s08_background_tasks::Background;
+use s12_worktree_task_isolation::{TaskFlags, TaskPrompts};
 use s13_streaming::Typewriter;
 use s14_tools_extended::Checkpoints;
 use s15_permissions::Permissions;
@@ -65,11 +67,11 @@ pub struct Flags {
 ///
 /// # Errors
 /// A mechanism cannot use its configuration.
-pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App> {
+pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<LineFront> {
     let settings = Settings::load(&agent, config, &flags.without)?;
     let own = WorkspaceFile::new(&agent, OWN, config);
     let on = |name| settings.on(name);
-    let mut app = App::from(agent).tell(settings.told.clone());
+    let mut app = App::from(agent).notices(settings.told.clone());
     // Servers take a moment to start: they do so while the rest is made ready.
     let mcp = on("mcp").then(|| McpServers::open(app.agent(), config)).transpose()?;
 
@@ -96,7 +98,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         let skills =
             Skills::from_dirs(s05_skill_loading::places(&app.agent().cwd, home.as_deref()));
         let news = skills.news(12);
-        app = app.with(skills).tell(news);
+        app = app.with(skills).notices(news);
     }
     if on("tasks") {
         app = TaskBoard::open(app.agent().cwd.join(TaskBoard::FILE)).join(app);
@@ -116,7 +118,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = s22_production_mailbox::join(app, &flags.team, config).await?;
     }
     if on("worktrees") {
-        app = s23_worktree_advanced::join(app, flags.tasks, Bars::Leading)?;
+        app = s23_worktree_advanced::join(app, flags.tasks, TaskPrompts::LeadingBar)?;
     }
 
     // 4. What belongs to this one conversation.
@@ -132,7 +134,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
     }
     if on("background") {
         let (background, lines) = Background::open(app.agent(), config.attended()).await?;
-        app = background.join(app).tell(lines);
+        app = background.join(app).notices(lines);
     }
     if on("compaction") {
         // A script has no window; the small one that s06 gives it is for s06's play.
@@ -140,16 +142,18 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<App>
         app = Compact::open(app.agent(), flags.compaction.window.or(script))?.join(app);
     }
 
-    if on("streaming") {
-        let lead = app.agent().name.clone();
-        app = app.display(|screen| Arc::new(Typewriter::new(screen, lead)));
-    }
     if let Some(mcp) = mcp {
-        app = app.tell(mcp.startup_notices().await);
+        app = app.notices(mcp.startup_notices().await);
     }
-    Ok(app.trusts(own, settings::check).quick(
-        "mechanisms",
-        "what is on, and who switched off what is not",
-        move |_, _| Ok(settings.table()),
-    ))
+    let streaming = on("streaming");
+    let lead = app.agent().name.clone();
+    let about = "what is on, and who switched off what is not";
+    let app = app
+        .trusts(own, settings::check)
+        .quick("mechanisms", about, move |_, _| Ok(settings.table()));
+    let front = LineFront::from(app);
+    if !streaming {
+        return Ok(front);
+    }
+    Ok(front.display(|screen| Arc::new(Typewriter::new(screen, lead))))
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use harness::{Flags, LESSON, State, doctor, install};
-use harness_cli::{App, say};
+use harness_app::App;
+use harness_cli::say;
 use s21_mcp_runtime::demo;
 
 #[derive(Args)]
@@ -37,6 +38,6 @@ fn main() -> ExitCode {
                 findings.iter().any(|finding| finding.state == State::Broken)
             }
         };
-        Ok(App::done(agent, ExitCode::from(u8::from(sick))))
+        Ok(App::done(agent, ExitCode::from(u8::from(sick))).into())
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use harness_cli::{Config, Given, WorkspaceFile};
+use harness_app::{Config, Given, WorkspaceFile};
 use harness_core::Agent;
 use harness_core::host::text;
 use serde::Deserialize;

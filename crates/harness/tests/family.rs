@@ -5,18 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_cli::Tasks as _;
-use harness_core::mail::{MemoryMailbox, News};
 use harness_core::model::models;
 use harness_core::{Agent, Conversation, Event, Mutex, Observer, Play, Rules, Script};
 use harness_testkit::{Folder, Witness};
 use s04_subagent::{Named, Subagents};
 use s06_context_compact::Compact;
 use s07_task_system::NewTask;
+use s09_agent_teams::mail::{MailNotices, MemoryMailbox};
 use s09_agent_teams::{Member, Team};
 use s11_autonomous_agents::{Claims, Worker};
-use s12_worktree_task_isolation::Isolated;
-use s15_permissions::Permissions;
+use s12_worktree_task_isolation::{Isolated, NotRecorded, TaskRunner};
 use tokio_util::sync::CancellationToken;
 
 /// What a child does in all of these tests: something that the rules deny, and more output than its window holds.
@@ -88,7 +86,7 @@ fn house(lead: &str) -> House {
     agent.tools = harness_core::tool::builtin::all();
     let watch = Watch::default();
     agent.observers.add_for_family(Arc::new(watch.clone()));
-    let agent = agent.with(Permissions { rules: Rules::built_in().unwrap().deny_only() });
+    agent.gate.policy = Arc::new(Rules::built_in().unwrap().deny_only());
     let compact = Compact::open(&agent, Some(WINDOW)).unwrap();
     let agent = agent.with(compact);
     House { _folder: folder, agent, witness, watch }
@@ -146,7 +144,7 @@ async fn a_subagent_and_one_with_a_name_have_what_the_lead_has() {
 async fn a_task_in_a_worktree_has_what_the_lead_has() {
     let house = house("  - {text: Nothing.}");
     let tasks = vec!["Do the chores.".to_owned()];
-    let isolated = Isolated(Arc::new(()));
+    let isolated = Isolated(Arc::new(NotRecorded));
     let done = isolated.run(&house.agent, tasks, &CancellationToken::new()).await.unwrap();
     assert!(done[0].ended.is_ok(), "{:?}", done[0].ended);
     house.has_everything(&done[0].name);
@@ -165,7 +163,8 @@ async fn a_teammate_has_what_the_lead_has() {
         tools: None,
     };
     let mailbox = Arc::new(MemoryMailbox::new(["lead", "cleaner"]));
-    let team = Team::open(&house.agent, vec![member], mailbox, News::default()).await.unwrap();
+    let team =
+        Team::open(&house.agent, vec![member], mailbox, MailNotices::default()).await.unwrap();
     house.agent = house.agent.with(team);
     house.begin().await;
     house.has_everything("cleaner");

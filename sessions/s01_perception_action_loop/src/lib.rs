@@ -3,7 +3,7 @@
 //! Next page: [s02 · Tools](../s02_tool_use/index.html)
 
 use async_trait::async_trait;
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::tool::builtin::Bash;
 use harness_core::{
     Agent, AgentError, Chat, Conversation, Next, Prompt, StopReason, Toolbox, TurnLayer,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use harness_cli::App;
+use harness_app::App;
 use s01_perception_action_loop::{LESSON, Loop, only_bash};
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::host::workspace::Workspace;
 use harness_core::{Agent, Content, Effect, Mechanism, Tool, ToolContext, ToolError};
 use schemars::JsonSchema;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
     NoInput, Observer, Tool, ToolContext, ToolError, TurnOutcome,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::mem;
 use std::sync::Arc;
 
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::host::text;
 use harness_core::host::workspace::Workspace;
 use harness_core::{

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
-use harness_cli::{App, Commands, say};
+use harness_app::App;
+use harness_cli::{Commands, say};
 use harness_core::Agent;
 
 use crate::{Skills, places};
@@ -29,7 +30,7 @@ pub async fn run(agent: Agent, own: Commands<Command>) -> Result<App> {
     let Some(Command::Check { folders }) = own.command else {
         let skills = Skills::from_dirs(here);
         let news = skills.news(12);
-        return Ok(App::from(agent.with(skills)).tell(news));
+        return Ok(App::from(agent.with(skills)).notices(news));
     };
     let skills = Skills::from_dirs(if folders.is_empty() { here } else { folders });
     skills.news(usize::MAX).iter().try_for_each(say)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::host::front_matter::read_text;
 use harness_core::host::text;
 use harness_core::{

@@ -1,4 +1,4 @@
-//! What the disk remembers: the whole of what left the window, and the memory across sessions.
+//! Behind the lesson, what the disk remembers: the whole of what left the window, and the memory across sessions.
 
 use std::path::Path;
 
@@ -18,20 +18,21 @@ const STANDING: [(&str, &str); 3] = [
 ];
 /// State of other mechanisms, which a summary must not retell: the harness copies it.
 const STATE: [OwnPath; 2] = [own_paths::PLANS, own_paths::BOARD];
-/// Of each state file, and of the memory, so many bytes are read.
-const MOST: usize = 8_000;
-/// Of what the owners tell agents so many, which stand in every request.
-const TOLD: usize = 40_000;
+/// How many bytes are read of each state file, and of the memory.
+const MAX_STATE: usize = 8_000;
+/// How many bytes are read of what the owners tell agents. They stand in every request.
+const MAX_INSTRUCTIONS: usize = 40_000;
 
-/// Keeps the whole text in a file, and returns the path.
-pub(crate) fn keep(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
+/// Stores the whole text in a file, and returns the path.
+pub(crate) fn store(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
     let path = Workspace::open(&agent.cwd)?.store_text("compacted", &agent.secrets.mask(text))?;
     Ok(path.display().to_string())
 }
 
-/// Keeps the whole text, and returns what stands in its place: where it is, its beginning and its end.
-pub(crate) fn put_away(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
-    let (path, part) = (keep(agent, text)?, text::clip(text, 160, 160));
+/// Stores the whole text, and returns what stands in its place: where it is, its beginning and its end.
+pub(crate) fn stub(agent: &Agent, text: &str) -> Result<String, WorkspaceError> {
+    let path = store(agent, text)?;
+    let part = text::clip(text, 160, 160);
     Ok(format!("[{} bytes were put away to make room; all of it is in {path}]\n{part}", text.len()))
 }
 
@@ -50,8 +51,10 @@ pub(crate) fn standing(cwd: &Path) -> Result<Vec<String>, WorkspaceError> {
     let mut blocks: Vec<String> = Vec::new();
     for (name, what) in STANDING {
         let Some(text) = read(cwd, name)? else { continue };
-        let told = || text::clip(&text, TOLD * 3 / 4, TOLD / 4);
-        let text = if name == MEMORY { newest(&text).into() } else { told() };
+        let text = match name {
+            MEMORY => newest(&text).into(),
+            _ => text::clip(&text, MAX_INSTRUCTIONS * 3 / 4, MAX_INSTRUCTIONS / 4),
+        };
         // One of the two is often a link to the other.
         if !blocks.iter().any(|block| block.ends_with(&*text)) {
             blocks.push(format!("{what} ({name}):\n\n{text}"));
@@ -65,7 +68,7 @@ pub(crate) fn state(cwd: &Path) -> Result<String, WorkspaceError> {
     let mut copies = String::new();
     for OwnPath { name, .. } in STATE {
         if let Some(text) = read(cwd, name)? {
-            let text = text::clip(&text, MOST / 4, MOST - MOST / 4);
+            let text = text::clip(&text, MAX_STATE / 4, MAX_STATE * 3 / 4);
             copies.push_str(&format!("\n\n{name}, copied as it is on disk:\n{text}"));
         }
     }
@@ -74,7 +77,7 @@ pub(crate) fn state(cwd: &Path) -> Result<String, WorkspaceError> {
 
 /// The last entries of the memory, as many whole ones as fit; of a longer one its end.
 fn newest(memory: &str) -> &str {
-    let from = memory.ceil_char_boundary(memory.len().saturating_sub(MOST));
+    let from = memory.ceil_char_boundary(memory.len().saturating_sub(MAX_STATE));
     match memory[from..].find("\n# ") {
         Some(at) if from > 0 => &memory[from + at + 1..],
         _ => &memory[from..],

@@ -2,25 +2,32 @@
 //!
 //! Next page: [s07 · Tasks](../s07_task_system/index.html)
 
+mod bars;
 mod disk;
 mod summary;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use harness_cli::{App, Lesson, bars};
+use harness_app::{App, Lesson};
 use harness_core::host::text::digits;
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::model::models;
 use harness_core::{
-    Agent, AgentError, ChildSpec, Content, Conversation, Cut, Event, Gauge, Hook, HookContext,
-    HookReason, Inherit, Mechanism, Message, ModelError,
+    Agent, AgentError, Chat, ChildSpec, Content, Conversation, Cut, Event, Hook, HookContext,
+    HookReason, Inherit, Mechanism, Message, ModelError, ToolResult,
 };
+use tokio_util::sync::CancellationToken;
 
 pub use disk::MEMORY;
 pub use summary::HEADINGS;
+pub use usage::{ContextUsage, Part};
+
+use bars::{Row, Stroke, bars};
+use summary::Limits;
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -29,18 +36,20 @@ pub const LESSON: Lesson = Lesson {
     play: include_str!("../demo.yaml"),
 };
 
-/// Room is made when the window is so full, in percent.
+/// Room is made when the window is fuller than this, in percent.
 const FULL: u64 = 92;
-/// It is enough when the window is at most so full.
+/// The window is roomy enough when it is at most this full, in percent.
 const ROOMY: u64 = 50;
-/// The newest messages stay as they are, as far as they fit into this part and are a third at most.
+/// The newest messages stay as they are: as many as fit into this part of the window, in percent, but at
+/// most a third of the conversation.
 const NEWEST: u64 = 20;
-/// After an attempt the next one waits until the conversation has grown by this part.
+/// After an attempt the next one waits until the conversation has grown by this part of the window, in
+/// percent.
 const PAUSE: u64 = 5;
-/// A text of at most so many bytes stays: a stub would hardly be shorter.
+/// A text of at most this many bytes stays: a stub would hardly be shorter.
 const SMALL: usize = 1_000;
-/// A script has no window. This one is small enough for the play to fill it.
-const OF_A_SCRIPT: u64 = 5_800;
+/// The window of a script, in tokens: small enough for the play to fill it.
+const SCRIPT_WINDOW: u64 = 5_800;
 
 /// This session's own flags.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -56,9 +65,9 @@ pub struct Flags {
 pub struct Compact {
     window: Option<u64>,
     standing: Vec<String>,
-    gauge: Gauge,
-    /// How many bytes there were after the last attempt.
-    tried: Arc<AtomicUsize>,
+    usage: ContextUsage,
+    /// How many bytes the conversation had after the last attempt.
+    last_attempt: Arc<AtomicUsize>,
 }
 
 impl Mechanism for Compact {
@@ -66,8 +75,8 @@ impl Mechanism for Compact {
         for block in &self.standing {
             agent.system.push_for_family(block.as_str());
         }
-        agent.observers.add(Arc::new(self.gauge.clone()));
-        agent.hooks.push(Arc::new(self.gauge.clone()));
+        agent.observers.add(Arc::new(self.usage.clone()));
+        agent.hooks.push(Arc::new(self.usage.clone()));
         agent.hooks.push(Arc::new(self));
     }
 }
@@ -80,101 +89,137 @@ impl Compact {
     /// A file is there and cannot be read.
     pub fn open(agent: &Agent, window: Option<u64>) -> Result<Self, WorkspaceError> {
         let standing = disk::standing(&agent.cwd)?;
-        Ok(Self { window, standing, gauge: Gauge::default(), tried: Arc::default() })
+        let usage = ContextUsage::default();
+        Ok(Self { window, standing, usage, last_attempt: Arc::default() })
     }
 
     /// Joins the agent and the terminal, which gets `:compact` and `:context`.
     pub fn join(self, app: App) -> App {
-        let (app, compact) = (app.with(self.clone()), self.clone());
-        app.command("compact", "fold the conversation now; say what matters", move |chat, focus| {
+        let about = "compact the conversation now; say what matters";
+        let compact = self.clone();
+        let app = app.with(self.clone()).command("compact", about, move |chat, focus| {
             let compact = compact.clone();
-            Box::pin(async move {
-                let (agent, c, cancel) = (&chat.agent, &mut chat.conversation, &Default::default());
-                let before = compact.gauge.tokens(agent, c);
-                let cut = c.cut(1).context("there is nothing to fold yet")?;
-                compact
-                    .fold(c, cut, &HookContext { agent, cancel, why: HookReason::Step }, focus)
-                    .await?;
-                Ok(compact.told(before, agent, c))
-            })
-        })
-        .quick("context", "what fills the window", move |chat, _| {
+            Box::pin(async move { compact.now(chat, focus).await })
+        });
+        app.quick("context", "what fills the window", move |chat, _| {
             Ok(self.table(&chat.agent, &chat.conversation, harness_cli::columns()))
         })
     }
 
-    /// The window: as told, else as known; less, where the server refused what should have fitted.
-    pub fn window(&self, agent: &Agent) -> u64 {
-        let id = agent.model_id.as_str();
-        let known = if id == "script" { OF_A_SCRIPT } else { models::window(id) };
-        self.gauge.within(agent, self.window.unwrap_or(known))
+    /// `:compact`: as much as can be, and at once.
+    async fn now(&self, chat: &mut Chat, focus: &str) -> Result<String> {
+        let agent = &chat.agent;
+        let conversation = &mut chat.conversation;
+        let before = self.usage.tokens(agent, conversation);
+        let cut = conversation.cut(1).context("there is nothing to compact yet")?;
+        let cancel = CancellationToken::new();
+        let context = HookContext { agent, cancel: &cancel, why: HookReason::Step };
+        self.compact(conversation, cut, &context, focus).await?;
+        Ok(self.describe(before, agent, conversation))
     }
 
-    /// What fills the window, with bars, on so many columns.
+    /// The window in tokens: as the user says, else as the table of models says; less, where the server has
+    /// refused what should have fitted.
+    pub fn window(&self, agent: &Agent) -> u64 {
+        let known = match agent.model_id.as_str() {
+            "script" => SCRIPT_WINDOW,
+            id => models::window(id),
+        };
+        self.usage.window_up_to(agent, self.window.unwrap_or(known))
+    }
+
+    /// How full the window is, in percent.
+    fn percent(&self, agent: &Agent, c: &Conversation) -> u64 {
+        self.usage.tokens(agent, c) * 100 / self.window(agent).max(1)
+    }
+
+    /// What fills the window, as a table of bars that is at most `columns` wide.
     pub fn table(&self, agent: &Agent, c: &Conversation, columns: usize) -> String {
-        let (used, window) = (self.gauge.tokens(agent, c), self.window(agent));
-        let mut rows = self.gauge.kinds(agent, c);
-        rows.push(("free", window.saturating_sub(used)));
-        let table = bars(&rows, window, columns);
-        let [used, window, full] = [used, window, window * FULL / 100].map(digits);
-        format!("about {used} of {window} tokens\nroom is made at {full}\n{table}")
+        let used = self.usage.tokens(agent, c);
+        let window = self.window(agent);
+        let full = window * FULL / 100;
+        let free = window.saturating_sub(used);
+        let parts = self.usage.parts(agent, c).into_iter();
+        let mut rows: Vec<Row<'_>> = parts
+            .map(|(part, number)| Row { name: part.name(), number, stroke: Stroke::Full })
+            .collect();
+        rows.push(Row { name: "free", number: free, stroke: Stroke::Light });
+        format!(
+            "about {} of {} tokens\nroom is made at {}\n{}",
+            digits(used),
+            digits(window),
+            digits(full),
+            bars(&rows, window, columns),
+        )
     }
 
     /// The layers, from the cheapest on. Where one fails, the conversation is no worse than before.
     async fn make_room(&self, c: &mut Conversation, t: &HookContext<'_>) -> Result<()> {
-        let (agent, window) = (t.agent, self.window(t.agent));
+        let agent = t.agent;
         let all: usize = c.messages().iter().map(Message::size).sum();
-        let newest = self.gauge.bytes(agent, window * NEWEST / 100).min(all / 3);
-        let percent = |c: &Conversation| self.gauge.tokens(agent, c) * 100 / window.max(1);
+        let newest = self.usage.bytes(agent, self.window(agent) * NEWEST / 100).min(all / 3);
+
+        // The first layer, on a copy: it may not be enough.
         let mut lighter = c.clone();
         prune(&mut lighter, agent, newest)?;
-        let cut = c.cut(c.fitting(newest));
-        let folded = match cut.filter(|cut| c.before(cut).len() > 1) {
-            Some(cut) if percent(&lighter) > ROOMY => self.fold(c, cut, t, "").await,
+
+        // The second layer, on the original: the summary is made from the whole results.
+        let cut = c.cut(c.fitting(newest)).filter(|cut| c.before(cut).len() > 1);
+        let compacted = match cut {
+            Some(cut) if self.percent(agent, &lighter) > ROOMY => self.compact(c, cut, t, "").await,
             _ => {
                 *c = lighter;
                 Ok(())
             }
         };
-        if folded.is_err() && percent(c) < 100 {
-            return folded; // it still fits as it is
+        if compacted.is_err() && self.percent(agent, c) < 100 {
+            return compacted; // it still fits as it is
         }
+
+        // Whatever is left: better read from a file than not at all.
         for newest in [newest, 0] {
-            if percent(c) > FULL {
-                prune(c, agent, newest)?; // better read from a file than not at all
+            if self.percent(agent, c) > FULL {
+                prune(c, agent, newest)?;
             }
         }
-        if percent(c) > FULL {
-            c.shorten_words(newest.max(SMALL), |words| disk::put_away(agent, words))?;
+        if self.percent(agent, c) > FULL {
+            c.shorten_words(newest.max(SMALL), |text| disk::stub(agent, text))?;
         }
-        folded
+        compacted
     }
 
-    /// Replaces what stands before the cut by a summary of it, and adds that to the memory. The
-    /// conversation is changed last and at once: whoever interrupts loses nothing.
-    async fn fold(
+    /// Replaces what stands before the cut by a summary of it, and adds that to the memory. The conversation
+    /// is changed last and at once, so an interrupt loses nothing.
+    async fn compact(
         &self,
         c: &mut Conversation,
         cut: Cut,
         t: &HookContext<'_>,
         focus: &str,
     ) -> Result<()> {
-        let (old, window) = (c.before(&cut), self.window(t.agent));
-        let room = (self.gauge.bytes(t.agent, window / 2), window / 8);
-        let summary = summary::write(t, old, focus, room).await?;
-        let note = summary::note(t.agent, old, &summary)?;
+        let old = c.before(&cut);
+        let window = self.window(t.agent);
+        let limits = Limits {
+            source_bytes: self.usage.bytes(t.agent, window / 2),
+            summary_tokens: window / 8,
+        };
+        let summary = summary::write(t, old, focus, limits).await?;
+        let reminder = summary::reminder(t.agent, old, &summary)?;
         if let Err(why) = disk::remember(t.agent, &summary) {
             t.agent.emit(&Event::Notice(format!("{MEMORY} was not written: {why}")));
         }
         t.agent.emit(&Event::Compacted { messages: old.len() });
-        c.compact(cut, note);
+        c.compact(cut, reminder);
         Ok(())
     }
 
-    fn told(&self, before: u64, agent: &Agent, c: &Conversation) -> String {
-        let counts = [before, self.gauge.tokens(agent, c), self.window(agent)];
-        let [before, after, window] = counts.map(digits);
-        format!("about {before} → {after} of {window} tokens, put away in .harness/compacted")
+    fn describe(&self, before: u64, agent: &Agent, c: &Conversation) -> String {
+        format!(
+            "about {} → {} of {} tokens, put away in .harness/compacted",
+            digits(before),
+            digits(self.usage.tokens(agent, c)),
+            digits(self.window(agent)),
+        )
     }
 }
 
@@ -185,8 +230,8 @@ impl Hook for Compact {
         Inherit::fresh(Self {
             window: self.window,
             standing: Vec::new(),
-            gauge: Gauge::default(),
-            tried: Arc::default(),
+            usage: ContextUsage::default(),
+            last_attempt: Arc::default(),
         })
     }
 
@@ -196,45 +241,55 @@ impl Hook for Compact {
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        let before = self.gauge.tokens(t.agent, c);
+        let before = self.usage.tokens(t.agent, c);
         if t.why == HookReason::Overflow {
-            self.gauge.refused(t.agent, before);
+            self.usage.refused(t.agent, before);
         }
         let window = self.window(t.agent);
-        let bytes = |tokens| self.gauge.bytes(t.agent, tokens);
-        let again = self.tried.load(Ordering::Relaxed) + bytes(window * PAUSE / 100);
-        if t.why == HookReason::Step && (before <= window * FULL / 100 || bytes(before) < again) {
+        let bytes = |tokens| self.usage.bytes(t.agent, tokens);
+        let next_attempt = self.last_attempt.load(Ordering::Relaxed) + bytes(window * PAUSE / 100);
+        let fits = before <= window * FULL / 100;
+        if t.why == HookReason::Step && (fits || bytes(before) < next_attempt) {
             return Ok(());
         }
+
         let made = self.make_room(c, t).await;
-        let after = self.gauge.tokens(t.agent, c);
-        self.tried.store(bytes(after), Ordering::Relaxed);
+        let after = self.usage.tokens(t.agent, c);
+        self.last_attempt.store(bytes(after), Ordering::Relaxed);
+
         let what = match made {
-            _ if after < before => self.told(before, t.agent, c),
+            _ if after < before => self.describe(before, t.agent, c),
             Ok(()) => "no room was made: nothing is left to put away".to_owned(),
             Err(why) => format!("no room was made: {why:#}"),
         };
         if after < window || t.why == HookReason::Step {
-            t.agent.emit(&Event::Notice(what)); // an estimate is no reason to refuse; the server may
+            // An estimate is no reason to give up; the server may take the request.
+            t.agent.emit(&Event::Notice(what));
             return Ok(());
         }
-        let kinds = self.gauge.kinds(t.agent, c);
-        let most = kinds.iter().max_by_key(|(_, tokens)| *tokens).map_or("", |(kind, _)| kind);
-        Err(ModelError::TooLong { why: format!("{what}; most of it is {most}") }.into())
+        let parts = self.usage.parts(t.agent, c);
+        let largest = parts.iter().max_by_key(|(_, tokens)| *tokens);
+        let largest = largest.map_or("", |(part, _)| part.name());
+        Err(ModelError::TooLong { why: format!("{what}; most of it is {largest}") }.into())
     }
 }
 
-/// The first layer: puts results away, but for the newest that fit into so many bytes, and those that
-/// the model has not seen yet. With no bytes at all, it puts away these too.
+/// The first layer: puts results away, but for the newest that fit into this many bytes, and those that the
+/// model has not seen yet. With no bytes at all, it puts away these too.
 fn prune(c: &mut Conversation, agent: &Agent, newest: usize) -> Result<(), WorkspaceError> {
-    let results: Vec<_> = c.messages().iter().flat_map(Message::results).cloned().collect();
-    let last = c.messages().last().map_or(0, |message| message.results().count());
-    let (unseen, mut bytes) = (if newest == 0 { 0 } else { last }, 0);
-    for (at, result) in results.iter().rev().enumerate() {
+    let results: Vec<ToolResult> =
+        c.messages().iter().flat_map(Message::results).cloned().collect();
+    let unseen = match c.messages().last() {
+        Some(last) if newest > 0 => last.results().count(),
+        _ => 0,
+    };
+    let mut bytes = 0;
+    for (age, result) in results.iter().rev().enumerate() {
         let Content::Text(text) = &result.content else { continue };
         bytes += text.len();
-        if at >= unseen && bytes > newest && text.len() > SMALL {
-            c.shorten(&result.tool_use_id, disk::put_away(agent, text)?);
+        let is_old = age >= unseen && bytes > newest;
+        if is_old && text.len() > SMALL {
+            c.shorten(&result.tool_use_id, disk::stub(agent, text)?);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The second layer: a clone without tools writes down what the older messages came to.
+//! Behind the lesson, the second layer: a clone without tools writes down what the older messages came to.
 
 use anyhow::{Result, bail, ensure};
 use harness_core::host::text;
@@ -24,16 +24,25 @@ const ASK: &str = "Summarise the conversation below. The summary replaces it: th
     Keep names, numbers, paths and errors exact. If it begins with an earlier summary, carry the facts over. Use \
     these headings, with short lines of facts under each:";
 
-/// Of one text so many bytes go into the source: its beginning and its end.
+/// How many bytes of one text go into the source: its beginning and its end.
 const ENTRY: usize = 2_000;
 
-/// A summary of these messages. At most `source` bytes of them are shown to the model: a quarter from
-/// the beginning, where the goal is, and the rest from the end. `length` is in tokens.
+/// How much a summary may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// At most this many bytes of the messages are shown to the model that summarises them.
+    pub(crate) source_bytes: usize,
+    /// At most this many tokens of summary are asked for.
+    pub(crate) summary_tokens: u64,
+}
+
+/// A summary of these messages. Where they are too long, the model is shown their beginning, where the goal
+/// is (a quarter of the bytes), and their end.
 pub(crate) async fn write(
     t: &HookContext<'_>,
     old: &[Message],
     focus: &str,
-    (source, length): (usize, u64),
+    limits: Limits,
 ) -> Result<String> {
     let mut system = SystemPrompt::default();
     system.push(ROLE);
@@ -42,12 +51,13 @@ pub(crate) async fn write(
         system,
         tools: Toolbox::new(),
         hooks: Vec::new(),
-        max_tokens: t.agent.max_tokens.min(length.clamp(500, 8_192) as u32),
+        max_tokens: t.agent.max_tokens.min(limits.summary_tokens.clamp(500, 8_192) as u32),
         max_steps: 1,
         ..t.agent.clone()
     };
     let whole = transcript(old, ENTRY);
-    let shown = text::clip(&whole, source / 4, source - source / 4);
+    let beginning = limits.source_bytes / 4;
+    let shown = text::clip(&whole, beginning, limits.source_bytes - beginning);
     let form = HEADINGS.map(|(heading, what)| format!("{heading}\n{what}")).join("\n");
     let focus = if focus.is_empty() { "everything" } else { focus };
     let mut talk = Conversation::new();
@@ -67,8 +77,9 @@ pub(crate) async fn write(
 }
 
 /// What stands in the place of these messages.
-pub(crate) fn note(agent: &Agent, old: &[Message], summary: &str) -> Result<String> {
-    let (count, path) = (old.len(), disk::keep(agent, &transcript(old, usize::MAX))?);
+pub(crate) fn reminder(agent: &Agent, old: &[Message], summary: &str) -> Result<String> {
+    let count = old.len();
+    let path = disk::store(agent, &transcript(old, usize::MAX))?;
     let state = disk::state(&agent.cwd)?;
     Ok(format!(
         "To make room, the first {count} messages were folded into this summary. Word for word they are in \

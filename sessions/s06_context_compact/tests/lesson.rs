@@ -228,10 +228,10 @@ scenes:
 }
 
 #[test]
-fn there_is_nothing_to_fold_at_the_start() {
+fn there_is_nothing_to_compact_at_the_start() {
     let output = Program::pipe(program().command(), ":compact\n:context x\nq\n");
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.contains("error: there is nothing to fold yet"), "{printed}");
+    assert!(printed.contains("error: there is nothing to compact yet"), "{printed}");
 }
 
 /// One turn of 40 steps, each with a result that fills a fifth of the window.

@@ -44,7 +44,7 @@ async fn two_thousand_turns_with_large_results_stay_under_the_window() {
     let agent = agent.with(compact);
     let mut c = Conversation::new();
     for turn in 1..=2_000 {
-        c.say(format!("HookContext {turn}"));
+        c.say(format!("Turn {turn}"));
         let stop = agent.run(&mut c, &Default::default()).await.unwrap();
         let expected = if turn % 100 == 0 { "That was much." } else { "Seen." };
         assert_eq!(stop, TurnOutcome::Answered(expected.to_owned()), "turn {turn}");

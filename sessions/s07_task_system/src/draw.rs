@@ -1,13 +1,15 @@
-//! The graph as text, for people and models alike. The harness draws it, so it always tells the truth.
+//! Behind the lesson: the graph as text, for people and models alike. The harness draws it, so it always
+//! tells the truth.
 
 use std::fmt;
 
-use harness_cli::{Node, cut, tree};
+use harness_cli::cut;
 use harness_core::host::text;
 
-use crate::{Graph, Status, Task, Waits};
+use crate::tree::{Node, tree};
+use crate::{Graph, Priority, Status, Task, Waits};
 
-/// Of a larger graph what is done is not drawn.
+/// In a graph of more tasks than this, those that are done are not drawn.
 const LARGE: usize = 200;
 
 impl Graph {
@@ -15,12 +17,6 @@ impl Graph {
     pub fn draw(&self, columns: usize) -> String {
         let mut shown = self.waits().unwrap_or_default();
         shown.retain(|waits| self.tasks.len() <= LARGE || waits.task.status != Status::Done);
-        let node = |Waits { task, failed, .. }: &_| Node {
-            name: &task.id,
-            after: &task.depends_on,
-            text: format!("[{}] {task}", [' ', '>', 'x', '!'][task.status as usize]),
-            note: failed.map_or_else(String::new, |by| format!("blocked by {}", by.id)),
-        };
         let nodes: Vec<Node<'_>> = shown.iter().map(node).collect();
         let done = self.tasks.iter().filter(|task| task.status == Status::Done).count();
         format!("{done} of {} done\n{}", self.tasks.len(), tree(&nodes, columns))
@@ -39,19 +35,46 @@ impl Graph {
     }
 }
 
+fn node<'a>(waits: &Waits<'a>) -> Node<'a> {
+    let task = waits.task;
+    let mark = match task.status {
+        Status::Pending => ' ',
+        Status::InProgress => '>',
+        Status::Done => 'x',
+        Status::Failed => '!',
+    };
+    let note = match waits.failed {
+        Some(failed) => format!("blocked by {}", failed.id),
+        None => String::new(),
+    };
+    Node { name: &task.id, after: &task.depends_on, text: format!("[{mark}] {task}"), note }
+}
+
 /// As the tools spell it.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(["pending", "in_progress", "done", "failed"][*self as usize])
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        })
     }
 }
 
 /// On one line: its id, how urgent it is, what is to do, and of a failed one why.
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = self.result.iter().filter(|_| self.status == Status::Failed);
-        let words = why.fold(self.description.clone(), |words, why| words + ": " + why);
-        let urgent = ["high: ", "", "low: "][self.priority as usize];
-        write!(f, "{} {urgent}{}", self.id, cut(&text::strip(&words), 200))
+        let urgency = match self.priority {
+            Priority::High => "high: ",
+            Priority::Medium => "",
+            Priority::Low => "low: ",
+        };
+        let mut words = self.description.clone();
+        if let (Status::Failed, Some(why)) = (self.status, &self.result) {
+            words += ": ";
+            words += why;
+        }
+        write!(f, "{} {urgency}{}", self.id, cut(&text::strip(&words), 200))
     }
 }

@@ -2,11 +2,12 @@
 
 use Status::{Done, Failed, InProgress, Pending};
 use clap::{Args, ValueEnum};
-use harness_core::host::order::order;
 use harness_core::host::{ids, text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::order::order;
 
 /// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +30,21 @@ pub const MOVES: [(Status, Status, &str); 6] = [
     (Failed, Pending, "retry"),
 ];
 
-/// Which of several tasks comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+/// Which of several tasks comes first: the smallest.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "it would clutter the schema that the model reads")]
 pub enum Priority {
@@ -119,11 +133,18 @@ impl Graph {
         if description.is_empty() {
             return Err("a task without words".to_owned());
         }
-        let id = |prefix: &String| Ok(self.tasks[self.find(prefix)?].id.clone());
-        let depends_on = new.depends_on.iter().map(id).collect::<Result<_, String>>()?;
+        let whole_id = |prefix: &String| Ok(self.tasks[self.find(prefix)?].id.clone());
+        let depends_on = new.depends_on.iter().map(whole_id).collect::<Result<_, String>>()?;
         let id = ids::fresh(|id| self.find(id).is_ok());
-        let (status, priority, result, rest) = (Pending, new.priority, None, Map::new());
-        self.tasks.push(Task { id, description, status, priority, depends_on, result, rest });
+        self.tasks.push(Task {
+            id,
+            description,
+            status: Pending,
+            priority: new.priority,
+            depends_on,
+            result: None,
+            rest: Map::new(),
+        });
         Ok(&self.tasks[self.tasks.len() - 1])
     }
 
@@ -132,18 +153,22 @@ impl Graph {
     /// # Errors
     /// There is no such move, or the task cannot start yet.
     pub fn update(&mut self, update: &Update) -> Result<&Task, String> {
-        let (n, to) = (self.find(&update.task_id)?, update.status);
-        let Task { id, status: from, .. } = &self.tasks[n];
+        let place = self.find(&update.task_id)?;
+        let to = update.status;
+        let Task { id, status: from, .. } = &self.tasks[place];
         if !MOVES.iter().any(|(start, end, _)| (start, end) == (from, &to)) {
             let open = MOVES.iter().filter(|(start, ..)| start == from);
             let open: String = open.map(|(_, end, verb)| format!("; {verb}: {end}")).collect();
             return Err(format!("{id} is {from} and cannot become {to}{open}"));
         }
-        let Waits { on, failed, .. } = self.waits()?.swap_remove(n);
-        if let (InProgress, Some(by)) = (to, failed.or(on.first().copied())) {
+        let Waits { on, failed, .. } = self.waits()?.swap_remove(place);
+        let blocker = failed.or(on.first().copied());
+        if to == InProgress
+            && let Some(by) = blocker
+        {
             return Err(format!("{id} cannot start: it waits for {by}, which is {}", by.status));
         }
-        let task = &mut self.tasks[n];
+        let task = &mut self.tasks[place];
         task.status = to;
         // Both ends of a long one: what went wrong is often said last.
         let kept = |result: &String| text::clip(&text::strip(result), 4000, 4000).into_owned();
@@ -163,7 +188,7 @@ impl Graph {
     pub fn ready(&self) -> Vec<&Task> {
         let mut ready = self.waits().unwrap_or_default();
         ready.retain(|waits| waits.task.status == Pending && waits.on.is_empty());
-        ready.sort_by_key(|waits| waits.task.priority as u8);
+        ready.sort_by_key(|waits| waits.task.priority);
         ready.into_iter().map(|waits| waits.task).collect()
     }
 
@@ -179,13 +204,17 @@ impl Graph {
         let order = order(tasks).map_err(|error| error.to_string())?;
         let all = self.tasks.iter().map(|task| Waits { task, on: Vec::new(), failed: None });
         let mut waits: Vec<Waits<'_>> = all.collect();
-        for n in order.places {
-            let open = order.before[n].iter().filter(|m| self.tasks[**m].status != Done);
-            let failed = open.clone().find_map(|m| match waits[*m].task {
+        // In this order a task comes after those before it, so what keeps them is known.
+        for place in order.places {
+            let before = order.before[place].iter().copied();
+            let open: Vec<usize> =
+                before.filter(|before| self.tasks[*before].status != Done).collect();
+            let failed = open.iter().find_map(|before| match &self.tasks[*before] {
                 task if task.status == Failed => Some(task),
-                _ => waits[*m].failed,
+                _ => waits[*before].failed,
             });
-            (waits[n].failed, waits[n].on) = (failed, open.map(|m| &self.tasks[*m]).collect());
+            waits[place].failed = failed;
+            waits[place].on = open.iter().map(|before| &self.tasks[*before]).collect();
         }
         Ok(waits)
     }

@@ -4,13 +4,16 @@
 
 mod draw;
 mod graph;
+mod order;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
-use harness_cli::{App, Commands, Lesson, columns, say};
+use harness_app::{App, Lesson};
+use harness_cli::{Commands, columns, say};
 use harness_core::host::own_paths;
 use harness_core::tool::builtin::blocking;
 use harness_core::{Agent, Content, Effect, Mechanism, StateError, StateFile};

@@ -2,19 +2,24 @@
 //!
 //! Next page: [s09 · Agent teams](../s09_agent_teams/index.html)
 
+mod job;
+mod jobs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harness_cli::{App, Lesson};
+use harness_app::{App, Lesson};
 use harness_core::host::workspace::WorkspaceError;
 use harness_core::{
-    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Jobs, Mechanism,
-    NoInput, Tool, ToolContext, ToolError,
+    Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, NoInput,
+    Tool, ToolContext, ToolError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
+
+pub use jobs::{JobNews, Jobs};
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -28,8 +33,9 @@ pub const LESSON: Lesson = Lesson {
 pub struct Background {
     /// What runs, and what has run.
     pub jobs: Jobs,
-    /// Where nobody can be woken, a turn waits so long for each news. Ten minutes, unless set.
-    pub patience: Duration,
+    /// How long a turn waits for news before it ends, where nobody can be woken later. Ten minutes, unless
+    /// set.
+    pub news_timeout: Duration,
     attended: bool,
     owner: String,
 }
@@ -59,38 +65,44 @@ impl Background {
         attended: bool,
     ) -> Result<(Self, Vec<String>), WorkspaceError> {
         let (jobs, lines) = Jobs::open(&agent.cwd, "background", "bg").await?;
-        let (patience, owner) = (Duration::from_secs(600), agent.name.clone());
-        Ok((Self { jobs, patience, attended, owner }, lines))
+        let background = Self {
+            jobs,
+            news_timeout: Duration::from_secs(600),
+            attended,
+            owner: agent.name.clone(),
+        };
+        Ok((background, lines))
     }
 
     /// Joins the agent and the terminal: news wakes the prompt line, and when the program leaves, nothing of
     /// what was begun is left.
     pub fn join(self, app: App) -> App {
-        let Self { jobs, owner, .. } = self.clone();
-        let (shown, wake) = (jobs.clone(), jobs.wake.clone());
+        let wake = self.jobs.wake.clone();
+        let listed = self.jobs.clone();
+        let closed = self.jobs.clone();
+        let owner = self.owner.clone();
         app.with(self)
             .wake(wake)
-            .quick("background", "lists the background tasks", move |_, _| Ok(list(&shown)))
-            .at_exit(move || async move { jobs.close(&owner).await })
+            .quick("background", "lists the background tasks", move |_, _| Ok(list(&listed)))
+            .at_exit(move || async move { closed.close(&owner).await })
     }
 
     /// What the model does not know yet, once.
     fn news(&self, agent: &Agent) -> Option<String> {
-        let told = self.jobs.news().into_iter().map(|news| {
+        let mut lines = Vec::new();
+        for news in self.jobs.news() {
             agent.emit(&Event::Notice(news.job.clone()));
+            lines.push(format!("{}; its output is in {}", news.job, news.file));
             // Each line is marked: what a program prints is not the harness's voice.
-            let said = news.excerpt.lines().map(|line| format!("\n> {line}"));
-            format!("{}; its output is in {}{}", news.job, news.file, said.collect::<String>())
-        });
-        told.reduce(|all, task| all + "\n" + &task)
+            lines.extend(news.excerpt.lines().map(|line| format!("> {line}")));
+        }
+        if lines.is_empty() { None } else { Some(lines.join("\n")) }
     }
 }
 
 fn list(jobs: &Jobs) -> String {
-    jobs.list()
-        .into_iter()
-        .reduce(|all, job| all + "\n" + &job)
-        .unwrap_or("no background tasks".into())
+    let lines = jobs.list();
+    if lines.is_empty() { "no background tasks".to_owned() } else { lines.join("\n") }
 }
 
 /// What `bash_background` takes.
@@ -202,8 +214,8 @@ impl Hook for Background {
         Ok(())
     }
 
-    /// Where nobody can be woken, a turn is not over while what it began still runs: not before there is
-    /// news, or its patience is at an end.
+    /// Where nobody can be woken later, a turn does not end while what it began still runs: it waits for
+    /// news, but not for ever.
     async fn before_stop(&self, _: &Conversation, t: &HookContext<'_>) -> Option<String> {
         if self.attended {
             return None;
@@ -215,7 +227,7 @@ impl Hook for Background {
         }
         let waits = format!("waiting for {}; Ctrl-C ends it", running.join(", "));
         t.agent.emit(&Event::Notice(waits));
-        let _ = timeout(self.patience, self.jobs.wake.notified()).await;
+        let _ = timeout(self.news_timeout, self.jobs.wake.notified()).await;
         self.news(t.agent)
     }
 }

@@ -8,6 +8,6 @@ use s08_background_tasks::{Background, LESSON};
 fn main() -> ExitCode {
     harness_cli::main_with_config(LESSON, async |agent, _: NoFlags, config| {
         let (background, lines) = Background::open(&agent, config.attended()).await?;
-        Ok(background.join(agent.into()).tell(lines))
+        Ok(background.join(agent.into()).notices(lines))
     })
 }

@@ -231,7 +231,7 @@ async fn a_task_that_runs_for_too_long_is_ended() {
         start("sleep 1000")
     ));
     let (mut background, _) = Background::open(&stage.agent, false).await.unwrap();
-    background.jobs.limit = Duration::ZERO;
+    background.jobs.timeout = Duration::ZERO;
     stage.with(background.clone()).play().await;
     assert_eq!(background.jobs.list(), ["bg-1 (sleep 1000) timed out"]);
 }
@@ -264,7 +264,7 @@ async fn a_stop_leaves_no_descendant_and_is_no_failure() {
     let results = stage.results();
     assert!(results[2].ends_with(" was stopped"), "{}", results[2]);
     assert!(results[3].ends_with(" was stopped; there is nothing to stop"), "{}", results[3]);
-    assert_eq!(results[4], "there is no \"bg-2\"; there is bg-1");
+    assert_eq!(results[4], "there is no task \"bg-2\"; available: bg-1");
     assert_eq!(news(&stage), [""; 0], "who has stopped it knows it");
 }
 
@@ -367,21 +367,21 @@ async fn eight_run_at_once_and_a_ninth_is_refused() {
 async fn a_server_does_not_keep_a_turn_for_ever() {
     let stage = Stage::lines(&format!("- calls: [{}]\n- text: It serves.", start("sleep 1000")));
     let (mut background, _) = Background::open(&stage.agent, false).await.unwrap();
-    background.patience = Duration::ZERO;
+    background.news_timeout = Duration::ZERO;
     let mut stage = stage.with(background.clone());
     assert_eq!(stage.say("go").await.unwrap(), TurnOutcome::Answered("It serves.".to_owned()));
     background.jobs.close("lead").await;
 }
 
 #[tokio::test]
-async fn a_clone_of_the_agent_does_not_take_the_news() {
+async fn a_child_of_the_agent_does_not_take_the_news() {
     let (mut stage, background) = with_task("exit 3").await;
     stage.agent.hooks.remove(0);
     let call =
         harness_core::Play::from_yaml("prompt: x\nscenes: [{lines: [{text: Nothing new.}]}]")
             .unwrap();
-    let mut child = stage.agent.clone();
-    child.name = "subagent-1".to_owned();
+    let spec = harness_core::ChildSpec::new("subagent-1", harness_core::ChildKind::Subagent);
+    let mut child = stage.agent.child(spec);
     child.model = Arc::new(harness_core::Script::new(call));
     stage.agent.hooks.push(Arc::new(Over(background)));
     let calls = [serde_json::from_value(
@@ -393,7 +393,7 @@ async fn a_clone_of_the_agent_does_not_take_the_news() {
     own.say("x");
     child.run(&mut own, &CancellationToken::new()).await.unwrap();
     assert_eq!(own.messages().len(), 2);
-    assert_eq!(own.messages()[0].content.len(), 1, "no note");
+    assert_eq!(own.messages()[0].content.len(), 1, "no news");
 }
 
 // ---- the program

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config, MailCommand};
+use harness_app::{App, Config};
 use harness_core::Agent;
-use harness_core::mail::{FileMailbox, News};
 
+use crate::mail::{FileMailbox, MailCommand, MailNotices};
 use crate::{Member, Team};
 
 /// This session's own flags.
@@ -49,42 +49,59 @@ pub async fn with_team(
     config: Config,
     join: impl FnOnce(Team, App) -> App,
 ) -> Result<App> {
-    let news = News::default();
-    let (members, mailbox) = flags.team(&agent, &config, &news)?;
-    if let Some(Command::Mail(mail)) = &flags.command {
-        mail.run(&mailbox, &news, &agent.secrets).await?;
+    let members = flags.members(&config)?;
+    let notices = MailNotices::default();
+    let mailbox = flags.mailbox(&agent, &members, notices.clone())?;
+    if let Some(Command::Mail(command)) = &flags.command {
+        command.run(&mailbox, &notices, &agent.secrets).await?;
         return Ok(App::done(agent, ExitCode::SUCCESS));
     }
-    let team = Team::open(&agent, members, Arc::new(mailbox), news).await?;
+    let team = Team::open(&agent, members, Arc::new(mailbox), notices).await?;
     Ok(join(team, agent.into()))
 }
 
 impl Flags {
-    /// The team that is compiled in, with the members that the user's own file adds or replaces; and the
-    /// mailboxes of this workspace, a box for each of them.
+    /// The team that is compiled in, with the members that the user's own file adds or replaces.
     ///
     /// # Errors
-    /// The file cannot be read or is no team, or there can be no mailboxes here.
-    fn team(
-        &self,
-        agent: &Agent,
-        config: &Config,
-        news: &News,
-    ) -> Result<(Vec<Member>, FileMailbox)> {
+    /// The file cannot be read, or does not describe a team.
+    fn members(&self, config: &Config) -> Result<Vec<Member>> {
         let mut members = Member::list(include_str!("../team.yaml"), "team.yaml")?;
-        let usual = config.home().map(|home| home.join("team.yaml")).filter(|file| file.is_file());
-        if let Some(file) = self.team.clone().or(usual) {
-            let name = file.display().to_string();
-            let yaml = std::fs::read_to_string(&file);
-            let yaml = yaml.with_context(|| format!("cannot read {name}"))?;
-            for member in Member::list(&yaml, &name)? {
-                members.retain(|known| known.name != member.name);
-                members.push(member);
-            }
+        let Some(file) = self.own_team(config) else { return Ok(members) };
+        let name = file.display().to_string();
+        let yaml = std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
+        for member in Member::list(&yaml, &name)? {
+            members.retain(|known| known.name != member.name);
+            members.push(member);
         }
-        let own = self.command.as_ref().and_then(|Command::Mail(mail)| mail.writer());
-        let names = members.iter().map(|it| it.name.as_str()).chain([agent.name.as_str()]);
-        let mailbox = FileMailbox::open(&agent.cwd, names.chain(own), news.clone())?;
-        Ok((members, mailbox))
+        Ok(members)
+    }
+
+    /// The user's own file: the one that `--team` names, or the usual one if it is there.
+    fn own_team(&self, config: &Config) -> Option<PathBuf> {
+        if let Some(file) = &self.team {
+            return Some(file.clone());
+        }
+        let usual = config.home()?.join("team.yaml");
+        usual.is_file().then_some(usual)
+    }
+
+    /// The mailboxes of this workspace: a box for each member, for the lead, and for a sender of `mail send`,
+    /// who gets answers there.
+    ///
+    /// # Errors
+    /// A name is not usable, or there can be no mailboxes here.
+    fn mailbox(
+        &self,
+        lead: &Agent,
+        members: &[Member],
+        notices: MailNotices,
+    ) -> Result<FileMailbox> {
+        let mut names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        names.push(&lead.name);
+        if let Some(Command::Mail(command)) = &self.command {
+            names.extend(command.sender());
+        }
+        Ok(FileMailbox::open(&lead.cwd, names, notices)?)
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
-use harness_core::mail::{FileMailbox, Mail, Mailbox, MemoryMailbox, News};
 use harness_core::{Model, ModelStream, Request, Secrets};
 use harness_testkit::{Gate, Program, Stage};
 use regex::Regex;
+use s09_agent_teams::mail::{FileMailbox, Mail, MailNotices, Mailbox, MemoryMailbox};
 use s09_agent_teams::{LESSON, Member, Team};
 use tokio_util::sync::CancellationToken;
 
@@ -21,16 +21,17 @@ fn members() -> Vec<Member> {
 
 /// A team whose mail is in files.
 async fn on_files(stage: Stage) -> Stage {
-    let news = News::default();
-    let mailbox = FileMailbox::open(stage.folder.path(), NAMES, news.clone()).unwrap();
-    let team = Team::open(&stage.agent, members(), Arc::new(mailbox), news).await.unwrap();
+    let notices = MailNotices::default();
+    let mailbox = FileMailbox::open(stage.folder.path(), NAMES, notices.clone()).unwrap();
+    let team = Team::open(&stage.agent, members(), Arc::new(mailbox), notices).await.unwrap();
     stage.with(team)
 }
 
 /// A team whose mail is in memory, and the mailbox.
 async fn in_memory(stage: Stage) -> (Stage, Arc<MemoryMailbox>) {
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
-    let team = Team::open(&stage.agent, members(), mailbox.clone(), News::default()).await.unwrap();
+    let team =
+        Team::open(&stage.agent, members(), mailbox.clone(), MailNotices::default()).await.unwrap();
     (stage.with(team), mailbox)
 }
 
@@ -65,7 +66,7 @@ async fn the_play() {
           result 2 [mail ID.re from explorer, answer to ID]
             greet.sh, line 3: it says `Helo`. One l is missing; nothing else is wrong.
           call send_to_teammate {"name":"fixer","message":"Put line 3 of greet.sh right: `Helo` is to be `Hello`."}
-          error there is no teammate "fixer"; there is explorer, writer
+          error there is no teammate "fixer"; available: explorer, writer
         model: There is no fixer, and mail to nobody is refused. The writer can do it.
           call send_to_teammate {"name":"writer","message":"Put line 3 of greet.sh right: `Helo` is to be `Hello`. Run it to check."}
           result [mail ID.re from writer, answer to ID]
@@ -91,17 +92,18 @@ fn the_play_by_pipe_and_over_the_wire() {
 async fn gated(lead: &str, explorer: &str) -> (Stage, Arc<MemoryMailbox>, Gate) {
     let mut stage = play(lead, explorer, IDLE);
     let gate = Gate::default();
-    stage.agent.tools.add(gate.clone());
+    stage.agent.tools.add_for_family(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let mut all = members();
     all.iter_mut().for_each(|member| member.tools = None);
-    let team = Team::open(&stage.agent, all, mailbox.clone(), News::default()).await.unwrap();
+    let team =
+        Team::open(&stage.agent, all, mailbox.clone(), MailNotices::default()).await.unwrap();
     (stage.with(team), mailbox, gate)
 }
 
 /// Until so many mails wait in this box.
 async fn waits(mailbox: &MemoryMailbox, name: &str, count: usize) {
-    while mailbox.waiting(name).await.unwrap() != count {
+    while mailbox.unacknowledged(name).await.unwrap() != count {
         tokio::task::yield_now().await;
     }
 }
@@ -139,7 +141,7 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
         model: Done.
     "#]]
     .assert_eq(&without_ids(&transcript));
-    assert_eq!(mailbox.waiting("lead").await.unwrap(), 0);
+    assert_eq!(mailbox.unacknowledged("lead").await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -149,12 +151,13 @@ async fn work_that_takes_longer_than_the_deadline_is_not_thrown_away() {
 - {text: I go on without it.}";
     let mut stage = play(lead, "- calls: [{tool: gate}]\n- {text: the whole work}", IDLE);
     let gate = Gate::default();
-    stage.agent.tools.add(gate.clone());
+    stage.agent.tools.add_for_family(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let explorer = Member { tools: None, ..members().remove(0) };
-    let opened = Team::open(&stage.agent, vec![explorer], mailbox.clone(), News::default()).await;
+    let opened =
+        Team::open(&stage.agent, vec![explorer], mailbox.clone(), MailNotices::default()).await;
     let mut team = opened.unwrap();
-    team.patience = Duration::ZERO;
+    team.answer_timeout = Duration::ZERO;
     let mut stage = stage.with(team);
     stage.play().await;
     let told = stage.results().remove(0);
@@ -248,7 +251,7 @@ async fn the_answers_to_a_broadcast_come_as_mail() {
     stage.agent.run(&mut stage.conversation, &CancellationToken::new()).await.unwrap();
     let transcript = stage.transcript();
     assert!(transcript.contains("I explore.") && transcript.contains("I write."), "{transcript}");
-    assert_eq!(mailbox.waiting("lead").await.unwrap(), 0);
+    assert_eq!(mailbox.unacknowledged("lead").await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -256,11 +259,12 @@ async fn teammates_work_at_the_same_time() {
     let hold = "- calls: [{tool: gate}]\n- {text: Done.}";
     let mut stage = play(IDLE, hold, hold);
     let gate = Gate::default();
-    stage.agent.tools.add(gate.clone());
+    stage.agent.tools.add_for_family(gate.clone());
     let mailbox = Arc::new(MemoryMailbox::new(NAMES));
     let mut all = members();
     all.iter_mut().for_each(|member| member.tools = None);
-    let team = Team::open(&stage.agent, all, mailbox.clone(), News::default()).await.unwrap();
+    let team =
+        Team::open(&stage.agent, all, mailbox.clone(), MailNotices::default()).await.unwrap();
     let _stage = stage.with(team);
     mailbox.send(mail("explorer", "one")).await.unwrap();
     mailbox.send(mail("writer", "two")).await.unwrap();
@@ -284,15 +288,16 @@ async fn an_explorer_cannot_write() {
 async fn two_teams_in_one_workspace_are_refused() {
     let stage = Stage::lines(IDLE);
     let open = || {
-        let mailbox = FileMailbox::open(stage.folder.path(), NAMES, News::default()).unwrap();
-        Team::open(&stage.agent, members(), Arc::new(mailbox), News::default())
+        let mailbox =
+            FileMailbox::open(stage.folder.path(), NAMES, MailNotices::default()).unwrap();
+        Team::open(&stage.agent, members(), Arc::new(mailbox), MailNotices::default())
     };
     let first = open().await.unwrap();
     let why = open().await.unwrap_err().to_string();
     let me = std::process::id();
     assert_eq!(
         why,
-        format!("the mail of lead is being read by process {me}; leave it there first")
+        format!("the mail of lead is being read by process {me}; end that process first")
     );
     drop(first);
     open().await.unwrap();
@@ -323,7 +328,7 @@ async fn odd_members_are_refused_by_name() {
     ] {
         let mailbox = MemoryMailbox::new(["lead", "spy"]);
         let all = Member::list(yaml, "mine.yaml").unwrap();
-        let opened = Team::open(&stage.agent, all, Arc::new(mailbox), News::default()).await;
+        let opened = Team::open(&stage.agent, all, Arc::new(mailbox), MailNotices::default()).await;
         let why = opened.unwrap_err().to_string();
         assert!(why.contains(told), "{why}");
     }

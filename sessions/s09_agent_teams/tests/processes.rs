@@ -59,7 +59,7 @@ fn a_wrong_name_is_refused_with_the_list_and_a_wrong_call_with_its_usage() {
         let refused = mail(&folder, arguments);
         assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
         let why = told(&refused);
-        assert!(why.contains("there is no agent \"exploder\"; there is explorer, lead"), "{why}");
+        assert!(why.contains("there is no agent \"exploder\"; available: explorer, lead"), "{why}");
     }
     for (arguments, code) in [
         (&["send", "--to", "explorer", "--from", "me"][..], 2),
@@ -287,5 +287,5 @@ fn a_users_own_file_adds_teammates() {
     assert!(program(&folder).args(send).output().unwrap().status.success());
     folder.write(".config/harness/team.yaml", "[{name: critic}]");
     let broken = program(&folder).args(send).output().unwrap();
-    assert!(told(&broken).contains("team.yaml is no team"), "{}", told(&broken));
+    assert!(told(&broken).contains("team.yaml does not describe a team"), "{}", told(&broken));
 }

@@ -2,8 +2,8 @@
 //!
 //! Next page: [s11 · Autonomous agents](../s11_autonomous_agents/index.html)
 
+mod broker;
 mod machine;
-mod office;
 mod tools;
 
 use std::mem;
@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use harness_cli::{App, Config, Lesson, columns, mermaid, sequence};
+use harness_app::{App, Config, Lesson};
+use harness_cli::{columns, mermaid, sequence};
 use harness_core::{Agent, Effect, Event, Mechanism, Mutex, Observer, Policy, ToolCall, Verdict};
 use s09_agent_teams::{Flags, Team, Teammate, with_team};
 
-pub use machine::{Desk, Guard, Illegal, State, Step, TABLE, WITHIN};
+pub use machine::{ExchangeGuard, Exchanges, Illegal, NESTED, Phase, Step, TABLE};
 
-use office::{Office, SHUTDOWN, Seat};
+use broker::{Peer, RequestBroker, is_shutdown};
 use tools::{Delegate, ReviewPlan, ShutdownTeammate, SubmitPlan};
 
 /// What the terminal is told of this session.
@@ -28,97 +29,132 @@ pub const LESSON: Lesson = Lesson {
     play: include_str!("../demo.yaml"),
 };
 
-/// So long a request is good for, unless told otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a request is good for, unless told otherwise.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// The most columns of a drawn trace.
+const TRACE_COLUMNS: usize = 100;
 
 /// The mechanism: requests between a lead and its team, by s09's mail and one machine.
 #[derive(Debug)]
 pub struct Protocols {
     team: Team,
-    office: Arc<Office>,
+    broker: Arc<RequestBroker>,
+}
+
+impl Protocols {
+    /// Over a team of s09 that is not installed yet. Its requests are good for `timeout`.
+    pub fn over(mut team: Team, timeout: Duration) -> Self {
+        let mut peers = vec![&team.staff.mail];
+        peers.extend(team.teammates.iter().map(|teammate| &teammate.mail));
+        let peers = peers.into_iter().map(|mail| (mail.name.clone(), Arc::new(Peer::new(mail))));
+        let broker = Arc::new(RequestBroker {
+            lead: team.staff.mail.name.clone(),
+            peers: peers.collect(),
+            trace: Mutex::default(),
+            timeout,
+        });
+        for teammate in &mut team.teammates {
+            bind(teammate, &broker);
+        }
+        Self { team, broker }
+    }
+
+    /// Joins the agent and the terminal, which gets `:trace`. The teammates begin when the lead is complete.
+    pub fn join(mut self, app: App) -> App {
+        let staff = self.team.staff.clone();
+        let broker = self.broker.clone();
+        let teammates = mem::take(&mut self.team.teammates);
+        let begin = {
+            let staff = staff.clone();
+            let broker = broker.clone();
+            move |lead: &Agent| {
+                for teammate in teammates {
+                    let broker = broker.clone();
+                    staff.begin(teammate, lead, |teammate, stop| broker.serve(teammate, stop));
+                }
+            }
+        };
+        let about = "requests and answers so far, as text and as a Mermaid diagram";
+        let app =
+            app.with(self).at_start(begin).quick("trace", about, move |_, _| Ok(trace(&broker)));
+        staff.serve(app)
+    }
+}
+
+/// Binds a teammate to the protocols, before its work begins.
+fn bind(teammate: &mut Teammate, broker: &Arc<RequestBroker>) {
+    teammate.mail.exclude(is_shutdown); // that is answered by the broker, and not by a model
+    let broker = broker.clone();
+    teammate.shape(move |agent| {
+        agent.system.push(PLAN_FIRST);
+        agent.tools.add(Delegate(broker.clone()));
+        agent.tools.add(SubmitPlan(broker.clone()));
+        if let Some(peer) = broker.peers.get(&agent.name) {
+            let then = agent.gate.policy.clone();
+            agent.gate.policy = Arc::new(PlanFirst { peer: peer.clone(), then });
+        }
+    });
+}
+
+fn trace(broker: &RequestBroker) -> String {
+    let trace = broker.trace.lock();
+    if trace.is_empty() {
+        return "nobody has asked anybody anything yet".to_owned();
+    }
+    let drawn = sequence(&trace, columns().min(TRACE_COLUMNS));
+    format!("{drawn}\n\n{}", mermaid(&trace))
 }
 
 impl Mechanism for Protocols {
     fn install(self, agent: &mut Agent) {
-        let Self { mut team, office } = self;
+        let Self { mut team, broker } = self;
         for teammate in mem::take(&mut team.teammates) {
-            let work = office.clone().work(teammate, team.staff.stop.clone());
-            team.staff.tasks.spawn(work);
+            let serve = broker.clone().serve(teammate, team.staff.stop.clone());
+            team.staff.tasks.spawn(serve);
         }
         team.install(agent);
         agent.tools.retain(|name| name != "send_to_teammate"); // it would go past the machine
         agent.system.push(SYSTEM.to_owned());
-        agent.tools.add(Delegate(office.clone()));
-        agent.tools.add(ReviewPlan(office.clone()));
-        agent.tools.add(ShutdownTeammate(office.clone()));
-        agent.observers.add(office);
+        agent.tools.add(Delegate(broker.clone()));
+        agent.tools.add(ReviewPlan(broker.clone()));
+        agent.tools.add(ShutdownTeammate(broker.clone()));
+        agent.observers.add(broker);
     }
 }
 
 const SYSTEM: &str = "Give work with delegate. A teammate that has to change something sends you its plan first: \
     read it, and answer with review_plan before anything else. What it was asked comes after that.";
 
-impl Protocols {
-    /// Over a team of s09 that is not installed yet. Its requests are good for so long.
-    pub fn over(mut team: Team, patience: Duration) -> Self {
-        let posts = team.teammates.iter().map(|it| &it.post).chain([&team.staff.post]);
-        let (seats, lead) = (posts.map(Seat::new).collect(), team.staff.post.name.clone());
-        let office = Arc::new(Office { lead, seats, trace: Mutex::default(), patience });
-        for Teammate { agent, post, .. } in &mut team.teammates {
-            post.set_aside(|mail| mail.asks().is_some_and(|(what, ..)| what == SHUTDOWN));
-            agent.system.push(PLAN_FIRST.to_owned());
-            agent.tools.add(Delegate(office.clone()));
-            agent.tools.add(SubmitPlan(office.clone()));
-            if let Some(seat) = office.seats.get(&agent.name).cloned() {
-                let then = agent.gate.policy.clone();
-                agent.gate.policy = Arc::new(PlanFirst { seat, then });
-            }
-        }
-        Self { team, office }
-    }
-
-    /// Joins the agent and the terminal, which gets `:trace`.
-    pub fn join(self, app: App) -> App {
-        let (staff, office) = (self.team.staff.clone(), self.office.clone());
-        let about = "who asked whom, as text and as a Mermaid diagram";
-        let app = app.with(self).quick("trace", about, move |_, _| {
-            Ok(match &office.trace.lock()[..] {
-                [] => "nobody has asked anybody anything yet".to_owned(),
-                all => format!("{}\n\n{}", sequence(all, columns().min(100)), mermaid(all)),
-            })
-        });
-        staff.serve(app)
-    }
-}
-
 const PLAN_FIRST: &str = "Before you change anything or run a command, send the lead a plan with submit_plan, and \
     do only what was approved. A plan is good for the task that you have now.";
 
-impl Observer for Office {
+impl Observer for RequestBroker {
     /// What the lead left open ends with its turn; answers that come later come as mail.
     fn on(&self, agent: &str, event: &Event) {
-        if let (Event::TurnEnded(_) | Event::TurnFailed(_), Some(seat)) =
-            (event, self.seats.get(agent))
+        let is_end = matches!(event, Event::TurnEnded(_) | Event::TurnFailed(_));
+        if let Some(peer) = self.peers.get(agent)
+            && is_end
         {
-            *seat.open.lock() = None;
+            peer.end_turn();
         }
     }
 }
 
 /// A teammate's gate: it reads as it likes, and changes nothing before the plan for its task is approved.
 struct PlanFirst {
-    seat: Arc<Seat>,
+    peer: Arc<Peer>,
+    /// The gate of the family, which decides on what is left.
     then: Arc<dyn Policy>,
 }
 
 impl Policy for PlanFirst {
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict {
-        match effect {
-            Effect::Writes(_) | Effect::Runs(_) | Effect::Unknown if !self.seat.may_act() => {
-                Verdict::Deny("no plan is approved for this task; send one with submit_plan".into())
-            }
-            _ => self.then.rule_on(call, effect, cwd),
+        let only_looks = matches!(effect, Effect::Reads(_) | Effect::Internal);
+        if !only_looks && !self.peer.may_act() {
+            let why = "no plan is approved for this task; send one with submit_plan";
+            return Verdict::Deny(why.into());
         }
+        self.then.rule_on(call, effect, cwd)
     }
 }
 
@@ -127,6 +163,6 @@ impl Policy for PlanFirst {
 /// # Errors
 /// The team's file or its mailboxes cannot be used.
 pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
-    let join = |team, app| Protocols::over(team, PATIENCE).join(app);
+    let join = |team, app| Protocols::over(team, REQUEST_TIMEOUT).join(app);
     with_team(agent, flags, config, join).await
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use harness_core::Mutex;
 
-/// How far an exchange is. There is always one: with nobody, which is idle.
+/// How far an exchange is. When none is open, an agent is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Phase {
     /// Nothing is open.
     Idle,
     /// A request is being written and sent.
@@ -32,15 +32,15 @@ pub enum Step {
     Asked,
     /// They have their answer.
     Responded,
-    /// Whoever was at it is gone: an error, an interrupt, a panic.
+    /// The agent has left the exchange: by an error, an interrupt, a panic.
     Dropped,
 }
 
-use State::{Idle, Requesting, Responding, Waiting};
+use Phase::{Idle, Requesting, Responding, Waiting};
 use Step::{Answered, Ask, Asked, Dropped, Expired, Responded, Sent};
 
 /// All that may happen. What is not in here is refused, and changes nothing.
-pub const TABLE: [(State, Step, State); 9] = [
+pub const TABLE: [(Phase, Step, Phase); 9] = [
     (Idle, Ask, Requesting),
     (Idle, Asked, Responding),
     (Requesting, Sent, Waiting),
@@ -52,74 +52,95 @@ pub const TABLE: [(State, Step, State); 9] = [
     (Responding, Dropped, Idle),
 ];
 
-/// What may begin inside an exchange that is open: who waits may be asked, and who is asked may ask back.
-pub const WITHIN: [(State, Step); 2] = [(Waiting, Asked), (Responding, Ask)];
+/// What may begin inside an exchange that is open: an agent that waits may be asked, and an agent that is asked
+/// may ask back.
+pub const NESTED: [(Phase, Step); 2] = [(Waiting, Asked), (Responding, Ask)];
 
 /// A step that is not in the table. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not possible while {1:?}")]
-pub struct Illegal(pub Step, pub State);
+pub struct Illegal(pub Step, pub Phase);
 
-/// An agent's exchanges, the outermost first, and with whom each is. A clone is the same desk.
+/// One agent's open exchanges, the outermost first. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Desk(Arc<Mutex<Vec<(State, String)>>>);
+pub struct Exchanges(Arc<Mutex<Vec<Exchange>>>);
 
-impl Desk {
+/// An exchange that is open.
+#[derive(Debug)]
+struct Exchange {
+    phase: Phase,
+    /// The name of the agent that it is with.
+    peer: String,
+}
+
+impl Exchanges {
     /// How far the innermost exchange is.
-    pub fn state(&self) -> State {
-        self.0.lock().last().map_or(Idle, |(state, _)| *state)
+    pub fn phase(&self) -> Phase {
+        phase_of(&self.0.lock())
     }
 
-    /// Whether an exchange with this peer is so far.
-    pub fn is(&self, state: State, peer: &str) -> bool {
-        self.0.lock().iter().any(|(now, with)| *now == state && with == peer)
+    /// Whether an exchange with this peer is in this phase.
+    pub fn has(&self, phase: Phase, peer: &str) -> bool {
+        self.0.lock().iter().any(|exchange| exchange.phase == phase && exchange.peer == peer)
     }
 
     /// Begins an exchange with this peer, by [`Step::Ask`] or [`Step::Asked`]. It ends with the guard.
     ///
     /// # Errors
     /// Another one is open in which this one may not begin.
-    pub fn begin(&self, step: Step, peer: &str) -> Result<Guard, Illegal> {
+    pub fn begin(&self, step: Step, peer: &str) -> Result<ExchangeGuard, Illegal> {
         let mut open = self.0.lock();
-        let now = open.last().map_or(Idle, |(state, _)| *state);
-        if now != Idle && !WITHIN.contains(&(now, step)) {
+        let now = phase_of(&open);
+        if now != Idle && !NESTED.contains(&(now, step)) {
             return Err(Illegal(step, now));
         }
-        open.push((after(Idle, step)?, peer.to_owned()));
-        Ok(Guard { desk: self.clone(), depth: open.len() - 1 })
+        let depth = open.len();
+        open.push(Exchange { phase: after(Idle, step)?, peer: peer.to_owned() });
+        Ok(ExchangeGuard { exchanges: self.clone(), depth })
     }
 
-    /// The next step of the innermost exchange.
+    /// The next step of the innermost exchange. Returns its new phase.
     ///
     /// # Errors
     /// It is not in the table; nothing has changed.
-    pub fn step(&self, step: Step) -> Result<State, Illegal> {
+    pub fn step(&self, step: Step) -> Result<Phase, Illegal> {
         let mut open = self.0.lock();
-        // Idle is with nobody, so what begins there begins with `begin`.
-        let Some((state, _)) = open.last_mut() else { return Err(Illegal(step, Idle)) };
-        *state = after(*state, step)?;
-        let next = *state;
-        open.retain(|(state, _)| *state != Idle);
+        // An idle agent has no exchange; one begins with `begin`.
+        let Some(innermost) = open.last_mut() else { return Err(Illegal(step, Idle)) };
+        let next = after(innermost.phase, step)?;
+        innermost.phase = next;
+        if next == Idle {
+            open.pop();
+        }
         Ok(next)
+    }
+
+    fn depth(&self) -> usize {
+        self.0.lock().len()
     }
 }
 
-fn after(now: State, step: Step) -> Result<State, Illegal> {
-    let row = TABLE.iter().find(|(state, on, _)| (*state, *on) == (now, step));
+fn phase_of(open: &[Exchange]) -> Phase {
+    open.last().map_or(Idle, |innermost| innermost.phase)
+}
+
+fn after(now: Phase, step: Step) -> Result<Phase, Illegal> {
+    let row = TABLE.iter().find(|(phase, on, _)| *phase == now && *on == step);
     row.map(|(_, _, next)| *next).ok_or(Illegal(step, now))
 }
 
 /// An open exchange. However it is left, by an answer, an error, an interrupt or a panic, what is still open of
-/// it is dropped: nobody waits or responds for ever.
+/// it is dropped: no agent waits or responds for ever.
 #[derive(Debug)]
 #[must_use]
-pub struct Guard {
-    desk: Desk,
+pub struct ExchangeGuard {
+    exchanges: Exchanges,
+    /// How many exchanges were open before it.
     depth: usize,
 }
 
-impl Drop for Guard {
+impl Drop for ExchangeGuard {
     fn drop(&mut self) {
-        while self.desk.0.lock().len() > self.depth && self.desk.step(Dropped).is_ok() {}
+        while self.exchanges.depth() > self.depth && self.exchanges.step(Dropped).is_ok() {}
     }
 }

@@ -2,134 +2,142 @@
 
 use std::sync::Arc;
 
-use harness_core::mail::{FAILED, Mail, shown};
 use harness_core::{Content, Effect, Tool, ToolContext, ToolError};
+use s09_agent_teams::mail::{Mail, MailOutcome, as_result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::Step;
-use crate::office::{Office, PLAN, SHUTDOWN, TASK, tell};
-
-/// A verdict that begins so is a yes.
-const APPROVED: &str = "approved";
-
-/// What a tool returns of a mail: it tells which it was, so that it counts as read.
-fn told(mail: &Mail) -> Result<Content, ToolError> {
-    match mail.body.starts_with(FAILED) {
-        true => Err(ToolError::Failed(shown(mail))),
-        false => Ok(shown(mail).into()),
-    }
-}
+use crate::broker::{Peer, Protocol, RequestBroker, UnderReview, failed};
+use crate::machine::Step;
 
 /// What `delegate` and `shutdown_teammate` take.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Task {
+pub(crate) struct RequestInput {
     /// The teammate's name.
     name: String,
     /// What it is to do, or to know.
     message: String,
 }
 
-pub(crate) struct Delegate(pub(crate) Arc<Office>);
+pub(crate) struct Delegate(pub(crate) Arc<RequestBroker>);
 
 impl Tool for Delegate {
     const NAME: &'static str = "delegate";
     const ABOUT: &'static str = "Gives a teammate a task and waits for its answer, or its plan.";
-    type Input = Task;
+    type Input = RequestInput;
 
-    fn effect(&self, _: &Task) -> Effect {
+    fn effect(&self, _: &RequestInput) -> Effect {
         Effect::Internal
     }
 
-    async fn call(&self, input: Task, cx: &ToolContext) -> Result<Content, ToolError> {
-        told(&self.0.ask(TASK, &input.name, &input.message, cx).await?)
+    async fn call(&self, input: RequestInput, cx: &ToolContext) -> Result<Content, ToolError> {
+        let answer = self.0.ask(Protocol::Task, &input.name, &input.message, cx).await?;
+        as_result(&answer, cx)
     }
 }
 
 /// What `submit_plan` takes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Plan {
+pub(crate) struct PlanInput {
     /// What you will change and run, step by step.
     plan: String,
 }
 
-pub(crate) struct SubmitPlan(pub(crate) Arc<Office>);
+pub(crate) struct SubmitPlan(pub(crate) Arc<RequestBroker>);
 
 impl Tool for SubmitPlan {
     const NAME: &'static str = "submit_plan";
     const ABOUT: &'static str = "Sends the lead your plan for this task and waits for its verdict.";
-    type Input = Plan;
+    type Input = PlanInput;
 
-    fn effect(&self, _: &Plan) -> Effect {
+    fn effect(&self, _: &PlanInput) -> Effect {
         Effect::Internal
     }
 
-    async fn call(&self, input: Plan, cx: &ToolContext) -> Result<Content, ToolError> {
-        let seat = self.0.seat(&cx.agent)?;
-        let task = seat.task();
-        let verdict = self.0.ask(PLAN, &self.0.lead, &input.plan, cx).await?;
-        if verdict.from == self.0.lead && verdict.body.starts_with(APPROVED) {
-            *seat.approved.lock() = task;
+    async fn call(&self, input: PlanInput, cx: &ToolContext) -> Result<Content, ToolError> {
+        let me = self.0.peer(&cx.agent)?;
+        let task = me.task();
+        let verdict = self.0.ask(Protocol::Plan, &self.0.lead, &input.plan, cx).await?;
+        let is_from_lead = verdict.from == self.0.lead;
+        if is_from_lead && verdict.outcome == Some(MailOutcome::Approved) {
+            me.approve(task);
         }
-        told(&verdict)
+        as_result(&verdict, cx)
     }
 }
 
 /// What `review_plan` takes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Review {
+pub(crate) struct ReviewInput {
     /// The id of the mail that holds the plan.
     request: String,
     /// Whether it may be carried out as it is.
     approve: bool,
-    /// HookReason, or what to mind.
+    /// The reason, or what to mind.
     #[serde(default)]
     comment: String,
 }
 
-pub(crate) struct ReviewPlan(pub(crate) Arc<Office>);
+pub(crate) struct ReviewPlan(pub(crate) Arc<RequestBroker>);
 
 impl Tool for ReviewPlan {
     const NAME: &'static str = "review_plan";
     const ABOUT: &'static str = "Approves or rejects a teammate's plan, then waits for its answer.";
-    type Input = Review;
+    type Input = ReviewInput;
 
-    fn effect(&self, _: &Review) -> Effect {
+    fn effect(&self, _: &ReviewInput) -> Effect {
         Effect::Internal
     }
 
-    async fn call(&self, input: Review, cx: &ToolContext) -> Result<Content, ToolError> {
-        let (me, plan) = (self.0.seat(&cx.agent)?, self.0.take_plan(&input.request)?);
-        let open = me.open.lock().take().filter(|(asked, ..)| asked.to == plan.from);
-        let (open, inner) = match open {
-            Some((asked, outer, inner)) => (Some((asked, outer)), inner),
-            None => (None, me.desk.begin(Step::Asked, &plan.from).map_err(tell)?),
+    /// The verdict ends the review. If the plan came while we waited for the teammate's work, the wait goes on.
+    async fn call(&self, input: ReviewInput, cx: &ToolContext) -> Result<Content, ToolError> {
+        let me = self.0.peer(&cx.agent)?;
+        let plan = self.0.take_plan(&input.request)?;
+        let verdict = input.verdict_on(&plan, cx);
+        let Some(under_review) = me.take_request_to(&plan.from) else {
+            let _review = me.exchanges.begin(Step::Asked, &plan.from).map_err(failed)?;
+            respond(me, verdict).await?;
+            return Ok("sent".into());
         };
-        let verdict = if input.approve { APPROVED } else { "rejected" };
-        let verdict = plan.answer(format!("{verdict}. {}", cx.secrets.mask(&input.comment)));
-        me.post.mailbox.send(verdict).await.map_err(tell)?;
-        me.desk.step(Step::Responded).map_err(tell)?;
-        drop(inner); // a next one may begin while we wait
-        let Some((asked, outer)) = open else { return Ok("sent".into()) };
-        told(&self.0.wait(me, asked, outer, cx).await?)
+        let UnderReview { request, waiting, review } = under_review;
+        respond(me, verdict).await?;
+        drop(review); // a next plan may come while we wait
+        let answer = self.0.wait(me, request, waiting, cx).await?;
+        as_result(&answer, cx)
     }
 }
 
-pub(crate) struct ShutdownTeammate(pub(crate) Arc<Office>);
+impl ReviewInput {
+    fn verdict_on(&self, plan: &Mail, cx: &ToolContext) -> Mail {
+        let outcome = if self.approve { MailOutcome::Approved } else { MailOutcome::Rejected };
+        let comment = cx.secrets.mask(&self.comment);
+        Mail { outcome: Some(outcome), ..plan.answer(comment) }
+    }
+}
+
+/// Sends the answer to what the innermost exchange is about, and ends that.
+async fn respond(me: &Peer, answer: Mail) -> Result<(), ToolError> {
+    me.mail.mailbox.send(answer).await.map_err(failed)?;
+    me.exchanges.step(Step::Responded).map_err(failed)?;
+    Ok(())
+}
+
+pub(crate) struct ShutdownTeammate(pub(crate) Arc<RequestBroker>);
 
 impl Tool for ShutdownTeammate {
     const NAME: &'static str = "shutdown_teammate";
     const ABOUT: &'static str = "Asks a teammate to end once it has answered what it was asked.";
-    type Input = Task;
+    type Input = RequestInput;
 
-    fn effect(&self, _: &Task) -> Effect {
+    fn effect(&self, _: &RequestInput) -> Effect {
         Effect::Internal
     }
 
-    async fn call(&self, input: Task, cx: &ToolContext) -> Result<Content, ToolError> {
-        told(&self.0.ask(SHUTDOWN, &input.name, &input.message, cx).await?)
+    async fn call(&self, input: RequestInput, cx: &ToolContext) -> Result<Content, ToolError> {
+        let answer = self.0.ask(Protocol::Shutdown, &input.name, &input.message, cx).await?;
+        as_result(&answer, cx)
     }
 }

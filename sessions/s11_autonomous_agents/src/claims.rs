@@ -8,15 +8,16 @@ use harness_core::host::ownership::lease::{Lease, Leases, Owner, Table};
 use harness_core::host::workspace::{Workspace, WorkspaceError};
 use harness_core::{Agent, StateError};
 use s07_task_system::{Graph, Status, Task, TaskBoard, Update};
-use serde_json::Value;
 
-/// So often a task is tried before it counts as failed.
-pub const ATTEMPTS: u64 = 3;
+use crate::fields::WorkFields;
+
+/// How often a task is tried before it counts as failed.
+pub const MAX_ATTEMPTS: u64 = 3;
 
 /// A board whose tasks are done by workers. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Claims {
-    /// The board of s07. A task here has two more fields: `attempts` and `check`.
+    /// The board of s07. A task here has more fields: [`WorkFields`].
     pub board: TaskBoard,
     /// Its file.
     pub file: PathBuf,
@@ -24,33 +25,36 @@ pub struct Claims {
     pub leases: Leases,
 }
 
-/// A task that is one worker's own, as long as he has the lease on it.
+/// A task that belongs to one worker while it holds the lease on it.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The task, as it was when it was claimed.
     pub task: Task,
     /// Which attempt this is, from 1 on.
     pub attempt: u64,
+    /// The command that decides whether the task is done.
+    pub check: Option<String>,
     /// What came of the tasks before it.
     pub before: Vec<Task>,
 }
 
 impl Claim {
-    /// The command that decides whether the task is done.
-    pub fn check(&self) -> Option<&str> {
-        self.task.rest.get("check").and_then(Value::as_str)
-    }
-
     /// All that a worker is told: it has not seen the conversation that the task comes from.
     pub fn words(&self) -> String {
-        let before = self.before.iter().map(|task| {
+        let mut words = self.task.description.clone();
+        for task in &self.before {
             let result = task.result.as_deref().unwrap_or("done");
-            format!("\n\nBefore this, {}: {result}", task.description)
-        });
-        let check = self.check().map(|it| format!("\n\nIt is done when this succeeds: {it}"));
-        let why = self.task.result.as_ref().filter(|_| self.attempt > 1);
-        let tried = why.map(|why| format!("\n\nThis was tried before. {why}"));
-        self.task.description.clone() + &before.chain(check).chain(tried).collect::<String>()
+            words += &format!("\n\nBefore this, {}: {result}", task.description);
+        }
+        if let Some(check) = &self.check {
+            words += &format!("\n\nIt is done when this succeeds: {check}");
+        }
+        if let Some(why) = &self.task.result
+            && self.attempt > 1
+        {
+            words += &format!("\n\nThis was tried before. {why}");
+        }
+        words
     }
 }
 
@@ -68,7 +72,7 @@ pub enum Outcome {
 /// What a worker finds.
 #[derive(Debug)]
 pub enum Found {
-    /// A task of his own.
+    /// A task of its own.
     Claim(Box<Claim>),
     /// Nothing yet, but others are at work.
     Wait,
@@ -108,13 +112,18 @@ impl Claims {
                 return Ok(Found::Wait);
             };
             let at = graph.find(&id)?;
-            let attempt = attempts(&graph.tasks[at]) + 1;
-            graph.tasks[at].rest.insert("attempts".to_owned(), attempt.into());
+            let mut fields = WorkFields::of(&graph.tasks[at])?;
+            fields.attempts += 1;
+            fields.write(&mut graph.tasks[at])?;
             let task = graph.update(&to(&id, Status::InProgress, None))?.clone();
             table.insert(id, owner.lease());
             let before = graph.tasks.iter().filter(|other| task.depends_on.contains(&other.id));
-            let before = before.cloned().collect();
-            Ok(Found::Claim(Box::new(Claim { task, attempt, before })))
+            Ok(Found::Claim(Box::new(Claim {
+                attempt: fields.attempts,
+                check: fields.check,
+                before: before.cloned().collect(),
+                task,
+            })))
         };
         self.board.change(|graph| {
             self.leases.change(|table| claim(graph, table)).map_err(|why| why.to_string())
@@ -147,7 +156,9 @@ impl Claims {
                 }
                 Outcome::Again(why) => again(graph, id, claim.attempt, why),
                 Outcome::Back => {
-                    graph.tasks[at].rest.insert("attempts".to_owned(), (claim.attempt - 1).into());
+                    let mut fields = WorkFields::of(&graph.tasks[at])?;
+                    fields.attempts = claim.attempt - 1;
+                    fields.write(&mut graph.tasks[at])?;
                     Ok(graph.update(&to(id, Status::Pending, None))?.status)
                 }
             }
@@ -192,13 +203,14 @@ fn in_progress(task: &Task) -> bool {
 
 /// Puts a task back, or gives it up.
 fn again(graph: &mut Graph, id: &str, attempt: u64, why: String) -> Result<Status, String> {
-    let why = format!("attempt {attempt} of {ATTEMPTS}: {why}");
-    let status = if attempt < ATTEMPTS { Status::Pending } else { Status::Failed };
+    let why = format!("attempt {attempt} of {MAX_ATTEMPTS}: {why}");
+    let status = if attempt < MAX_ATTEMPTS { Status::Pending } else { Status::Failed };
     Ok(graph.update(&to(id, status, Some(why)))?.status)
 }
 
+/// How often a task was tried; never, where that cannot be read.
 fn attempts(task: &Task) -> u64 {
-    task.rest.get("attempts").and_then(Value::as_u64).unwrap_or(0)
+    WorkFields::of(task).unwrap_or_default().attempts
 }
 
 fn to(id: &str, status: Status, result: Option<String>) -> Update {

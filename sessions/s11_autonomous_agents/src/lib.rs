@@ -3,9 +3,9 @@
 //! Next page: [s12 · Worktrees](../s12_worktree_task_isolation/index.html)
 
 mod claims;
+mod fields;
 mod worker;
 
-use std::mem;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand, value_parser};
-use harness_cli::{App, Config, Display, Lesson, Screen, columns, say, until_asked_to_leave};
+use harness_app::{App, Config, Lesson};
+use harness_cli::{Display, Screen, columns, say, until_asked_to_leave};
 use harness_core::host::state::changed;
 use harness_core::host::text;
 use harness_core::host::workspace::WorkspaceError;
@@ -21,15 +22,16 @@ use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
     NoInput, Tool, ToolContext, ToolError,
 };
-use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
+use s07_task_system::{Graph, NewTask, Priority, Status, TaskBoard};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-pub use claims::{ATTEMPTS, Claim, Claims, Found, Outcome};
+pub use claims::{Claim, Claims, Found, MAX_ATTEMPTS, Outcome};
+pub use fields::WorkFields;
 pub use worker::Worker;
 
 /// What the terminal is told of this session.
@@ -39,20 +41,37 @@ pub const LESSON: Lesson = Lesson {
     play: include_str!("../demo.yaml"),
 };
 
-/// What the lead has of it: it posts tasks, and hears when they are settled.
+/// How long a turn that nobody can wake again waits for its tasks.
+const TURN_TIMEOUT: Duration = Duration::from_secs(600);
+/// The most columns of the board as a model reads it.
+const BOARD_COLUMNS: usize = 200;
+/// The most bytes of each end of a result that the lead is told.
+const MAX_RESULT_BYTES: usize = 1000;
+
+/// The lead's side of a board: it posts tasks, and is told when they are settled.
 #[derive(Clone, Debug)]
-pub struct Posts {
-    /// Where the tasks are.
+pub struct BoardLead {
+    /// The board, and the claims on its tasks.
     pub claims: Claims,
-    /// How long a turn waits for its tasks; not at all where somebody sits at a prompt line, which news wakes.
-    pub patience: Option<Duration>,
-    /// The ids of the tasks whose end the lead has not heard of.
-    open: Arc<Mutex<Vec<String>>>,
+    /// How long a turn waits for its tasks. Without, it does not wait: somebody sits at a prompt line, which is
+    /// woken when there is news.
+    pub turn_timeout: Option<Duration>,
+    /// The ids of the posted tasks that the lead was not told of as settled.
+    unsettled: Arc<Mutex<Vec<String>>>,
     /// Holds a permit only while there is news.
     wake: Arc<Notify>,
 }
 
-impl Mechanism for Posts {
+/// What there is to say of the tasks that the lead has posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Progress {
+    /// A task is settled that the lead was not told of.
+    has_news: bool,
+    /// A task is worked on, or can be started by a worker.
+    goes_on: bool,
+}
+
+impl Mechanism for BoardLead {
     fn install(self, agent: &mut Agent) {
         agent.system.push(SYSTEM.to_owned());
         agent.tools.add(PostTask(self.clone()));
@@ -65,66 +84,84 @@ const SYSTEM: &str = "Post tasks, and workers take them from the board, several 
     fresh history. Say in each all that one must know, give it a check where a command can tell whether it is \
     done, and make what needs another's work depend on it. You are told when all is settled.";
 
-impl Posts {
+impl BoardLead {
     /// The lead's side of a board.
-    pub fn new(claims: Claims, patience: Option<Duration>) -> Self {
-        Self { claims, patience, open: Arc::default(), wake: Arc::default() }
+    pub fn new(claims: Claims, turn_timeout: Option<Duration>) -> Self {
+        Self { claims, turn_timeout, unsettled: Arc::default(), wake: Arc::default() }
     }
 
-    /// Wakes whoever waits when the posted tasks are settled, whoever has done them. Runs until dropped.
+    /// Wakes an idle lead when all that can come of the posted tasks has come, by whatever worker. Runs until it
+    /// is dropped.
     pub async fn watch(self) {
         loop {
-            let change = changed(&self.claims.file, worker::READ);
-            match self.open.lock() {
-                open if self.look(&open) == (true, false) => self.wake.notify_one(), // as in `news`
-                _ => {}
-            }
+            let change = changed(&self.claims.file, worker::READ_INTERVAL);
+            self.wake_if_settled();
             change.await;
         }
     }
 
-    /// Whether there is news of these tasks, and whether anything can still come of them by itself.
-    fn look(&self, open: &[String]) -> (bool, bool) {
-        let Ok(graph) = self.claims.board.load() else { return (false, false) };
-        let ready = graph.ready();
-        let moves = |id: &String| {
-            let busy = |task: &Task| task.id == *id && task.status == Status::InProgress;
-            ready.iter().any(|task| task.id == *id) || graph.tasks.iter().any(busy)
-        };
-        (open.iter().any(|id| is_over(&graph, id)), open.iter().any(moves))
+    fn wake_if_settled(&self) {
+        // Held while it wakes: `take_news` takes the permit under the same lock.
+        let unsettled = self.unsettled.lock();
+        let progress = self.progress(&unsettled);
+        if progress.has_news && !progress.goes_on {
+            self.wake.notify_one();
+        }
     }
 
-    /// What the lead has not heard of yet. Nobody is woken for it any more.
-    fn news(&self, agent: &Agent) -> Option<String> {
-        let mut open = self.open.lock();
+    fn progress(&self, ids: &[String]) -> Progress {
+        let Ok(graph) = self.claims.board.load() else {
+            return Progress { has_news: false, goes_on: false };
+        };
+        let ready = graph.ready();
+        let is_ready = |id: &String| ready.iter().any(|task| task.id == *id);
+        Progress {
+            has_news: ids.iter().any(|id| is_settled(&graph, id)),
+            goes_on: ids.iter().any(|id| is_ready(id) || is_in_progress(&graph, id)),
+        }
+    }
+
+    /// What the lead was not told of yet. Nobody is woken for it any more.
+    fn take_news(&self, agent: &Agent) -> Option<String> {
+        let mut unsettled = self.unsettled.lock();
         pin!(self.wake.notified()).enable(); // takes the permit
         let graph = self.claims.board.load().ok()?; // the tools tell of a damaged board
-        let (over, rest) = mem::take(&mut *open).into_iter().partition(|id| is_over(&graph, id));
-        *open = rest;
-        drop(open);
-        let told = over.iter().map(|id: &String| {
-            let Some(task) = graph.tasks.iter().find(|task| task.id == *id) else {
-                return format!("{id} was removed");
-            };
-            let first = format!("{id} {} is {}", text::line(&task.description), task.status);
-            agent.emit(&Event::Notice(first.clone()));
-            let result = text::clip(task.result.as_deref().unwrap_or("-"), 1000, 1000);
-            result.lines().fold(first, |all, line| all + "\n> " + line)
-        });
-        told.reduce(|all, next| all + "\n" + &next)
+        let settled: Vec<String> = unsettled.extract_if(.., |id| is_settled(&graph, id)).collect();
+        drop(unsettled);
+        if settled.is_empty() {
+            return None;
+        }
+        let told: Vec<String> = settled.iter().map(|id| tell(agent, &graph, id)).collect();
+        Some(told.join("\n"))
     }
 }
 
-/// Whether nothing more comes of a task: it is done, failed, or not there.
-fn is_over(graph: &Graph, id: &str) -> bool {
+/// Whether nothing more comes of a task: it is done, has failed, or was removed.
+fn is_settled(graph: &Graph, id: &str) -> bool {
     let open = [Status::Pending, Status::InProgress];
     !graph.tasks.iter().any(|task| task.id == id && open.contains(&task.status))
+}
+
+fn is_in_progress(graph: &Graph, id: &str) -> bool {
+    graph.tasks.iter().any(|task| task.id == id && task.status == Status::InProgress)
+}
+
+/// Tells the user in a line what became of a task, and returns the same with its result, for the model.
+fn tell(agent: &Agent, graph: &Graph, id: &str) -> String {
+    let Some(task) = graph.tasks.iter().find(|task| task.id == id) else {
+        return format!("{id} was removed");
+    };
+    let headline = format!("{id} {} is {}", text::line(&task.description), task.status);
+    agent.emit(&Event::Notice(headline.clone()));
+    let result = task.result.as_deref().unwrap_or("-");
+    let quoted = text::clip(result, MAX_RESULT_BYTES, MAX_RESULT_BYTES);
+    quoted.lines().fold(headline, |told, line| told + "\n> " + line)
 }
 
 /// What `post_task` takes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Post {
+struct PostTaskInput {
     /// What is to be done, with all that one must know for it.
     description: String,
     /// The ids of the tasks that must be done before.
@@ -137,30 +174,47 @@ struct Post {
     check: Option<String>,
 }
 
-struct PostTask(Posts);
+struct PostTask(BoardLead);
 
 impl Tool for PostTask {
     const NAME: &'static str = "post_task";
-    const ABOUT: &'static str = "Posts a task for whoever is free. The answer holds its id.";
-    type Input = Post;
+    const ABOUT: &'static str = "Posts a task for whichever worker is free. Returns its id.";
+    type Input = PostTaskInput;
 
     /// A check is run later: the gate judges it now, and once more when it runs.
-    fn effect(&self, input: &Post) -> Effect {
-        input.check.clone().map_or(Effect::Internal, Effect::Runs)
+    fn effect(&self, input: &PostTaskInput) -> Effect {
+        match &input.check {
+            Some(check) => Effect::Runs(check.clone()),
+            None => Effect::Internal,
+        }
     }
 
-    async fn call(&self, input: Post, _: &ToolContext) -> Result<Content, ToolError> {
-        let Post { description, depends_on, priority, check } = input;
-        let posts = self.0.clone();
-        let create = move |graph: &mut Graph| {
-            let new = NewTask { description, depends_on, priority };
-            let (id, said) = graph.create(&new).map(|task| (task.id.clone(), task.to_string()))?;
-            let rest = graph.tasks.last_mut().map(|task| &mut task.rest);
-            rest.zip(check).map(|(rest, check)| rest.insert("check".to_owned(), check.into()));
-            posts.open.lock().push(id);
-            Ok(format!("posted {said}"))
-        };
-        self.0.claims.board.clone().answer(|board| board.change(create)).await
+    async fn call(&self, input: PostTaskInput, _: &ToolContext) -> Result<Content, ToolError> {
+        let PostTaskInput { description, depends_on, priority, check } = input;
+        let new = NewTask { description, depends_on, priority };
+        let fields = WorkFields { attempts: 0, check };
+        let lead = self.0.clone();
+        let board = self.0.claims.board.clone();
+        board.answer(|board| board.change(move |graph| lead.post(graph, &new, &fields))).await
+    }
+}
+
+impl BoardLead {
+    /// Puts a task on the board. Its id is noted under the board's lock, so that nobody settles it before.
+    fn post(
+        &self,
+        graph: &mut Graph,
+        new: &NewTask,
+        fields: &WorkFields,
+    ) -> Result<String, String> {
+        let task = graph.create(new)?;
+        let id = task.id.clone();
+        let told = format!("posted {task}");
+        if let Some(task) = graph.tasks.iter_mut().find(|task| task.id == id) {
+            fields.write(task)?;
+        }
+        self.unsettled.lock().push(id);
+        Ok(told)
     }
 }
 
@@ -176,18 +230,18 @@ impl Tool for TaskStatus {
     }
 
     async fn call(&self, _: NoInput, _: &ToolContext) -> Result<Content, ToolError> {
-        self.0.clone().answer(|board| Ok(board.load()?.draw(200))).await
+        self.0.clone().answer(|board| Ok(board.load()?.draw(BOARD_COLUMNS))).await
     }
 }
 
 #[async_trait]
-impl Hook for Posts {
+impl Hook for BoardLead {
     async fn before_model(
         &self,
         c: &mut Conversation,
         t: &HookContext<'_>,
     ) -> Result<(), AgentError> {
-        if let Some(news) = self.news(t.agent) {
+        if let Some(news) = self.take_news(t.agent) {
             c.remind(news);
         }
         Ok(())
@@ -195,12 +249,13 @@ impl Hook for Posts {
 
     /// Where nobody can be woken, a turn is not over while its tasks are worked on.
     async fn before_stop(&self, _: &Conversation, t: &HookContext<'_>) -> Option<String> {
-        let patience = self.patience?;
-        if self.look(&self.open.lock()) == (false, false) {
-            return None; // also where all that is left is blocked
+        let turn_timeout = self.turn_timeout?;
+        let progress = self.progress(&self.unsettled.lock());
+        if !progress.has_news && !progress.goes_on {
+            return None; // also where all that is left waits for a task that failed
         }
-        let _ = timeout(patience, self.wake.notified()).await;
-        self.news(t.agent)
+        let _ = timeout(turn_timeout, self.wake.notified()).await;
+        self.take_news(t.agent)
     }
 }
 
@@ -231,16 +286,24 @@ enum Command {
 ///
 /// # Errors
 /// The workspace or the board cannot be used.
-pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Result<App> {
+pub async fn run(agent: Agent, flags: Flags, config: Config) -> anyhow::Result<App> {
     let claims = Claims::open(&agent, Duration::from_secs(flags.lease))?;
-    if let Some(Command::Worker { idle }) = flags.command {
-        agent.observers.add(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
-        let worker = Worker::new(&claims, &agent, &format!("worker-{}", std::process::id()))?;
-        let count = worker.work(Some(Duration::from_secs(idle)), &until_asked_to_leave()?).await?;
-        say(format!("tasks worked on: {count}"))?;
-        return Ok(App::done(agent, ExitCode::SUCCESS));
+    match flags.command {
+        Some(Command::Worker { idle }) => {
+            work_alone(agent, claims, Duration::from_secs(idle)).await
+        }
+        None => Ok(join(agent.into(), claims, flags.workers, config.attended())?),
     }
-    Ok(join(agent.into(), claims, flags.workers, config.attended())?)
+}
+
+/// The subcommand `worker`: works until nothing is left to do.
+async fn work_alone(mut agent: Agent, claims: Claims, idle: Duration) -> anyhow::Result<App> {
+    agent.observers.add_for_family(Arc::new(Display::new(Screen::stdout(), agent.name.clone())));
+    let name = format!("worker-{}", std::process::id());
+    let worker = Worker::new(&claims, &agent, &name)?;
+    let count = worker.work(Some(idle), &until_asked_to_leave()?).await?;
+    say(format!("tasks worked on: {count}"))?;
+    Ok(App::done(agent, ExitCode::SUCCESS))
 }
 
 /// Joins the agent and the terminal, with so many workers beside the lead.
@@ -248,26 +311,38 @@ pub async fn run(mut agent: Agent, flags: Flags, config: Config) -> anyhow::Resu
 /// # Errors
 /// The workspace cannot be written.
 pub fn join(app: App, claims: Claims, count: u16, attended: bool) -> Result<App, WorkspaceError> {
-    let cancel = CancellationToken::new();
-    let mut workers = JoinSet::new();
-    for n in 1..=count {
-        let worker = Worker::new(&claims, app.agent(), &format!("worker-{n}"))?;
-        let cancel = cancel.clone();
-        workers.spawn(async move {
-            let ended = worker.work(None, &cancel).await;
-            ended.inspect_err(|why| worker.tell(&Event::Notice(why.to_string())))
-        });
+    let stop = CancellationToken::new();
+    let mut workers = Vec::new();
+    for number in 1..=count {
+        workers.push(Worker::new(&claims, app.agent(), &format!("worker-{number}"))?);
     }
-    // Ten minutes for a turn that nobody can wake again.
-    let patience = (!attended && count > 0).then_some(Duration::from_secs(600));
-    let posts = Posts::new(claims.clone(), patience);
-    tokio::spawn(posts.clone().watch());
-    Ok(app
-        .wake(posts.wake.clone())
-        .with(posts)
-        .quick("tasks", "draws the board", move |_, _| Ok(claims.board.load()?.draw(columns())))
-        .at_exit(move || async move {
-            cancel.cancel(); // what they have claimed is given back
-            while workers.join_next().await.is_some() {}
-        }))
+    // They begin when the lead is complete, so that they have all that it has.
+    let tasks = TaskTracker::new();
+    let begin = {
+        let tasks = tasks.clone();
+        let stop = stop.clone();
+        move |lead: &Agent| {
+            for mut worker in workers {
+                worker.join(lead);
+                tasks.spawn(work_beside_lead(worker, stop.clone()));
+            }
+        }
+    };
+    let must_wait = !attended && count > 0;
+    let lead = BoardLead::new(claims.clone(), must_wait.then_some(TURN_TIMEOUT));
+    tokio::spawn(lead.clone().watch());
+    let app = app.wake(lead.wake.clone()).with(lead).at_start(begin);
+    let app =
+        app.quick("tasks", "draws the board", move |_, _| Ok(claims.board.load()?.draw(columns())));
+    Ok(app.at_exit(move || async move {
+        stop.cancel(); // what they have claimed is given back
+        tasks.close();
+        tasks.wait().await;
+    }))
+}
+
+async fn work_beside_lead(worker: Worker, stop: CancellationToken) {
+    if let Err(why) = worker.work(None, &stop).await {
+        worker.emit(&Event::Notice(why.to_string()));
+    }
 }

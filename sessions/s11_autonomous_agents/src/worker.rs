@@ -15,10 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::claims::{Claim, Claims, Found, Outcome};
 
 /// The most steps of one task.
-const STEPS: usize = 50;
-/// While there is nothing to do the board is read at each change, and so often without one: a lease runs out
-/// without a change of any file.
-pub(crate) const READ: Duration = Duration::from_secs(1);
+const MAX_STEPS: usize = 50;
+/// How often the board is read while it does not change: a lease expires without a change of any file.
+pub(crate) const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 const SYSTEM: &str = "You are a worker: this task is from a board, and you do it alone; nobody can answer a \
     question. Others work in the same folder, so touch only what the task is about. Your last message is kept \
@@ -34,17 +33,22 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A clone of this agent becomes a worker of that name.
+    /// A child of this agent becomes a worker of that name.
     ///
     /// # Errors
     /// The workspace cannot be written.
-    pub fn new(claims: &Claims, agent: &Agent, name: &str) -> Result<Self, WorkspaceError> {
-        let (lead, owner) = (agent.name.clone(), Arc::new(claims.leases.owner(name)?));
-        let mut spec = ChildSpec::new(name, ChildKind::Task);
-        spec.max_steps = Some(STEPS);
-        spec.instructions.push(SYSTEM.to_owned());
-        let agent = agent.child(spec);
-        Ok(Self { claims: claims.clone(), agent, lead, owner })
+    pub fn new(claims: &Claims, lead: &Agent, name: &str) -> Result<Self, WorkspaceError> {
+        Ok(Self {
+            agent: child_for(lead, name),
+            lead: lead.name.clone(),
+            owner: Arc::new(claims.leases.owner(name)?),
+            claims: claims.clone(),
+        })
+    }
+
+    /// Makes its agent anew, as a child of the lead as it is now: what was installed since then reaches it, too.
+    pub(crate) fn join(&mut self, lead: &Agent) {
+        self.agent = child_for(lead, &self.agent.name);
     }
 
     /// Works until nothing is left that anybody could do, or until there was nothing to do for so long;
@@ -58,18 +62,21 @@ impl Worker {
         idle: Option<Duration>,
         cancel: &CancellationToken,
     ) -> Result<usize, ToolError> {
-        let (mut count, mut since) = (0, Instant::now());
+        let mut count = 0;
+        let mut idle_since = Instant::now();
         while !cancel.is_cancelled() {
             // Taken before the board is read, so that no change falls in between.
-            let change = changed(&self.claims.file, READ);
-            let (claims, owner) = (self.claims.clone(), self.owner.clone());
+            let change = changed(&self.claims.file, READ_INTERVAL);
+            let claims = self.claims.clone();
+            let owner = self.owner.clone();
             match blocking(move || Ok(claims.claim(&owner)?)).await? {
                 Found::Claim(claim) => {
                     self.one(*claim, cancel).await?;
-                    (count, since) = (count + 1, Instant::now());
+                    count += 1;
+                    idle_since = Instant::now();
                 }
                 Found::Nothing if idle.is_some() => break,
-                _ if idle.is_some_and(|idle| since.elapsed() > idle) => break,
+                _ if idle.is_some_and(|idle| idle_since.elapsed() > idle) => break,
                 _ => _ = cancel.run_until_cancelled(change).await,
             }
         }
@@ -79,7 +86,7 @@ impl Worker {
     /// Does a task and says so, and ends the claim by what came of it.
     async fn one(&self, claim: Claim, cancel: &CancellationToken) -> Result<(), ToolError> {
         let (child, task) = (self.agent.name.clone(), claim.task.to_string());
-        self.tell(&Event::ChildStarted { child: child.clone(), task });
+        self.emit(&Event::ChildStarted { child: child.clone(), task });
         let own = cancel.child_token();
         let (leases, id) = (&self.claims.leases, &claim.task.id);
         let outcome = leases.renew_while(id, &self.owner, &own, self.run(&claim, &own)).await;
@@ -89,7 +96,7 @@ impl Worker {
             Err(StateError::Refused(lost)) => Ok(lost),
             Err(error) => Err(error.into()),
         });
-        self.tell(&Event::ChildEnded { child, outcome: ended.await? });
+        self.emit(&Event::ChildEnded { child, outcome: ended.await? });
         Ok(())
     }
 
@@ -108,15 +115,26 @@ impl Worker {
                 ended => Outcome::Again(outcome(&ended)),
             };
         };
-        let Some(check) = claim.check() else { return Outcome::Done(said) };
-        match self.agent.passes_check(check, cancel).await {
-            _ if cancel.is_cancelled() => Outcome::Back,
+        let Some(check) = &claim.check else { return Outcome::Done(said) };
+        let passed = self.agent.passes_check(check, cancel).await;
+        if cancel.is_cancelled() {
+            return Outcome::Back;
+        }
+        match passed {
             Ok(()) => Outcome::Done(said),
             Err(why) => Outcome::Again(format!("its check failed: {why}")),
         }
     }
 
-    pub(crate) fn tell(&self, event: &Event) {
+    /// A worker's beginning and end are told as events of its lead.
+    pub(crate) fn emit(&self, event: &Event) {
         self.agent.observers.emit(&self.lead, event);
     }
+}
+
+fn child_for(lead: &Agent, name: &str) -> Agent {
+    let mut spec = ChildSpec::new(name, ChildKind::Task);
+    spec.max_steps = Some(MAX_STEPS);
+    spec.instructions.push(SYSTEM.to_owned());
+    lead.child(spec)
 }

@@ -18,7 +18,7 @@ use harness_testkit::{
     Answers, Folder, Key, Program, Stage, StrictServer, Terminal, scrubbed, wait_until,
 };
 use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard, Update};
-use s11_autonomous_agents::{Claim, Claims, Found, LESSON, Outcome, Posts, Worker};
+use s11_autonomous_agents::{BoardLead, Claim, Claims, Found, LESSON, Outcome, WorkFields, Worker};
 use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_s11_autonomous_agents");
@@ -83,9 +83,9 @@ async fn the_play() {
     let worker = Worker::new(&claims, &stage.agent, "worker-1").unwrap();
     let begin = Begin(Mutex::new(Some(worker)), CancellationToken::new());
     stage.agent.hooks.push(Arc::new(begin));
-    let posts = Posts::new(claims.clone(), Some(DAY));
-    tokio::spawn(posts.clone().watch());
-    let mut stage = stage.with(posts);
+    let lead = BoardLead::new(claims.clone(), Some(DAY));
+    tokio::spawn(lead.clone().watch());
+    let mut stage = stage.with(lead);
     let play = stage.play().await;
     let tasks = claims.board.load().unwrap().tasks;
     let named = tasks
@@ -133,7 +133,7 @@ fn the_most_urgent_task_is_claimed_first_and_what_waits_is_not() {
         assert_eq!(claim(&claims, &owner).task.id, expected);
     }
     assert!(matches!(claims.claim(&owner).unwrap(), Found::Wait));
-    let done = Claim { task: task(&claims, &low), attempt: 1, before: vec![] };
+    let done = Claim { task: task(&claims, &low), attempt: 1, check: None, before: vec![] };
     claims.end(&done, &owner, Outcome::Done("it is low".to_owned())).unwrap();
     let last = claim(&claims, &owner);
     assert_eq!(
@@ -336,6 +336,19 @@ async fn a_check_decides_and_passes_the_gate() {
         failed: attempt 3 of 3: it has no words"#]].assert_eq(&results.join("\n"));
 }
 
+#[test]
+fn a_task_whose_check_cannot_be_read_is_named_and_not_claimed() {
+    let stage = Stage::lines("- text: x");
+    let claims = Claims::open(&stage.agent, DAY).unwrap();
+    let id = simple(&claims, "one");
+    edit(&claims, &id, |task| _ = task.rest.insert("check".to_owned(), 42.into()));
+    let owner = claims.leases.owner("me").unwrap();
+    let why = claims.claim(&owner).unwrap_err().to_string();
+    assert!(why.contains(&format!("task {id} cannot be worked on")), "{why}");
+    assert_eq!(task(&claims, &id).status, Status::Pending);
+    assert!(claims.leases.load().unwrap().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_work_at_the_same_time() {
     // Each waits for what the other one makes.
@@ -417,9 +430,13 @@ fn two_hundred(folder: &Folder) -> Claims {
 }
 
 /// How often all tasks together were begun.
+fn fields(task: &Task) -> WorkFields {
+    WorkFields::of(task).unwrap()
+}
+
 fn attempts(claims: &Claims) -> u64 {
     let tasks = claims.board.load().unwrap().tasks;
-    tasks.iter().map(|task| task.rest["attempts"].as_u64().unwrap()).sum()
+    tasks.iter().map(|task| fields(task).attempts).sum()
 }
 
 fn all_done(claims: &Claims) {
@@ -517,7 +534,7 @@ fn a_worker_that_is_asked_to_stop_gives_its_task_back() {
         scrubbed("kill", home.path()).args(["-s", "TERM", &process.id().to_string()]).status();
     assert!(kill.unwrap().success() && process.wait().unwrap().success());
     let back = task(&claims, &id);
-    assert_eq!((back.status, back.rest["attempts"].as_u64()), (Status::Pending, Some(0)));
+    assert_eq!((back.status, fields(&back).attempts), (Status::Pending, 0));
     assert!(claims.leases.load().unwrap().is_empty());
     let child: u32 = folder.read("long").trim().parse().unwrap();
     assert!(!harness_core::host::process::lives(child));
@@ -542,7 +559,7 @@ fn a_process_that_hangs_loses_its_task_and_stops_when_it_finds_out() {
     let mut other = short();
     assert!(other.wait().unwrap().success());
     let done = task(&claims, &id);
-    assert_eq!((done.status, done.rest["attempts"].as_u64()), (Status::Done, Some(2)));
+    assert_eq!((done.status, fields(&done).attempts), (Status::Done, 2));
     signal("CONT", &hangs);
     assert!(hangs.wait().unwrap().success());
     assert_eq!(task(&claims, &id).result.unwrap(), "It ran.");

@@ -2,19 +2,21 @@
 //!
 //! Next page: [s13 · Streaming](../s13_streaming/index.html)
 
+mod tasks;
 mod worktree;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks};
+use harness_app::{App, Lesson};
 use harness_core::agent::task;
-use harness_core::{Agent, AgentError, ChildKind, ChildSpec, Event};
+use harness_core::{Agent, AgentError, ChildKind, ChildSpec, Event, TurnOutcome};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+pub use tasks::{FinishedTask, TaskFlags, TaskPrompts, TaskRunner, with_tasks};
 pub use worktree::{Base, Result as Made, Worktree, WorktreeError};
 
 /// What the terminal is told of this session.
@@ -24,27 +26,33 @@ pub const LESSON: Lesson = Lesson {
     play: include_str!("../demo.yaml"),
 };
 
-/// The mechanism: an agent for each task, all at once, each in a tree of its own. Holds who is told how far
-/// they have come.
+/// The mechanism: an agent for each task, all at once, each in a tree of its own. Holds the listener that is told
+/// how far each task has come.
 #[derive(Clone, Debug)]
-pub struct Isolated(pub Arc<dyn Life>);
+pub struct Isolated(pub Arc<dyn TaskProgress>);
 
-/// Who is told how far a task has come, before it goes on. Here nobody is; s23 writes it down.
-pub trait Life: std::fmt::Debug + Send + Sync {
-    /// This far.
+/// A listener that is told how far a task has come, before it goes on. s23 writes it down.
+pub trait TaskProgress: std::fmt::Debug + Send + Sync {
+    /// The task has come this far.
     ///
     /// # Errors
-    /// It could not be kept, so the task must not go on.
-    fn reached(&self, _: &Worktree, _task: &str, _: State) -> Result<(), WorktreeError> {
+    /// It could not be recorded, so the task must not go on.
+    fn reached(&self, tree: &Worktree, task: &str, state: TaskState) -> Result<(), WorktreeError>;
+}
+
+/// Progress that nobody records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NotRecorded;
+
+impl TaskProgress for NotRecorded {
+    fn reached(&self, _: &Worktree, _: &str, _: TaskState) -> Result<(), WorktreeError> {
         Ok(())
     }
 }
 
-impl Life for () {}
-
 /// How far a task has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum State {
+pub enum TaskState {
     /// Its names are chosen; there may be a tree, or half of one.
     Created,
     /// The tree is there; its agent works.
@@ -60,7 +68,7 @@ pub enum State {
 }
 
 #[async_trait]
-impl Tasks for Isolated {
+impl TaskRunner for Isolated {
     /// What the tasks leave is on branches; the checkout they begin at is not touched. If there cannot be a
     /// tree for each of them, none begins.
     async fn run(
@@ -68,23 +76,33 @@ impl Tasks for Isolated {
         lead: &Agent,
         tasks: Vec<String>,
         cancel: &CancellationToken,
-    ) -> Result<Vec<Done>, AgentError> {
-        let (all, cwd) = (self.clone(), lead.cwd.clone());
-        let trees = spawn_blocking(move || all.trees(cwd, tasks)).await;
-        let trees = trees.map_err(fatal)?.map_err(fatal)?.into_iter();
-        let work = |(tree, task)| self.clone().work(lead.clone(), tree, task, cancel.child_token());
-        task::join_tasks(trees.map(work)).await
+    ) -> Result<Vec<FinishedTask>, AgentError> {
+        let all = self.clone();
+        let cwd = lead.cwd.clone();
+        let made = spawn_blocking(move || all.make_trees(cwd, tasks)).await;
+        let trees = made.map_err(fatal)?.map_err(fatal)?;
+        let work = trees
+            .into_iter()
+            .map(|(tree, task)| self.clone().work(lead.clone(), tree, task, cancel.child_token()));
+        task::join_tasks(work).await
     }
 }
 
 impl Isolated {
-    fn trees(&self, cwd: PathBuf, tasks: Vec<String>) -> Made<Vec<(Worktree, String)>> {
-        let (base, mut trees) = (Base::find(&cwd)?, Vec::<(Worktree, String)>::new());
+    /// A tree for each task. Where one cannot be made, those before it go again.
+    fn make_trees(&self, cwd: PathBuf, tasks: Vec<String>) -> Made<Vec<(Worktree, String)>> {
+        let base = Base::find(&cwd)?;
+        let mut trees: Vec<(Worktree, String)> = Vec::new();
         for task in tasks {
-            let tree = base.tree(|tree| self.0.reached(tree, &task, State::Created));
-            let tree =
-                tree.inspect_err(|_| trees.iter().for_each(|(tree, _)| drop(tree.discard())))?;
-            trees.push((tree, task));
+            match base.tree(|tree| self.0.reached(tree, &task, TaskState::Created)) {
+                Ok(tree) => trees.push((tree, task)),
+                Err(why) => {
+                    for (tree, _) in &trees {
+                        let _ = tree.discard();
+                    }
+                    return Err(why);
+                }
+            }
         }
         Ok(trees)
     }
@@ -96,41 +114,69 @@ impl Isolated {
         tree: Worktree,
         task: String,
         cancel: CancellationToken,
-    ) -> Done {
-        let (name, cwd) = (tree.name.clone(), tree.cwd.clone());
+    ) -> FinishedTask {
+        let name = tree.name.clone();
         lead.emit(&Event::ChildStarted { child: name.clone(), task: task.clone() });
-        let mut spec = ChildSpec::new(&name, ChildKind::Task);
-        spec.cwd = Some(cwd); // the whole isolation
-        spec.instructions.push(SYSTEM.to_owned());
-        let agent = lead.child(spec);
-        let note = format!("The workspace is {}, on {}.", tree.cwd.display(), tree.branch);
-        let ended = match self.0.reached(&tree, &task, State::Running) {
-            Ok(()) => agent.run_task(&lead.cwd, note, &task, &cancel).await,
-            Err(error) => Err(fatal(error)),
-        };
+        let ended = self.run_agent(&lead, &tree, &task, &cancel).await;
         let kept = tree.clone();
-        let left = spawn_blocking(move || self.end(&kept, &task)).await;
-        let somewhere = format!("not all in {} is elsewhere, so it is kept", tree.path.display());
-        let (left, advice) = match left.map_err(fatal).and_then(|left| left.map_err(fatal)) {
-            Ok(None) => (Ok("nothing was changed; tree and branch are removed".to_owned()), None),
-            Ok(Some(0)) => (Ok("no commit".to_owned()), Some(somewhere)),
-            Ok(Some(commits)) => {
-                let branch = &tree.branch;
-                let left = format!("{branch} is kept (commits: {commits})");
-                (Ok(left), Some(format!("git merge {branch}")))
-            }
-            Err(error) => (Err(error.to_string()), Some(somewhere)),
+        let left = match spawn_blocking(move || self.end(&kept, &task)).await {
+            Ok(left) => left.map_err(fatal),
+            Err(panicked) => Err(fatal(panicked)),
         };
-        let done = Done { name, ended, left, advice };
-        lead.emit(&Event::ChildEnded { child: tree.name, outcome: done.headline() });
-        done
+        let (left, advice) = describe(left, &tree);
+        let finished = FinishedTask { name: name.clone(), ended, left, advice };
+        lead.emit(&Event::ChildEnded { child: name, outcome: finished.headline() });
+        finished
     }
 
+    async fn run_agent(
+        &self,
+        lead: &Agent,
+        tree: &Worktree,
+        task: &str,
+        cancel: &CancellationToken,
+    ) -> Result<TurnOutcome, AgentError> {
+        self.0.reached(tree, task, TaskState::Running).map_err(fatal)?;
+        let note = format!("The workspace is {}, on {}.", tree.cwd.display(), tree.branch);
+        child_in(lead, tree).run_task(&lead.cwd, note, task, cancel).await
+    }
+
+    /// Commits what is left, or removes a tree in which nothing was done. How many commits there are.
     fn end(&self, tree: &Worktree, task: &str) -> Made<Option<usize>> {
-        self.0.reached(tree, task, State::Finished)?;
-        let left = tree.finish(task)?;
-        let state = if left.is_some() { State::Committed } else { State::Abandoned };
-        self.0.reached(tree, task, state).map(|()| left)
+        self.0.reached(tree, task, TaskState::Finished)?;
+        let commits = tree.finish(task)?;
+        let state = match commits {
+            Some(_) => TaskState::Committed,
+            None => TaskState::Abandoned,
+        };
+        self.0.reached(tree, task, state)?;
+        Ok(commits)
+    }
+}
+
+/// A child of the lead that works in this tree. Its directory is a value: that is the whole of the isolation.
+fn child_in(lead: &Agent, tree: &Worktree) -> Agent {
+    let mut spec = ChildSpec::new(&tree.name, ChildKind::Task);
+    spec.cwd = Some(tree.cwd.clone());
+    spec.instructions.push(SYSTEM.to_owned());
+    lead.child(spec)
+}
+
+/// What is left of a task, in a few words, and what the user can do now.
+fn describe(
+    left: Result<Option<usize>, AgentError>,
+    tree: &Worktree,
+) -> (Result<String, String>, Option<String>) {
+    let branch = &tree.branch;
+    let kept = format!("not all in {} is elsewhere, so it is kept", tree.path.display());
+    match left {
+        Ok(None) => (Ok("nothing was changed; tree and branch are removed".to_owned()), None),
+        Ok(Some(0)) => (Ok("no commit".to_owned()), Some(kept)),
+        Ok(Some(commits)) => (
+            Ok(format!("{branch} is kept (commits: {commits})")),
+            Some(format!("git merge {branch}")),
+        ),
+        Err(error) => (Err(error.to_string()), Some(kept)),
     }
 }
 
@@ -140,7 +186,7 @@ pub fn join(app: App, flags: TaskFlags) -> App {
         Ok(base) => format!("tasks begin at {:.7}, and see what is committed", base.commit),
         Err(error) => format!("no task can run here: {error}"),
     };
-    app.tell([told]).tasks(flags, Bars::All, Isolated(Arc::new(())))
+    with_tasks(app.notices([told]), flags, TaskPrompts::All, Isolated(Arc::new(NotRecorded)))
 }
 
 const SYSTEM: &str = "You work alone on one task, in a git worktree and on a branch of your own; others work on \

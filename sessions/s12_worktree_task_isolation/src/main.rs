@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use harness_cli::TaskFlags;
-use s12_worktree_task_isolation::{LESSON, join};
+use s12_worktree_task_isolation::{LESSON, TaskFlags, join};
 
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| Ok(join(agent.into(), flags)))

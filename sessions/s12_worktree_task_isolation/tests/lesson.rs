@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
-use harness_cli::{Done, Tasks};
 use harness_core::host::journal::Journal;
 use harness_core::{
     AgentError, Content, Message, Model, ModelStream, NoInput, Request, Tool, ToolContext,
     ToolError, TurnOutcome,
 };
 use harness_testkit::{Folder, Meet, Program, Stage, transcript};
-use s12_worktree_task_isolation::{Base, Isolated, LESSON, Life, State, Worktree, WorktreeError};
+use s12_worktree_task_isolation::{
+    Base, FinishedTask, Isolated, LESSON, NotRecorded, TaskProgress, TaskRunner, TaskState,
+    Worktree, WorktreeError,
+};
 use tokio_util::sync::CancellationToken;
 
 /// A repository in which tasks say these lines: `name: lines`, where the name is the task's whole text.
@@ -32,18 +34,18 @@ fn bash(command: &str) -> String {
     format!("- calls: [{{tool: bash, input: {{command: {command}}}}}]\n- text: Done.\n")
 }
 
-async fn run(stage: &Stage, tasks: &[&str]) -> Result<Vec<Done>, AgentError> {
+async fn run(stage: &Stage, tasks: &[&str]) -> Result<Vec<FinishedTask>, AgentError> {
     let tasks = tasks.iter().map(|task| (*task).to_owned()).collect();
-    Isolated(Arc::new(())).run(&stage.agent, tasks, &CancellationToken::new()).await
+    Isolated(Arc::new(NotRecorded)).run(&stage.agent, tasks, &CancellationToken::new()).await
 }
 
 /// Runs the one task of this stage.
-async fn one(stage: &Stage) -> Done {
+async fn one(stage: &Stage) -> FinishedTask {
     run(stage, &["one"]).await.unwrap().remove(0)
 }
 
 /// All that is told of a task when it ends.
-fn told(done: &Done) -> String {
+fn told(done: &FinishedTask) -> String {
     [Some(done.headline()), done.advice.clone()]
         .into_iter()
         .flatten()
@@ -51,7 +53,7 @@ fn told(done: &Done) -> String {
         .join("\n")
 }
 
-fn is_good(done: &Done) -> bool {
+fn is_good(done: &FinishedTask) -> bool {
     matches!(done.ended, Ok(TurnOutcome::Answered(_))) && done.left.is_ok()
 }
 
@@ -490,7 +492,7 @@ async fn the_work_of_a_task_that_failed_or_was_interrupted_is_kept() {
     )]);
     let (cancel, mut agent) = (CancellationToken::new(), stage.agent.clone());
     agent.tools.add(Stops(cancel.clone()));
-    let tasks = Isolated(Arc::new(()));
+    let tasks = Isolated(Arc::new(NotRecorded));
     let outcomes = tasks.run(&agent, vec!["one".to_owned()], &cancel).await.unwrap();
     assert_eq!(outcomes[0].ended, Ok(TurnOutcome::Interrupted));
     assert_eq!(stage.folder.git(&["show", "task/1:x"]), "x");
@@ -513,9 +515,9 @@ impl Tool for Stops {
 #[derive(Debug, Default)]
 struct TwoAreEnough(Mutex<usize>);
 
-impl Life for TwoAreEnough {
-    fn reached(&self, _: &Worktree, _: &str, step: State) -> Result<(), WorktreeError> {
-        assert_eq!(step, State::Created);
+impl TaskProgress for TwoAreEnough {
+    fn reached(&self, _: &Worktree, _: &str, step: TaskState) -> Result<(), WorktreeError> {
+        assert_eq!(step, TaskState::Created);
         let mut trees = self.0.lock().unwrap();
         *trees += 1;
         if *trees > 2 { Err(WorktreeError::Refused("the disk is full".to_owned())) } else { Ok(()) }

@@ -6,7 +6,8 @@ mod meter;
 
 use std::time::Instant;
 
-use harness_cli::{DIM, Display, Lesson, Screen, size};
+use harness_app::Lesson;
+use harness_cli::{DIM, Display, Screen, size};
 use harness_core::host::text::Stripper;
 use harness_core::model::anthropic::assemble::Assembler;
 use harness_core::model::anthropic::sse::Decoder;

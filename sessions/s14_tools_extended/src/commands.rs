@@ -1,7 +1,8 @@
 //! `:checkpoints`, `:undo` and `:redo`: whole checkpoints, by the person at the prompt.
 
 use anyhow::{Result, ensure};
-use harness_cli::{App, cut};
+use harness_app::App;
+use harness_cli::cut;
 use harness_core::Chat;
 use harness_core::host::text;
 use harness_core::undo::{Checkpoint, Way};

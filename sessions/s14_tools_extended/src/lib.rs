@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Lesson, cut};
+use harness_app::{App, Lesson};
+use harness_cli::cut;
 use harness_core::host::text;
 use harness_core::host::workspace::{Changes, Known, Snapshot, State, Workspace};
 use harness_core::permission::is_read_only;

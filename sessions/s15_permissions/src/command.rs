@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
-use harness_cli::{App, Commands, Config, say};
+use harness_app::{App, Config};
+use harness_cli::{Commands, say};
 use harness_core::Agent;
 
 use crate::{Check, Permissions};

@@ -7,7 +7,7 @@ mod command;
 
 use std::sync::Arc;
 
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::{Agent, Mechanism, Rules};
 
 pub use check::Check;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use harness_cli::{App, Config, Lesson, Screen};
+use harness_app::{App, Config, Lesson, Viewers};
 use harness_core::host::ids;
 use harness_core::{Agent, Mutex, Verdict};
 use tokio::task::JoinHandle;
@@ -56,7 +56,6 @@ pub struct EventBus(Arc<Inner>);
 
 struct Inner {
     /// The name of the agent that the bus was made for.
-    lead: String,
     /// The names of its tools at that time.
     tools: Vec<String>,
     context: ProgramContext,
@@ -94,7 +93,6 @@ impl EventBus {
         };
         let tools = agent.tools.specs().iter().map(|tool| tool.name.clone()).collect();
         Self(Arc::new(Inner {
-            lead: agent.name.clone(),
             tools,
             log: EventLog::open(&context),
             stats: Stats::default(),
@@ -258,14 +256,14 @@ impl EventBus {
     }
 
     /// Gives the running programs time to end, then kills them.
-    async fn close(&self) {
+    async fn close(&self, viewers: &Viewers, agent: &str) {
         let mut all_ended = std::pin::pin!(self.wait_for_running(|_| true));
         if timeout(CLOSE_TIMEOUT, &mut all_ended).await.is_err() {
             self.0.context.cancel.cancel();
             all_ended.await;
         }
         for notice in self.take_notices() {
-            Screen::stderr().line(&notice);
+            viewers.notice(agent, notice);
         }
     }
 
@@ -300,7 +298,7 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     if std::env::var_os(INSIDE_HOOK).is_some() {
         // Its hooks would start it again, and so on for ever.
         let notice = "a hook started this program, so its own hooks do not run".to_owned();
-        return Ok(app.tell([notice]));
+        return Ok(app.notices([notice]));
     }
     let (hooks, file) = config.read("hooks.yaml", BUILT_IN)?;
     bus.load(&hooks, &file)?;
@@ -308,9 +306,11 @@ pub fn join(app: App, config: &Config) -> Result<App> {
     let notices = bus.take_notices();
     let stats = bus.clone();
     let closing = bus.clone();
+    let viewers = app.viewers();
+    let agent = app.agent().name.clone();
     Ok(app
         .layer(bus)
-        .tell(notices)
+        .notices(notices)
         .quick("stats", "what ran, how often and how long", move |_, _| Ok(stats.0.stats.table()))
-        .at_exit(async move || closing.close().await))
+        .at_exit(async move || closing.close(&viewers, &agent).await))
 }

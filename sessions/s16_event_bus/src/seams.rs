@@ -78,20 +78,15 @@ impl EventBus {
             observers.emit(agent, &Event::Notice(notice));
         }
     }
-
-    /// Whether this is the agent that the bus was made for, and not one of its children.
-    fn is_lead(&self, agent: &str) -> bool {
-        agent == self.0.lead
-    }
 }
 
 // ---------------------------------------------------------------- the agent's hooks
 
 #[async_trait]
 impl Hook for EventBus {
-    /// What guards the agent guards its children.
+    /// What guards the agent guards its children. When one of them wants to stop is its parent's affair.
     fn for_child(&self, _: &ChildSpec) -> Inherit {
-        Inherit::Same
+        Inherit::fresh(ChildGuard(self.clone()))
     }
 
     /// What hooks have said since this agent's last request goes to the model with this one.
@@ -154,9 +149,6 @@ impl Hook for EventBus {
     /// must not cost money for ever.
     async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
         let agent = t.agent;
-        if !self.is_lead(&agent.name) {
-            return None;
-        }
         let sent_back = self.lock().sent_back;
         let fields = json!({
             "stop_hook_active": sent_back > 0,
@@ -182,6 +174,39 @@ impl Hook for EventBus {
     }
 }
 
+/// The bus on a child: its calls are judged and its model hears what hooks say, as the agent's own.
+#[derive(Debug)]
+struct ChildGuard(EventBus);
+
+impl Mechanism for ChildGuard {
+    fn install(self, child: &mut Agent) {
+        child.hooks.push(Arc::new(self));
+    }
+}
+
+#[async_trait]
+impl Hook for ChildGuard {
+    fn for_child(&self, spec: &ChildSpec) -> Inherit {
+        self.0.for_child(spec)
+    }
+
+    async fn before_model(
+        &self,
+        c: &mut Conversation,
+        t: &HookContext<'_>,
+    ) -> Result<(), AgentError> {
+        self.0.before_model(c, t).await
+    }
+
+    async fn before_tool(&self, call: &mut ToolCall, effect: &Effect, cx: &ToolContext) -> Verdict {
+        self.0.before_tool(call, effect, cx).await
+    }
+
+    async fn after_tool(&self, call: &ToolCall, result: &mut ToolResult, cx: &ToolContext) {
+        self.0.after_tool(call, result, cx).await;
+    }
+}
+
 fn finished(call: &ToolCall, result: &ToolResult, agent: &str, milliseconds: u64) -> HookEvent {
     let output = result.content.text();
     if result.is_error {
@@ -199,7 +224,7 @@ impl Observer for EventBus {
     fn on(&self, agent: &str, event: &Event) {
         match event {
             Event::ToolStarted(call) => self.0.stats.start_timer(agent, &call.id),
-            Event::Prompt(_) if self.is_lead(agent) => self.lock().sent_back = 0,
+            Event::Prompt(_) => self.lock().sent_back = 0,
             _ => {
                 if let Some(event) = hook_event(agent, event) {
                     self.emit(event);

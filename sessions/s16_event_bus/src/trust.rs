@@ -2,7 +2,7 @@
 //! they run only after the user has seen the file and agreed to exactly these bytes.
 
 use anyhow::Result;
-use harness_cli::{App, Config, Given, WorkspaceFile};
+use harness_app::{App, Config, Given, WorkspaceFile};
 
 use crate::EventBus;
 

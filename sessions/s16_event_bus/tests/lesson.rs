@@ -645,7 +645,7 @@ async fn everything_that_happens_is_told_once() {
         PostToolUseFailure bash denied: this needs a person's approval and nobody is there to give it (rule 8)
         PreToolUse bash
         PostToolUse bash
-        PostToolUseFailure nope there is no tool `nope`; there is bash, read, write, edit, grep, glob
+        PostToolUseFailure nope there is no tool `nope`; available: bash, read, write, edit, grep, glob
         Reply
         Stop
         SubagentStart look scout

@@ -1,7 +1,8 @@
 //! What the user types: flags and commands.
 
 use anyhow::{Context, Result};
-use harness_cli::{App, age, columns, cut, remind_of_surroundings, size};
+use harness_app::{App, remind_of_surroundings};
+use harness_cli::{age, columns, cut, size};
 use harness_core::host::text;
 use harness_core::host::workspace::Entry;
 use harness_core::{Chat, Role};
@@ -35,9 +36,9 @@ pub fn join(app: App, flags: Flags) -> Result<App> {
     let id = if flags.go_on { last()? } else { flags.resume };
     if let Some(id) = id {
         let past = store.resume(&id)?;
-        app = app.tell(told(&store, &past)).conversation(past.conversation);
+        app = app.notices(told(&store, &past)).conversation(past.conversation);
     } else if flags.go_on {
-        app = app.tell(["there is no session to continue here; this one is new".to_owned()]);
+        app = app.notices(["there is no session to continue here; this one is new".to_owned()]);
     }
     type Command = fn(&SessionStore, &mut Chat, &str) -> Result<String>;
     let commands: [(_, _, Command); 5] = [

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{Lesson, cut};
+use harness_app::Lesson;
+use harness_cli::cut;
 use harness_core::host::journal::JournalError;
 use harness_core::host::own_paths;
 use harness_core::host::workspace::{Entry, Workspace, WorkspaceError, files};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use harness_cli::Lesson;
+use harness_app::Lesson;
 use harness_core::{Admitted, Agent, Mechanism, Runner, Schedule, ToolCall, ToolResult};
 
 pub use claim::{Claim, Spot, waves};

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use harness_cli::App;
+use harness_cli::LineFront;
 use s18_parallel_tools::{LESSON, Parallel, Timeline};
 
 fn main() -> ExitCode {
     harness_cli::main_with(LESSON, async |agent, parallel: Parallel| {
         let lead = agent.name.clone();
-        let app = App::from(agent.with(parallel));
-        Ok(app.shows(|screen| Arc::new(Timeline::new(screen, lead))))
+        let front = LineFront::from(agent.with(parallel));
+        Ok(front.add_display(|screen| Arc::new(Timeline::new(screen, lead))))
     })
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use harness_cli::{App, Heard, Lesson};
+use harness_app::{App, Lesson, SteeringOutcome};
 use harness_core::{
     Agent, AgentError, Chat, Conversation, Event, Hook, HookContext, Mechanism, Mutex, Next,
     Prompt, TurnLayer, TurnOutcome,
@@ -72,7 +72,7 @@ impl Steering {
         app.with(self.clone())
             .layer(self.clone())
             .steering(Arc::new(self))
-            .tell([format!("{help}; Ctrl-C stops it")])
+            .notices([format!("{help}; Ctrl-C stops it")])
     }
 
     /// A step begins. It ends with the turn, or before.
@@ -84,22 +84,22 @@ impl Steering {
     }
 }
 
-impl harness_cli::Steering for Steering {
-    fn typed(&self, line: String) -> Heard {
+impl harness_app::Steering for Steering {
+    fn typed(&self, line: String) -> SteeringOutcome {
         let words = line.trim();
         let marked = words.strip_prefix('!').map(str::trim);
         let own = words.starts_with(':') || ["", "q", "exit", "quit"].contains(&words);
         if marked.is_none() && (own || self.lines == Lines::Marked) {
-            return Heard::Waits(line);
+            return SteeringOutcome::Waits(line);
         }
         let mut state = self.state.lock();
         if marked.is_none() && !state.waiting.is_empty() {
             state.waiting.push_back(words.to_owned());
-            return Heard::Waits(line);
+            return SteeringOutcome::Waits(line);
         }
         state.queue.extend(marked.or(Some(words)).filter(|it| !it.is_empty()).map(str::to_owned));
         let waiting = state.queue.join(" · ");
-        Heard::Taken(match marked {
+        SteeringOutcome::Taken(match marked {
             None => format!("told at the next step: {waiting}"),
             Some(_) if state.queue.is_empty() => {
                 "nothing is queued: write words behind !".to_owned()
@@ -112,7 +112,7 @@ impl harness_cli::Steering for Steering {
         })
     }
 
-    fn left(&self) -> Vec<String> {
+    fn take_undelivered(&self) -> Vec<String> {
         let mut state = self.state.lock();
         let left = std::mem::take(&mut state.queue);
         left.iter().rev().for_each(|line| state.waiting.push_front(line.clone()));

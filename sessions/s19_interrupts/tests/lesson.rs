@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use expect_test::expect;
-use harness_cli::{App, Heard, Steering as _};
+use harness_app::{App, Steering as _, SteeringOutcome};
 use harness_core::{
     Block, Chat, Content, Conversation, Event, Hook, HookContext, HookReason, Next, NoInput,
     Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
@@ -296,19 +296,22 @@ fn which_lines_are_taken() {
     let (all, marked) = (Steering::new(Lines::All), Steering::new(Lines::Marked));
     let heard = |steering: &Steering, line: &str| steering.typed(line.to_owned());
     for line in [":undo", "q", " exit ", "quit", "  "] {
-        assert_eq!(heard(&all, line), Heard::Waits(line.to_owned()));
+        assert_eq!(heard(&all, line), SteeringOutcome::Waits(line.to_owned()));
     }
-    assert_eq!(heard(&marked, "go left"), Heard::Waits("go left".to_owned()));
+    assert_eq!(heard(&marked, "go left"), SteeringOutcome::Waits("go left".to_owned()));
     assert_eq!(
         heard(&all, "!"),
-        Heard::Taken("nothing is queued: write words behind !".to_owned())
+        SteeringOutcome::Taken("nothing is queued: write words behind !".to_owned())
     );
-    let told = Heard::Taken("told at the next step: go left".to_owned());
+    let told = SteeringOutcome::Taken("told at the next step: go left".to_owned());
     assert_eq!(heard(&all, " go left "), told);
-    let told = Heard::Taken("told at once: go left".to_owned());
+    let told = SteeringOutcome::Taken("told at once: go left".to_owned());
     assert_eq!(heard(&all, "!"), told, "a mark alone sends what is queued");
-    assert_eq!((all.left(), all.left()), (vec!["go left".to_owned()], vec![]));
-    assert_eq!(heard(&marked, "!:q"), Heard::Taken("told at once: :q".to_owned()));
+    assert_eq!(
+        (all.take_undelivered(), all.take_undelivered()),
+        (vec!["go left".to_owned()], vec![])
+    );
+    assert_eq!(heard(&marked, "!:q"), SteeringOutcome::Taken("told at once: :q".to_owned()));
 }
 
 /// Takes a little while, without a clock.
@@ -387,8 +390,8 @@ async fn listens(steering: &Steering, chat: &mut Chat, desk: &Mutex<Desk>) {
             loop {
                 let line = desk.lock().unwrap().typed.pop_front();
                 match line.map(|line| steering.typed(line)) {
-                    Some(Heard::Waits(line)) => ahead.lock().unwrap().push_back(line),
-                    Some(Heard::Taken(_)) => desk.lock().unwrap().told += 1,
+                    Some(SteeringOutcome::Waits(line)) => ahead.lock().unwrap().push_back(line),
+                    Some(SteeringOutcome::Taken(_)) => desk.lock().unwrap().told += 1,
                     None => {}
                 }
                 tokio::task::yield_now().await;
@@ -399,7 +402,7 @@ async fn listens(steering: &Steering, chat: &mut Chat, desk: &Mutex<Desk>) {
             ended = steering.turn(Prompt::Said(prompt), chat, &cancel, Next::default()) => drop(ended.unwrap()),
             () = hears => {}
         }
-        let (left, mut desk) = (steering.left(), desk.lock().unwrap());
+        let (left, mut desk) = (steering.take_undelivered(), desk.lock().unwrap());
         (desk.turns, desk.left) = (desk.turns + 1, desk.left + left.len());
         left.into_iter().rev().for_each(|line| ahead.lock().unwrap().push_front(line));
     }
@@ -454,7 +457,7 @@ async fn a_child_does_not_take_its_leads_lines() {
     let turn = HookContext { agent: &stage.agent, cancel: &cancel, why: HookReason::Step };
     steering.before_model(&mut child, &turn).await.unwrap();
     assert_eq!(child.messages().len(), 1);
-    assert_eq!(steering.left(), ["turn left"]);
+    assert_eq!(steering.take_undelivered(), ["turn left"]);
 }
 
 // ---------------------------------------------------------------- stopping

@@ -8,7 +8,8 @@ mod place;
 use std::sync::Arc;
 use std::time::Instant;
 
-use harness_cli::{App, DIM, Lesson, Screen};
+use harness_app::{App, Lesson};
+use harness_cli::{DIM, LineFront, Screen};
 use harness_core::host::text;
 use harness_core::model::models;
 use harness_core::{
@@ -83,9 +84,9 @@ impl PromptCache {
     }
 
     /// Adds a line behind each reply.
-    pub fn lines(&self, app: App) -> App {
+    pub fn lines(&self, front: impl Into<LineFront>) -> LineFront {
         let cache = self.clone();
-        app.shows(move |screen| Arc::new(Teller { screen, cache }))
+        front.into().add_display(move |screen| Arc::new(Teller { screen, cache }))
     }
 
     /// Joins the agent and the terminal, which gets `:cache`.
@@ -96,7 +97,7 @@ impl PromptCache {
         });
         let about = "what was read from the cache, what was written, and what it saved";
         app.with(self.clone())
-            .tell(simulated)
+            .notices(simulated)
             .quick("cache", about, move |_, _| Ok(self.state.lock().ledger.table()))
     }
 }

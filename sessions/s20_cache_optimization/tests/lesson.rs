@@ -194,7 +194,7 @@ fn ten_turns_and_each_requests_bytes_up_to_the_mark_equal_the_formers() {
             json!({"type": "tool_use", "id": format!("toolu_{turn}_{n}"), "name": "read", "input": input})
         });
         answers.push(Answer::blocks(calls.collect()));
-        answers.push(Answer::text(&format!("HookContext {turn} is done.")));
+        answers.push(Answer::text(&format!("Turn {turn} is done.")));
     }
     let server = StrictServer::start(Answers::from(answers));
     let prompts: String = (0..10).map(|turn| format!("prompt {turn}\n")).collect();

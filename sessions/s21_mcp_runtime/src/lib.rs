@@ -14,7 +14,8 @@ use std::{env, io};
 use anyhow::Result;
 use async_trait::async_trait;
 use clap::Subcommand;
-use harness_cli::{App, Commands, Config, Given, Lesson, WorkspaceFile};
+use harness_app::{App, Config, Given, Lesson, WorkspaceFile};
+use harness_cli::Commands;
 use harness_core::{
     Agent, AgentError, Audience, ChildSpec, Conversation, Event, Hook, HookContext, Inherit,
     Mechanism,
@@ -173,7 +174,7 @@ impl McpServers {
 pub async fn join(app: App, config: &Config) -> Result<App> {
     let mcp = McpServers::open(app.agent(), config)?;
     let app = mcp.clone().join(app, config);
-    Ok(app.tell(mcp.startup_notices().await))
+    Ok(app.notices(mcp.startup_notices().await))
 }
 
 /// The subcommands of this session.

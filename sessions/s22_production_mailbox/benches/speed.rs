@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness_core::mail::{FileMailbox, Mail, MailError, Mailbox, MemoryMailbox, News};
 use harness_testkit::{Folder, Redis, Row};
+use s09_agent_teams::mail::{FileMailbox, Mail, MailError, MailNotices, Mailbox, MemoryMailbox};
 use s22_production_mailbox::RedisMailbox;
 
 const NAMES: [&str; 2] = ["ada", "bob"];
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         report("memory", writers, measure(Arc::new(memory), each).await?);
 
         let folder = Folder::new();
-        let open = || FileMailbox::open(folder.path(), NAMES, News::default());
+        let open = || FileMailbox::open(folder.path(), NAMES, MailNotices::default());
         let each: Result<Vec<_>, _> =
             (0..writers).map(|_| Ok(Arc::new(open()?) as Shared)).collect();
         report(
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         };
         let (url, space) = (redis.url(), format!("bench{writers}"));
-        let open = || RedisMailbox::open(&url, &space, NAMES, News::default());
+        let open = || RedisMailbox::open(&url, &space, NAMES, MailNotices::default());
         let mut each = Vec::new();
         for _ in 0..writers {
             each.push(Arc::new(open().await?) as Shared);

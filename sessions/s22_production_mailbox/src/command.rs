@@ -3,22 +3,27 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use harness_cli::{App, Config, Display, Screen, columns, cut, say, title};
+use harness_app::{App, Config};
+use harness_cli::{Display, Screen, columns, cut, say, title};
 use harness_core::Agent;
 use harness_core::host::text;
-use harness_core::live::{Live, Told};
-use harness_core::mail::{Mailbox, News, check_name};
-use harness_redis::BEAT;
 use s09_agent_teams::Member;
+use s09_agent_teams::mail::{MailNotices, Mailbox, check_name};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{DEFAULT_URL, DeadLetter, Office, RedisMailbox, Seat, space};
+use crate::presence::{Activity, PresenceEvent};
+use crate::redis::{DeadLetter, HEARTBEAT_INTERVAL, RedisMailbox, space_of};
+use crate::{DEFAULT_URL, MemberRunner, TeamMailbox};
+
+/// The most columns of a dead letter's body.
+const LETTER_COLUMNS: usize = 200;
 
 /// This session's own flags.
 #[derive(Args, Clone, Debug)]
@@ -30,7 +35,7 @@ pub struct Flags {
     pub command: Option<Command>,
 }
 
-/// Which team, and whose.
+/// The team, and the mail that it reads.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TeamFlags {
     /// The team, in the form of team.yaml [default: alpha and beta]
@@ -61,21 +66,19 @@ pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
     let Some(command) = flags.command.clone() else {
         return join(agent.into(), &flags.team, &config).await;
     };
-    let (members, space) = (flags.team.members()?, flags.team.space(&agent)?);
+    let members = flags.team.members()?;
+    let space = flags.team.space(&agent)?;
     let names = names(&members, &agent)?;
-    let (news, url) = (News::default(), config.setting("REDIS_URL"));
-    let url = url.as_deref().unwrap_or(DEFAULT_URL);
-    let mailbox = RedisMailbox::open(url, &space, names.iter().copied(), news.clone()).await;
-    let mailbox = Arc::new(mailbox.map_err(|why| anyhow!("{why}; `worker` and `watch` need one"))?);
+    let notices = MailNotices::default();
+    let url = config.setting("REDIS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
+    let mailbox = RedisMailbox::open(&url, &space, names.iter().copied(), notices.clone())
+        .await
+        .map_err(|why| anyhow!("{why}; `worker` and `watch` need one"))?;
     match command {
         Command::Watch => watch(&mailbox, &names).await?,
         Command::Worker { name } => {
-            let Some(member) = members.iter().find(|it| it.name == name) else {
-                let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).collect();
-                bail!("there is no member {name:?} in the team; there is {}", names.join(", "));
-            };
-            let told = mailbox.told().await;
-            worker(agent.clone(), member.clone(), mailbox, news, &told).await?;
+            let member = find(&members, &name)?;
+            worker(agent.clone(), member, Arc::new(mailbox), notices).await?;
         }
     }
     Ok(App::done(agent, ExitCode::SUCCESS))
@@ -86,15 +89,18 @@ pub async fn run(agent: Agent, flags: Flags, config: Config) -> Result<App> {
 /// # Errors
 /// Those of [`run`].
 pub async fn join(app: App, flags: &TeamFlags, config: &Config) -> Result<App> {
-    let (members, space) = (flags.members()?, flags.space(app.agent())?);
+    let members = flags.members()?;
+    let space = flags.space(app.agent())?;
     let names = names(&members, app.agent())?;
-    let (news, url) = (News::default(), config.setting("REDIS_URL"));
-    let (office, told) = Office::open(url.as_deref(), &space, &names, &news).await?;
+    let notices = MailNotices::default();
+    let url = config.setting("REDIS_URL");
+    let (mailbox, told) = TeamMailbox::open(url.as_deref(), &space, &names, &notices).await?;
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let app = office.team(app, members.clone(), news).await?.tell([told]);
+    let app = mailbox.team(app, members, notices).await?.notices([told]);
     Ok(app.command("dead", "lists the dead letters", move |_, _| {
-        let (office, names) = (office.clone(), names.clone());
-        Box::pin(async move { dead(&office, &names).await })
+        let mailbox = mailbox.clone();
+        let names = names.clone();
+        Box::pin(async move { dead_letters(&mailbox, &names).await })
     }))
 }
 
@@ -109,37 +115,48 @@ impl TeamFlags {
     }
 
     fn space(&self, agent: &Agent) -> Result<String> {
-        let space = self.space.clone().unwrap_or_else(|| space(&agent.cwd));
+        let space = self.space.clone().unwrap_or_else(|| space_of(&agent.cwd));
         check_name(&space).context("--space")?;
         Ok(space)
     }
 }
 
-/// Those who have a box: the members and their lead.
+/// The names that have a box: the members and their lead.
 fn names<'a>(members: &'a [Member], lead: &'a Agent) -> Result<Vec<&'a str>> {
-    let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).chain([&*lead.name]).collect();
-    names.iter().try_for_each(|name| check_name(name))?;
+    let mut names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    names.push(&lead.name);
+    for name in &names {
+        check_name(name)?;
+    }
     Ok(names)
 }
 
-/// All dead letters, a line each.
-async fn dead(office: &Office, names: &[String]) -> Result<String> {
+fn find(members: &[Member], name: &str) -> Result<Member> {
+    if let Some(found) = members.iter().find(|member| member.name == name) {
+        return Ok(found.clone());
+    }
+    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    bail!("there is no member {name:?} in the team; available: {}", names.join(", "));
+}
+
+/// All dead letters, each with the reason on a line of its own.
+async fn dead_letters(mailbox: &TeamMailbox, names: &[String]) -> Result<String> {
     let mut lines = String::new();
     for name in names {
-        for DeadLetter { mail, why } in office.dead(name).await? {
+        for DeadLetter { mail, why } in mailbox.dead(name).await? {
             let (from, body) = match &mail {
                 Ok(mail) => (mail.from.as_str(), mail.body.as_str()),
                 Err(text) => ("?", text.as_str()),
             };
-            let line = format!(
-                "{from} to {name}: “{}”\n  {}",
-                text::line(&cut(body, 200)),
-                text::line(&why)
-            );
-            let _ = writeln!(lines, "{line}");
+            let body = text::line(&cut(body, LETTER_COLUMNS));
+            let why = text::line(&why);
+            let _ = writeln!(lines, "{from} to {name}: “{body}”\n  {why}");
         }
     }
-    Ok(if lines.is_empty() { "no dead letters".to_owned() } else { lines.trim_end().to_owned() })
+    if lines.is_empty() {
+        return Ok("no dead letters".to_owned());
+    }
+    Ok(lines.trim_end().to_owned())
 }
 
 /// Runs one teammate until a signal comes.
@@ -147,81 +164,124 @@ async fn worker(
     mut agent: Agent,
     member: Member,
     mailbox: Arc<RedisMailbox>,
-    news: News,
-    told: &str,
+    notices: MailNotices,
 ) -> Result<()> {
     let screen = Screen::stdout();
-    let name = &member.name;
-    screen.line(text::strip(&format!(
-        "{name} works here. {told}\nworking in {}",
-        agent.cwd.display()
-    )));
+    let about = mailbox.describe().await;
+    let place = agent.cwd.display();
+    let greeting = format!("{} works here. {about}\nworking in {place}", member.name);
+    screen.line(text::strip(&greeting));
     screen.line(agent.gate.policy.told());
-    agent.observers.add(Arc::new(Display::new(screen.clone(), agent.name.clone())));
-    agent.observers.add(mailbox.beacon(agent.secrets.clone()));
-    let stop = CancellationToken::new();
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (mail, state) = (mailbox.clone(), Arc::default());
-    let seat = Seat { origin: agent, member, mailbox: mail, news: news.clone(), state };
-    let seat = seat.serve(stop.clone());
-    let mut seat = std::pin::pin!(seat);
-    let served = loop {
-        tokio::select! {
-            served = &mut seat => break served,
-            _ = interrupt.recv() => stop.cancel(),
-            _ = terminate.recv() => stop.cancel(),
-            () = tokio::time::sleep(BEAT / 4) => {}
-        }
-        news.take().iter().for_each(|news| screen.line(text::strip(news)));
+    agent.observers.add_for_family(Arc::new(Display::new(screen.clone(), agent.name.clone())));
+    agent.observers.add_for_family(mailbox.publisher(agent.secrets.clone()));
+    let runner = MemberRunner {
+        origin: agent,
+        member,
+        mailbox: mailbox.clone(),
+        notices: notices.clone(),
+        status: Arc::default(),
     };
+    let ended = run_until_signal(runner, &notices, &screen).await;
     mailbox.leave().await;
-    served?;
+    ended?;
     Ok(screen.check()?)
+}
+
+/// Runs a member, and shows the mailbox's notices meanwhile. A signal ends it in order.
+async fn run_until_signal(
+    runner: MemberRunner,
+    notices: &MailNotices,
+    screen: &Screen,
+) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let mut run = pin!(runner.run(stop.clone()));
+    loop {
+        let ended = tokio::select! {
+            ended = &mut run => Some(ended),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
+            () = tokio::time::sleep(HEARTBEAT_INTERVAL / 4) => {
+                show(notices, screen);
+                continue;
+            }
+        };
+        show(notices, screen);
+        match ended {
+            Some(ended) => return Ok(ended?),
+            None => stop.cancel(),
+        }
+    }
+}
+
+fn show(notices: &MailNotices, screen: &Screen) {
+    for notice in notices.take() {
+        screen.line(text::strip(&notice));
+    }
 }
 
 /// Prints what changes, until nobody reads it any more.
 async fn watch(mailbox: &RedisMailbox, names: &[&str]) -> Result<()> {
-    let mut live = mailbox.live();
-    let (mut tasks, mut shown) = (BTreeMap::new(), BTreeMap::new());
-    let mut tick = tokio::time::interval(BEAT / 4);
+    let mut presence = mailbox.presence();
+    let mut tick = tokio::time::interval(HEARTBEAT_INTERVAL / 4);
+    let mut tasks = BTreeMap::new();
+    let mut rows_shown = BTreeMap::new();
     loop {
-        let line = tokio::select! {
-            told = live.recv() => told.ok().and_then(|told| live_line(told, &mut tasks)),
-            _ = tick.tick() => None,
-        };
-        let mut lines: Vec<String> = line.into_iter().collect();
+        let mut lines = Vec::new();
+        tokio::select! {
+            event = presence.recv() => if let Ok(event) = event {
+                note_task(&event, &mut tasks);
+                lines.extend(line_of(&event));
+            },
+            _ = tick.tick() => {}
+        }
         for &name in names {
-            let (reader, waiting) = (mailbox.reader(name).await?, mailbox.waiting(name).await?);
-            let doing = match (&reader, tasks.get(name)) {
-                (None, _) => "nobody reads its mail".to_owned(),
-                (Some(by), Some(task)) => format!("working on “{task}” in {by}"),
-                (Some(by), None) => format!("there, in {by}"),
-            };
-            let row = format!("{name}: {doing}; mails not done: {waiting}");
-            if shown.insert(name, row.clone()).as_ref() != Some(&row) {
+            let row = row(mailbox, name, tasks.get(name)).await?;
+            if rows_shown.get(name) != Some(&row) {
+                rows_shown.insert(name, row.clone());
                 lines.push(row);
             }
         }
-        lines.iter().try_for_each(|line| say(cut(&text::line(line), columns())))?;
+        for line in lines {
+            say(cut(&text::line(&line), columns()))?;
+        }
     }
 }
 
-/// A line for what happens; who is there, and what each works on, is kept.
-fn live_line(told: Told, tasks: &mut BTreeMap<String, String>) -> Option<String> {
-    let agent = told.agent;
-    match told.live {
-        Live::Began(task) | Live::Here(Some(task)) => _ = tasks.insert(agent, task),
-        Live::Here(None) => _ = tasks.remove(&agent),
-        Live::Ended(outcome) => {
-            tasks.remove(&agent);
-            return Some(format!("{agent}: {outcome}"));
+/// Where a member works, on what, and how much it has to do.
+async fn row(mailbox: &RedisMailbox, name: &str, task: Option<&String>) -> Result<String> {
+    let open = mailbox.unacknowledged(name).await?;
+    let doing = match (mailbox.reader(name).await?, task) {
+        (None, _) => "nobody reads its mail".to_owned(),
+        (Some(by), Some(task)) => format!("working on “{task}” in {by}"),
+        (Some(by), None) => format!("there, in {by}"),
+    };
+    Ok(format!("{name}: {doing}; mails not done: {open}"))
+}
+
+/// Remembers what each agent works on.
+fn note_task(event: &PresenceEvent, tasks: &mut BTreeMap<String, String>) {
+    match &event.activity {
+        Activity::Started(task) | Activity::Heartbeat(Some(task)) => {
+            tasks.insert(event.agent.clone(), task.clone());
         }
-        Live::Called(call) => return Some(format!("{agent} ▸ {}", title(&call))),
-        Live::Answered(_, result, _) if result.is_error => {
-            return Some(format!("{agent} ◂ {}", result.content.text()));
+        Activity::Ended(_) | Activity::Heartbeat(None) => {
+            tasks.remove(&event.agent);
         }
-        Live::Answered(..) => {}
+        Activity::ToolStarted(_) | Activity::ToolFinished { .. } => {}
     }
-    None
+}
+
+/// A line for what happens, where that is not in an agent's row.
+fn line_of(event: &PresenceEvent) -> Option<String> {
+    let agent = &event.agent;
+    match &event.activity {
+        Activity::Ended(outcome) => Some(format!("{agent}: {outcome}")),
+        Activity::ToolStarted(call) => Some(format!("{agent} ▸ {}", title(call))),
+        Activity::ToolFinished { result, .. } if result.is_error => {
+            Some(format!("{agent} ◂ {}", result.content.text()))
+        }
+        _ => None,
+    }
 }

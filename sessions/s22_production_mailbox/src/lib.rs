@@ -3,26 +3,29 @@
 //! Next page: [s23 · Worktrees, advanced](../s23_worktree_advanced/index.html)
 
 mod command;
-mod live;
-mod seat;
+mod display;
+mod member;
+mod presence;
+mod redis;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use harness_cli::{App, Lesson};
-use harness_core::Mutex;
-use harness_core::mail::{MailError, MemoryMailbox, News};
-use s09_agent_teams::{Member, State, Team};
+use harness_app::{App, Lesson};
+use harness_core::{Agent, Mutex};
+use s09_agent_teams::mail::{MailError, MailNotices, MemoryMailbox};
+use s09_agent_teams::{Member, Team, TeammateStatus};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crate::redis::{DeadLetter, NoRedis, RedisMailbox, probe, space_of, without_password};
 pub use command::{Command, Flags, TeamFlags, join, run};
-pub use harness_redis::{DeadLetter, NoRedis, RedisMailbox, shown, space};
-pub use seat::Seat;
+pub use member::MemberRunner;
+pub use presence::{Activity, PresenceEvent, PresencePublisher};
 
-use live::Echo;
+use display::RemoteDisplay;
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -33,44 +36,47 @@ pub const LESSON: Lesson = Lesson {
 
 /// Where Redis is, unless `REDIS_URL` says otherwise.
 pub const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+/// How long the end of the program waits for members to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the team's mail is kept.
 #[derive(Clone, Debug)]
-pub enum Office {
+pub enum TeamMailbox {
     /// In Redis: workers in other processes take part.
     Redis(Arc<RedisMailbox>),
     /// In this process alone.
     Memory(Arc<MemoryMailbox>),
 }
 
-impl Office {
+impl TeamMailbox {
     /// The Redis at this address if there is one, else memory; and what the user is told of it.
     ///
     /// # Errors
-    /// Somebody is there and does not let us in. Mail that quietly went elsewhere would be worse.
+    /// A server was named and does not let us in. Mail that quietly went elsewhere would be worse.
     pub async fn open(
         url: Option<&str>,
         space: &str,
         names: &[&str],
-        news: &News,
+        notices: &MailNotices,
     ) -> Result<(Self, String), NoRedis> {
-        let names = || names.iter().copied();
-        let at = url.unwrap_or(DEFAULT_URL);
-        match RedisMailbox::open(at, space, names(), news.clone()).await {
+        let was_named = url.is_some();
+        let url = url.unwrap_or(DEFAULT_URL);
+        let boxes = names.iter().copied();
+        match RedisMailbox::open(url, space, boxes.clone(), notices.clone()).await {
             Ok(mailbox) => {
-                let told = mailbox.told().await;
+                let told = mailbox.describe().await;
                 Ok((Self::Redis(Arc::new(mailbox)), told))
             }
-            Err(why @ NoRedis::Refused(_)) if url.is_some() => Err(why),
+            Err(why @ NoRedis::Refused(_)) if was_named => Err(why),
             Err(why) => {
                 let told =
                     format!("{why}; mail is kept in this process alone, and gone when it ends");
-                Ok((Self::Memory(Arc::new(MemoryMailbox::new(names()))), told))
+                Ok((Self::Memory(Arc::new(MemoryMailbox::new(boxes))), told))
             }
         }
     }
 
-    /// The dead letters of an agent, oldest first: what was sent, and why it is here.
+    /// The dead letters of an agent, oldest first, each with the reason.
     ///
     /// # Errors
     /// The server is away.
@@ -88,38 +94,71 @@ impl Office {
     ///
     /// # Errors
     /// Another process leads this team, or a member cannot be made.
-    pub async fn team(&self, app: App, members: Vec<Member>, news: News) -> Result<App, MailError> {
-        let agent = app.agent().clone();
-        let mailbox = match self {
-            Self::Redis(mailbox) => mailbox.clone(),
+    pub async fn team(
+        &self,
+        app: App,
+        members: Vec<Member>,
+        notices: MailNotices,
+    ) -> Result<App, MailError> {
+        match self {
+            Self::Redis(mailbox) => over_redis(app, members, mailbox.clone(), notices).await,
             Self::Memory(mailbox) => {
-                return Ok(Team::open(&agent, members, mailbox.clone(), news).await?.join(app));
+                let agent = app.agent().clone();
+                let team = Team::open(&agent, members, mailbox.clone(), notices).await?;
+                Ok(team.join(app))
             }
-        };
-        let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), news.clone()).await?;
-        let origin = agent.clone();
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mut states = BTreeMap::new();
-        for member in members {
-            let state: Arc<Mutex<State>> = Arc::default();
-            states.insert(member.name.clone(), state.clone());
-            team = team.elsewhere(member.clone(), state.clone());
-            let (origin, mailbox, news) = (origin.clone(), mailbox.clone(), news.clone());
-            let served =
-                Seat { origin, member, mailbox, state, news: news.clone() }.serve(stop.clone());
-            tasks.spawn(served.inspect_err(move |why| news.add(why.to_string())));
         }
-        let beacon = mailbox.beacon(agent.secrets);
-        let echo = Echo { lead: agent.name, mailbox: mailbox.clone(), states, news };
-        let app = team.join(app).shows(move |screen| {
-            tokio::spawn(echo.show(screen));
-            beacon
-        });
-        Ok(app.at_exit(move || async move {
-            stop.cancel();
-            tasks.close();
-            let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
-            mailbox.leave().await;
-        }))
     }
+}
+
+/// A team whose members may run in any process. This one runs all of them too: each works here while no other
+/// process does.
+async fn over_redis(
+    app: App,
+    members: Vec<Member>,
+    mailbox: Arc<RedisMailbox>,
+    notices: MailNotices,
+) -> Result<App, MailError> {
+    let agent = app.agent().clone();
+    // The team's own teammates would hold their leases from the start; here each has a runner instead.
+    let mut team = Team::open(&agent, Vec::new(), mailbox.clone(), notices.clone()).await?;
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let mut statuses = BTreeMap::new();
+    for member in &members {
+        let status: Arc<Mutex<TeammateStatus>> = Arc::default();
+        statuses.insert(member.name.clone(), status.clone());
+        team = team.with_remote(member.clone(), status);
+    }
+    let begin = {
+        let mailbox = mailbox.clone();
+        let notices = notices.clone();
+        let statuses = statuses.clone();
+        let stop = stop.clone();
+        let tasks = tasks.clone();
+        move |lead: &Agent| {
+            for member in members {
+                let runner = MemberRunner {
+                    origin: lead.clone(),
+                    status: statuses[&member.name].clone(),
+                    member,
+                    mailbox: mailbox.clone(),
+                    notices: notices.clone(),
+                };
+                let notices = notices.clone();
+                let run = runner.run(stop.clone());
+                tasks.spawn(run.inspect_err(move |why| notices.add(why.to_string())));
+            }
+        }
+    };
+    let publisher = mailbox.publisher(agent.secrets);
+    let display = RemoteDisplay { lead: agent.name, mailbox: mailbox.clone(), statuses, notices };
+    tokio::spawn(display.run(app.viewers()));
+    let app = team.join(app).observer(publisher).at_start(begin);
+    Ok(app.at_exit(move || async move {
+        stop.cancel();
+        tasks.close();
+        let _ = tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await;
+        mailbox.leave().await;
+    }))
 }

@@ -7,15 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use expect_test::expect;
-use harness_cli::App;
-use harness_core::mail::{FAILED, Mail, Mailbox, News};
+use harness_app::App;
 use harness_core::{Agent, Play};
 use harness_testkit::{
     Answers, Fault, Folder, Key, Program, Redis, Stage, StrictServer, Terminal, fifo, scrubbed,
 };
 use regex::Regex;
 use s09_agent_teams::Member;
-use s22_production_mailbox::{LESSON, Office, RedisMailbox, space};
+use s09_agent_teams::mail::{Mail, MailNotices, Mailbox};
+use s22_production_mailbox::{LESSON, RedisMailbox, TeamMailbox, space_of};
 
 const BIN: &str = env!("CARGO_BIN_EXE_s22_production_mailbox");
 const NAMES: [&str; 3] = ["alpha", "beta", "lead"];
@@ -30,14 +30,14 @@ fn without_ids(text: &str) -> String {
 }
 
 /// A stage with a team over the mail at this address, and that mail.
-async fn team(mut stage: Stage, url: &str) -> (Stage, Office) {
-    let news = News::default();
+async fn team(mut stage: Stage, url: &str) -> (Stage, TeamMailbox) {
+    let notices = MailNotices::default();
     let members = Member::list(include_str!("../team.yaml"), "team.yaml").unwrap();
-    let (office, _) = Office::open(Some(url), "s", &NAMES, &news).await.unwrap();
+    let (mailbox, _) = TeamMailbox::open(Some(url), "s", &NAMES, &notices).await.unwrap();
     let app = App::from(stage.agent.clone());
-    let app = office.team(app, members, news).await.unwrap();
+    let app = mailbox.team(app, members, notices).await.unwrap();
     stage.agent = Agent::clone(app.agent());
-    (stage, office)
+    (stage, mailbox)
 }
 
 /// Nobody listens there.
@@ -45,8 +45,8 @@ const NOWHERE: &str = "redis://127.0.0.1:1";
 
 #[tokio::test]
 async fn the_play() {
-    let (mut stage, office) = team(Stage::new(LESSON.play), NOWHERE).await;
-    assert!(matches!(office, Office::Memory(_)));
+    let (mut stage, mailbox) = team(Stage::new(LESSON.play), NOWHERE).await;
+    assert!(matches!(mailbox, TeamMailbox::Memory(_)));
     let played = without_ids(&stage.play().await);
     expect![[r#"
         human: Version 1.4.0 is due. Have the notes checked, have them put right, and have them signed.
@@ -68,8 +68,8 @@ async fn the_play() {
     "#]].assert_eq(&played);
     assert!(stage.folder.read("NOTES.md").contains("## 1.4.0"));
     let Some(redis) = Redis::start() else { return };
-    let (mut stage, office) = team(Stage::new(LESSON.play), &redis.url()).await;
-    assert!(matches!(office, Office::Redis(_)));
+    let (mut stage, mailbox) = team(Stage::new(LESSON.play), &redis.url()).await;
+    assert!(matches!(mailbox, TeamMailbox::Redis(_)));
     assert_eq!(without_ids(&stage.play().await), played, "the same with a Redis");
 }
 
@@ -101,7 +101,7 @@ fn the_play_by_pipe_and_in_a_terminal_with_a_redis() {
     let (piped, shown) = (program(), program());
     let output = Program::pipe(at(piped.command(), &redis), "\n:dead\nq\n");
     let said = String::from_utf8(output.stdout).unwrap();
-    let told = format!("mail: {}, space {}\n", redis.url(), space(piped.folder.path()));
+    let told = format!("mail: {}, space {}\n", redis.url(), space_of(piped.folder.path()));
     let dead = "lead to alpha: “Sign NOTES.md with the release key.”\n  it said nothing\n";
     for words in [&told, "alpha: ▸ read version.txt", "beta: ▸ bash sh check.sh", dead] {
         assert!(said.contains(words), "{words:?} in {said}");
@@ -212,14 +212,14 @@ impl Place {
         worker.wait_for("works here.");
         let mailbox = self.mailbox().await;
         while mailbox.reader(name).await.unwrap().is_none() {
-            mailbox.changed(Duration::from_millis(100)).await;
+            mailbox.wait_for_change(Duration::from_millis(100)).await;
         }
         worker
     }
 
     async fn mailbox(&self) -> RedisMailbox {
-        let space = space(self.folder.path());
-        RedisMailbox::open(&self.redis.url(), &space, NAMES, News::default()).await.unwrap()
+        let space = space_of(self.folder.path());
+        RedisMailbox::open(&self.redis.url(), &space, NAMES, MailNotices::default()).await.unwrap()
     }
 
     /// Makes a gate at which `cat NAME` waits.
@@ -296,7 +296,7 @@ async fn two_workers_beside_a_lead_and_a_redis_that_is_killed_ten_times_in_mid_w
     assert!(shown.contains("is lost ("), "{shown}");
     let mailbox = place.mailbox().await;
     for name in NAMES {
-        assert_eq!(mailbox.waiting(name).await.unwrap(), 0, "{name}");
+        assert_eq!(mailbox.unacknowledged(name).await.unwrap(), 0, "{name}");
         assert_eq!(mailbox.dead(name).await.unwrap(), [], "{name}");
     }
     alpha.interrupt(&place.home);
@@ -324,8 +324,8 @@ async fn a_worker_killed_in_mid_work_is_followed_by_the_next_and_the_mail_is_ans
     assert_eq!((answers.len(), answers[0].in_reply_to.as_ref()), (1, Some(&mail.id)));
     assert_eq!(answers[0].body, "Beta has gone.");
     lead.acknowledge("lead", &[answers[0].id.clone()]).await.unwrap();
-    while lead.waiting("beta").await.unwrap() > 0 {
-        lead.changed(Duration::from_millis(100)).await;
+    while lead.unacknowledged("beta").await.unwrap() > 0 {
+        lead.wait_for_change(Duration::from_millis(100)).await;
     }
     second.interrupt(&place.home);
     assert_eq!(lead.receive("lead", Duration::ZERO).await.unwrap(), []);
@@ -362,7 +362,7 @@ async fn a_model_error_in_a_worker_is_told_to_the_lead_and_the_worker_lives_on()
     lead.type_in("fail\n:dead\n");
     lead.wait_for("It failed.");
     let shown = lead.wait_for("lead to alpha: “Fail.”");
-    assert!(shown.contains(FAILED), "{shown}");
+    assert!(shown.contains("[failed] "), "{shown}");
     lead.type_in("read\n");
     lead.wait_for("It was read.");
 }
@@ -380,8 +380,8 @@ scenes:
   lines:
   - calls: [{tool: send_to_teammate, input: {name: alpha, message: A question.}}]
   - text: Done.";
-    let (mut stage, office) = team(Stage::new(play), &redis.url()).await;
-    let Office::Redis(mailbox) = &office else { panic!("there is a Redis") };
+    let (mut stage, mailbox) = team(Stage::new(play), &redis.url()).await;
+    let TeamMailbox::Redis(mailbox) = &mailbox else { panic!("there is a Redis") };
     let earlier = Mail::new("lead", "alpha", "A question of yesterday.");
     mailbox.send(earlier.answer("A late answer.")).await.unwrap();
     stage.play().await;
@@ -442,19 +442,19 @@ fn what_needs_a_redis_says_so_and_a_wrong_name_is_refused_with_the_list() {
     assert!(said(&["watch"], "redis://127.0.0.1:1").contains("`worker` and `watch` need one"));
     let why = said(&[], "redis://:sesame-opens@127.0.0.1:99999");
     assert!(
-        why.starts_with("error: redis://:***@127.0.0.1:99999 is no address of a Redis"),
+        why.starts_with("error: redis://:***@127.0.0.1:99999 is not the address of a Redis"),
         "{why}"
     );
     let Some(redis) = Redis::start() else { return };
     assert_eq!(
         said(&["worker", "gamma"], &redis.url()),
-        "error: there is no member \"gamma\" in the team; there is alpha, beta\n"
+        "error: there is no member \"gamma\" in the team; available: alpha, beta\n"
     );
 }
 
 #[tokio::test]
 async fn a_redis_that_was_named_has_to_let_us_in_and_memory_never_stands_in_for_it() {
     let Some(redis) = Redis::with(&["--requirepass", "sesame-opens"]) else { return };
-    let refused = Office::open(Some(&redis.url()), "s", &NAMES, &News::default()).await;
+    let refused = TeamMailbox::open(Some(&redis.url()), "s", &NAMES, &MailNotices::default()).await;
     assert!(refused.unwrap_err().to_string().contains("refused"));
 }

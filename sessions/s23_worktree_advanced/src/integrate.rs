@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use git2::{BranchType, Repository, Signature, WorktreePruneOptions};
-use s12_worktree_task_isolation::{Made, State, Worktree};
+use s12_worktree_task_isolation::{Made, TaskState, Worktree};
 
 use crate::conflicts::{Side, trial};
 use crate::head;
@@ -21,7 +21,7 @@ pub fn integrate(ledger: &Ledger, words: &str) -> Made<String> {
         found.ok_or_else(|| refused(format!("there is no task {word}; :list names them")))
     };
     let chosen: Vec<&Tracked> = match words.is_empty() {
-        true => all.iter().filter(|it| it.state == State::Committed).collect(),
+        true => all.iter().filter(|it| it.state == TaskState::Committed).collect(),
         false => words.split_whitespace().map(named).collect::<Made<_>>()?,
     };
     let free = |branch: &String| repo.find_branch(branch, BranchType::Local).is_err();
@@ -29,7 +29,7 @@ pub fn integrate(ledger: &Ledger, words: &str) -> Made<String> {
     let (mut at, mut report) = (head(repo)?, String::new());
     for task in chosen {
         let name = &task.tree.branch;
-        let Some(tip) = task.work(repo)?.filter(|_| task.state == State::Committed) else {
+        let Some(tip) = task.work(repo)?.filter(|_| task.state == TaskState::Committed) else {
             let _ = writeln!(report, "{name} is {:?}: there is nothing to merge", task.state);
             continue;
         };
@@ -83,8 +83,10 @@ pub fn prune(ledger: &Ledger, words: &str) -> Made<String> {
 fn may_go(repo: &Repository, task: &Tracked) -> Made<()> {
     let place = task.tree.path.display();
     match (task.state, task.tip(repo)?) {
-        (State::Created | State::Running | State::Finished, _) => Err(refused("it is not done")),
-        (State::Committed, Some(tip)) if tip.to_string() != task.tree.base => {
+        (TaskState::Created | TaskState::Running | TaskState::Finished, _) => {
+            Err(refused("it is not done"))
+        }
+        (TaskState::Committed, Some(tip)) if tip.to_string() != task.tree.base => {
             Err(refused("it is neither in HEAD nor in an integration branch"))
         }
         _ if !task.tree.path.exists() => Ok(()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{BranchType, Delta, DiffOptions, Oid, Repository};
 use harness_core::host::ownership::registry::{RegisteredWork, Registry};
-use s12_worktree_task_isolation::{Base, Life, Made, State, Worktree, WorktreeError};
+use s12_worktree_task_isolation::{Base, Made, TaskProgress, TaskState, Worktree, WorktreeError};
 use serde::{Deserialize, Serialize};
 
 /// A task and its tree.
@@ -16,7 +16,7 @@ pub struct Tracked {
     /// The task, as it was given.
     pub task: String,
     /// How far it has come.
-    pub state: State,
+    pub state: TaskState,
 }
 
 impl RegisteredWork for Tracked {
@@ -25,7 +25,7 @@ impl RegisteredWork for Tracked {
     }
 
     fn is_over(&self) -> bool {
-        self.state >= State::Committed
+        self.state >= TaskState::Committed
     }
 }
 
@@ -36,8 +36,8 @@ pub struct Ledger {
     cwd: PathBuf,
 }
 
-impl Life for Ledger {
-    fn reached(&self, tree: &Worktree, task: &str, state: State) -> Made<()> {
+impl TaskProgress for Ledger {
+    fn reached(&self, tree: &Worktree, task: &str, state: TaskState) -> Made<()> {
         self.repository()?;
         let (tree, task) = (tree.clone(), task.to_owned());
         self.registry.put(&Tracked { tree, task, state }).map_err(refused)
@@ -91,7 +91,7 @@ impl Ledger {
             let mut task = orphan.value.clone();
             let (name, was, now) = (task.tree.name.clone(), task.state, task.recovered());
             let what = match &now {
-                Ok(State::Committed) => format!("its work is on {}", task.tree.branch),
+                Ok(TaskState::Committed) => format!("its work is on {}", task.tree.branch),
                 Ok(_) => "there was nothing in it".to_owned(),
                 Err(error) => format!("{error}; look at {}", task.tree.path.display()),
             };
@@ -131,7 +131,7 @@ impl Tracked {
     }
 
     /// What git says of it now: whether its work is in HEAD or in an integration branch.
-    fn seen(&self) -> Made<State> {
+    fn seen(&self) -> Made<TaskState> {
         let repo = Repository::open(&self.tree.root)?;
         let mut into = vec![repo.head()?.peel_to_commit()?.id()];
         for branch in repo.references_glob("refs/heads/integration/*")? {
@@ -139,18 +139,18 @@ impl Tracked {
         }
         let is_in = |tip| into.iter().any(|&it| repo.merge_base(it, tip) == Ok(tip));
         Ok(match (self.work(&repo)?, self.tip(&repo)?) {
-            (_, None) => State::Abandoned,
-            (Some(tip), _) if is_in(tip) => State::Integrated,
-            _ => State::Committed,
+            (_, None) => TaskState::Abandoned,
+            (Some(tip), _) if is_in(tip) => TaskState::Integrated,
+            _ => TaskState::Committed,
         })
     }
 
     /// Brings a task of a killed run to an end.
-    fn recovered(&self) -> Made<State> {
+    fn recovered(&self) -> Made<TaskState> {
         let (tree, repo) = (&self.tree, Repository::open(&self.tree.root)?);
         self.tip(&repo)?;
         let admin = repo.commondir().join("worktrees").join(&tree.name);
-        if self.state == State::Finished {
+        if self.state == TaskState::Finished {
             // Nobody but us was at work on it then: what is locked there, the dead run has locked.
             let branch = repo.commondir().join(format!("{}.lock", tree.reference()));
             for lock in [admin.join("index.lock"), admin.join("HEAD.lock"), branch] {
@@ -158,7 +158,7 @@ impl Tracked {
             }
         }
         let made = repo.find_worktree(&tree.name).is_ok();
-        if self.state == State::Created || self.state == State::Finished && !made {
+        if self.state == TaskState::Created || self.state == TaskState::Finished && !made {
             // Half made, or half removed after it was proven empty: only parts of its commit can be in it.
             if tree.path.exists() && !self.is_remnant()? {
                 return Err(refused("in its folder is what is not of its commit"));
@@ -167,7 +167,7 @@ impl Tracked {
             let _ = fs::remove_dir_all(&admin);
         }
         let left = tree.finish(&self.task)?;
-        Ok(if left.is_some() { State::Committed } else { State::Abandoned })
+        Ok(if left.is_some() { TaskState::Committed } else { TaskState::Abandoned })
     }
 
     /// All that is in the folder is in the commit. Of a tree that was being made the beginning of a file is
@@ -181,7 +181,7 @@ impl Tracked {
         let diff = repo.diff_tree_to_workdir(Some(&began), Some(&mut all))?;
         Ok(diff.deltas().all(|delta| match delta.status() {
             Delta::Deleted => true,
-            Delta::Modified if self.state == State::Created => {
+            Delta::Modified if self.state == TaskState::Created => {
                 let whole = repo.find_blob(delta.old_file().id()).map_or(0, |blob| blob.size());
                 delta.new_file().size() < whole as u64
             }

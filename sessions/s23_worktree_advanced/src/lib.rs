@@ -11,10 +11,13 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use git2::{Repository, StatusOptions};
-use harness_cli::{App, Bars, Done, Lesson, TaskFlags, Tasks, columns, cut};
+use harness_app::{App, Lesson};
+use harness_cli::{columns, cut};
 use harness_core::host::own_paths::is_own;
 use harness_core::{Agent, AgentError, Event};
-use s12_worktree_task_isolation::{Isolated, Made, State};
+use s12_worktree_task_isolation::{
+    FinishedTask, Isolated, Made, TaskFlags, TaskPrompts, TaskRunner, TaskState, with_tasks,
+};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -34,27 +37,36 @@ pub const LESSON: Lesson = Lesson {
 pub struct Lifecycle(pub Ledger);
 
 #[async_trait]
-impl Tasks for Lifecycle {
+impl TaskRunner for Lifecycle {
     async fn run(
         &self,
         lead: &Agent,
         tasks: Vec<String>,
         cancel: &CancellationToken,
-    ) -> Result<Vec<Done>, AgentError> {
-        let mut done = Isolated(Arc::new(self.0.clone())).run(lead, tasks, cancel).await?;
-        let names: Vec<String> = done.iter().map(|done| done.name.clone()).collect();
+    ) -> Result<Vec<FinishedTask>, AgentError> {
+        let mut finished = Isolated(Arc::new(self.0.clone())).run(lead, tasks, cancel).await?;
+        let names: Vec<String> = finished.iter().map(|task| task.name.clone()).collect();
         let ledger = self.0.clone();
         let met = spawn_blocking(move || meetings(&ledger, &names)).await;
-        let met = met.map_err(|error| AgentError::Fatal(error.to_string()))?;
-        let unknown =
-            |error| vec![(String::new(), format!("whether it merges is unknown: {error}"))];
-        for (name, told) in met.unwrap_or_else(unknown) {
-            match done.iter_mut().find(|done| done.name == name) {
-                Some(done) => done.advice = done.advice.take().map(|old| format!("{old}\n{told}")),
-                None => lead.emit(&Event::Notice(told)),
+        match met.map_err(|error| AgentError::Fatal(error.to_string()))? {
+            Ok(met) => {
+                for (name, told) in met {
+                    advise(lead, &mut finished, &name, told);
+                }
+            }
+            Err(error) => {
+                lead.emit(&Event::Notice(format!("whether it merges is unknown: {error}")));
             }
         }
-        Ok(done)
+        Ok(finished)
+    }
+}
+
+/// Adds to the advice of the task of this name; what is about an earlier task is told by itself.
+fn advise(lead: &Agent, finished: &mut [FinishedTask], name: &str, told: String) {
+    match finished.iter_mut().find(|task| task.name == name) {
+        Some(task) => task.advice = task.advice.take().map(|advice| format!("{advice}\n{told}")),
+        None => lead.emit(&Event::Notice(told)),
     }
 }
 
@@ -62,35 +74,43 @@ impl Tasks for Lifecycle {
 ///
 /// # Errors
 /// The workspace cannot be written, or the list of trees is damaged.
-pub fn join(app: App, flags: TaskFlags, bars: Bars) -> Result<App> {
+pub fn join(app: App, flags: TaskFlags, prompts: TaskPrompts) -> Result<App> {
     let ledger = Ledger::open(&app.agent().cwd)?;
     let mut told = ledger.recover()?;
-    let refused = |error| vec![format!("no task can run here: {error}")];
-    told.extend(ledger.repository().and_then(|repo| surroundings(&repo)).unwrap_or_else(refused));
-    let [list, merge, clear] = [(); 3].map(|()| ledger.clone());
-    let (lists, merges, clears) = (
-        "the tasks, and how far they have come",
-        "[task…]: merges their work onto a new branch",
-        "lists what is merged and clean; `:prune now` removes it",
-    );
-    Ok(app
-        .tell(told)
-        .tasks(flags, bars, Lifecycle(ledger))
-        .quick("list", lists, move |_, _| Ok(listed(&list.all()?)))
-        .quick("integrate", merges, move |_, words| Ok(integrate(&merge, words)?))
-        .quick("prune", clears, move |_, words| Ok(prune(&clear, words)?)))
+    match ledger.repository().and_then(|repo| surroundings(&repo)) {
+        Ok(notes) => told.extend(notes),
+        Err(error) => told.push(format!("no task can run here: {error}")),
+    }
+    let app = with_tasks(app.notices(told), flags, prompts, Lifecycle(ledger.clone()));
+    Ok(with_commands(app, &ledger))
+}
+
+/// `:list`, `:integrate` and `:prune`.
+fn with_commands(app: App, ledger: &Ledger) -> App {
+    let list = ledger.clone();
+    let app = app.quick("list", "the tasks, and how far they have come", move |_, _| {
+        Ok(listed(&list.all()?))
+    });
+    let merge = ledger.clone();
+    let about = "[task…]: merges their work onto a new branch";
+    let app = app.quick("integrate", about, move |_, words| Ok(integrate(&merge, words)?));
+    let clear = ledger.clone();
+    let about = "lists what is merged and clean; `:prune now` removes it";
+    app.quick("prune", about, move |_, words| Ok(prune(&clear, words)?))
 }
 
 /// What the user should know of the checkout before a task begins there.
 fn surroundings(repo: &Repository) -> Made<Vec<String>> {
-    let (head, dirty) = (head(repo)?, dirty(repo)?);
-    let mut notes = vec![format!("tasks begin at {}, {}", head.name, &head.tip.to_string()[..7])];
+    let head = head(repo)?;
+    let mut notes = vec![format!("tasks begin at {}, {:.7}", head.name, head.tip)];
     if repo.head_detached()? {
         notes.push("HEAD is detached: no branch gets what you merge there".to_owned());
     }
+    let dirty = dirty(repo)?;
     if !dirty.is_empty() {
-        let (many, first) = (dirty.len(), dirty[..dirty.len().min(3)].join(", "));
-        notes.push(format!("not committed ({many}): {first}; tasks do not see that"));
+        let count = dirty.len();
+        let first = dirty[..count.min(3)].join(", ");
+        notes.push(format!("not committed ({count}): {first}; tasks do not see that"));
     }
     Ok(notes)
 }
@@ -104,46 +124,92 @@ fn dirty(repo: &Repository) -> Made<Vec<String>> {
     Ok(paths.filter(|path| !is_own(path)).collect())
 }
 
+/// The work of one task, and what it changes.
+struct Work {
+    /// The task's name.
+    task: String,
+    side: Side,
+    files: Vec<String>,
+    /// Whether it was done in this turn.
+    is_new: bool,
+}
+
 /// What happens when the work of these tasks meets that of every other, HEAD as it is by now, and what is not
 /// committed in the checkout. Each with the task that it is about.
 fn meetings(ledger: &Ledger, names: &[String]) -> Made<Vec<(String, String)>> {
-    let repo = &ledger.repository()?;
-    let (head, dirty, mut told) = (head(repo)?, dirty(repo)?, Vec::new());
-    let mut others: Vec<(Side, Vec<String>, bool)> = Vec::new();
-    for task in ledger.all()?.iter().filter(|task| task.state == State::Committed) {
-        let Some(tip) = task.work(repo)? else { continue };
-        let (side, files) =
-            (Side { name: task.tree.branch.clone(), tip }, changed(repo, &task.tree.base, tip)?);
-        let shared = |theirs: &[String], what: String| {
-            let both: Vec<&str> =
-                files.iter().filter(|file| theirs.contains(file)).map(String::as_str).collect();
-            (!both.is_empty()).then(|| format!("{what}: {}", both.join(", ")))
-        };
-        let is_new = names.contains(&task.tree.name);
-        let mut met = Vec::new();
-        if is_new {
-            met.push(shared(&dirty, format!("{} changes what you have not committed", side.name)));
-            met.push(trial(repo, &head, &side)?.1);
+    let repo = ledger.repository()?;
+    let head = head(&repo)?;
+    let dirty = dirty(&repo)?;
+    let mut told = Vec::new();
+    let mut earlier: Vec<Work> = Vec::new();
+    for task in ledger.all()? {
+        let Some(work) = work_of(&repo, &task, names)? else { continue };
+        let mut about = |line: Option<String>| told.extend(line.map(|it| (work.task.clone(), it)));
+        if work.is_new {
+            let what = format!("{} changes what you have not committed", work.side.name);
+            about(shared(&what, &work.files, &dirty));
+            about(conflict(&repo, &head, &work.side)?);
         }
-        for (other, theirs, was_new) in &others {
-            if is_new || *was_new {
-                let both = format!("{} and {} merge, and both change", other.name, side.name);
-                met.push(trial(repo, other, &side)?.1.or_else(|| shared(theirs, both)));
-            }
+        for other in earlier.iter().filter(|other| work.is_new || other.is_new) {
+            about(meeting(&repo, other, &work)?);
         }
-        told.extend(met.into_iter().flatten().map(|line| (task.tree.name.clone(), line)));
-        others.push((side, files, is_new));
+        earlier.push(work);
     }
     Ok(told)
 }
 
+/// The work of a task, if it is on a branch of its own.
+fn work_of(repo: &Repository, task: &Tracked, names: &[String]) -> Made<Option<Work>> {
+    if task.state != TaskState::Committed {
+        return Ok(None);
+    }
+    let Some(tip) = task.work(repo)? else { return Ok(None) };
+    Ok(Some(Work {
+        task: task.tree.name.clone(),
+        side: Side { name: task.tree.branch.clone(), tip },
+        files: changed(repo, &task.tree.base, tip)?,
+        is_new: names.contains(&task.tree.name),
+    }))
+}
+
+/// What is to be said of two branches: that they do not merge, or that they merge and change the same files.
+fn meeting(repo: &Repository, one: &Work, other: &Work) -> Made<Option<String>> {
+    let conflict = conflict(repo, &one.side, &other.side)?;
+    if conflict.is_some() {
+        return Ok(conflict);
+    }
+    let what = format!("{} and {} merge, and both change", one.side.name, other.side.name);
+    Ok(shared(&what, &other.files, &one.files))
+}
+
+/// Why two lines of work do not merge, if they do not.
+fn conflict(repo: &Repository, ours: &Side, theirs: &Side) -> Made<Option<String>> {
+    let (_, conflict) = trial(repo, ours, theirs)?;
+    Ok(conflict)
+}
+
+/// `what`, and the files that are in both lists; `None` where there is none.
+fn shared(what: &str, ours: &[String], theirs: &[String]) -> Option<String> {
+    let both: Vec<&str> =
+        ours.iter().filter(|file| theirs.contains(file)).map(String::as_str).collect();
+    if both.is_empty() {
+        return None;
+    }
+    Some(format!("{what}: {}", both.join(", ")))
+}
+
 fn listed(all: &[Tracked]) -> String {
-    let line = |it: &Tracked| {
-        let (state, task) = (format!("{:?}", it.state), it.task.lines().next().unwrap_or_default());
-        cut(&format!("{:<9} {state:<11} {task}", it.tree.name), columns())
-    };
-    let lines: Vec<String> = all.iter().map(line).collect();
-    if lines.is_empty() { "no tasks yet".to_owned() } else { lines.join("\n") }
+    if all.is_empty() {
+        return "no tasks yet".to_owned();
+    }
+    let lines: Vec<String> = all.iter().map(line_of).collect();
+    lines.join("\n")
+}
+
+fn line_of(tracked: &Tracked) -> String {
+    let state = format!("{:?}", tracked.state);
+    let first_line = tracked.task.lines().next().unwrap_or_default();
+    cut(&format!("{:<9} {state:<11} {first_line}", tracked.tree.name), columns())
 }
 
 /// Where the checkout is.

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use harness_cli::{Bars, TaskFlags};
+use s12_worktree_task_isolation::{TaskFlags, TaskPrompts};
 use s23_worktree_advanced::{LESSON, join};
 
 fn main() -> ExitCode {
-    harness_cli::main_with(LESSON, async |agent, own: TaskFlags| join(agent.into(), own, Bars::All))
+    harness_cli::main_with(LESSON, async |agent, flags: TaskFlags| {
+        join(agent.into(), flags, TaskPrompts::All)
+    })
 }

@@ -6,15 +6,21 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness_cli::Tasks;
 use harness_testkit::{Folder, Program, Stage, scrubbed};
-use s12_worktree_task_isolation::{Base, Isolated, Life, Made, State, Worktree};
+use s12_worktree_task_isolation::{
+    Base, Isolated, Made, TaskProgress, TaskRunner, TaskState, Worktree,
+};
 use s23_worktree_advanced::Ledger;
 use tokio_util::sync::CancellationToken;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_s23_worktree_advanced");
-const STEPS: [State; 5] =
-    [State::Created, State::Running, State::Finished, State::Committed, State::Abandoned];
+const STEPS: [TaskState; 5] = [
+    TaskState::Created,
+    TaskState::Running,
+    TaskState::Finished,
+    TaskState::Committed,
+    TaskState::Abandoned,
+];
 
 const PLAY: &str = "
 prompt: go
@@ -30,12 +36,12 @@ scenes:
 #[derive(Debug)]
 struct Dies {
     ledger: Ledger,
-    at: State,
+    at: TaskState,
     after: bool,
 }
 
-impl Life for Dies {
-    fn reached(&self, tree: &Worktree, task: &str, step: State) -> Made<()> {
+impl TaskProgress for Dies {
+    fn reached(&self, tree: &Worktree, task: &str, step: TaskState) -> Made<()> {
         if step == self.at && !self.after {
             die();
         }
@@ -103,17 +109,17 @@ fn next_start(folder: &Folder, lines: &str) -> String {
 }
 
 /// Whatever was killed: after a start everything is on a branch or gone, and all is whole.
-fn is_recovered(folder: &Folder, checkout: &str, at: &str) -> Vec<(State, String)> {
+fn is_recovered(folder: &Folder, checkout: &str, at: &str) -> Vec<(TaskState, String)> {
     let told = next_start(folder, ":list\nq\n");
     assert!(!told.contains("look at "), "{at}: {told}");
     assert!(!next_start(folder, "q\n").contains("was killed"), "{at}: it is taken up once");
     let tracked = Ledger::open(folder.path()).unwrap().all().unwrap();
     let mut kept = Vec::new();
     for it in &tracked {
-        assert!(it.state >= State::Committed, "{at}: {it:?}");
+        assert!(it.state >= TaskState::Committed, "{at}: {it:?}");
         let branch = folder.git(&["branch", "--list", &it.tree.branch]);
         let left = !branch.is_empty() || it.tree.path.exists();
-        assert_eq!(left, it.state == State::Committed, "{at}: {it:?}\n{told}");
+        assert_eq!(left, it.state == TaskState::Committed, "{at}: {it:?}\n{told}");
         kept.extend(left.then(|| it.tree.name.clone()));
     }
     let listed = folder.git(&["worktree", "list", "--porcelain"]);
@@ -147,8 +153,11 @@ fn killed_before_and_after_every_state_change_the_next_start_recovers() {
             if let Ok(work) = work {
                 assert_eq!(folder.git(&["show", "task/1:work.txt"]), work, "{at}");
             }
-            if step == State::Committed {
-                assert!(tasks.contains(&(State::Committed, "work".to_owned())), "{at}: {tasks:?}");
+            if step == TaskState::Committed {
+                assert!(
+                    tasks.contains(&(TaskState::Committed, "work".to_owned())),
+                    "{at}: {tasks:?}"
+                );
             }
             let told = next_start(&folder, ":integrate\n:prune now\nq\n");
             let left = folder.git(&["branch", "--list", "task/*"]);
@@ -218,7 +227,7 @@ fn killed_while_a_tree_is_made_the_half_made_one_is_removed() {
         let sign = sign.replace('N', &(last + 1).to_string());
         hit += usize::from(killed_when(&folder, LOOK, |root| root.join(&sign).exists()));
         let tasks = is_recovered(&folder, &checkout, &sign);
-        assert!(tasks.iter().all(|(state, _)| *state == State::Abandoned), "{sign}: {tasks:?}");
+        assert!(tasks.iter().all(|(state, _)| *state == TaskState::Abandoned), "{sign}: {tasks:?}");
     }
     assert!(hit >= 1, "none of the kills came in time");
 }
@@ -238,7 +247,7 @@ fn killed_while_an_empty_tree_is_removed_the_rest_of_it_goes_too() {
             made.get() && !root.join(&tree).join(part).exists()
         }));
         let tasks = is_recovered(&folder, &checkout, part);
-        assert!(tasks.iter().all(|(state, _)| *state == State::Abandoned), "{part}: {tasks:?}");
+        assert!(tasks.iter().all(|(state, _)| *state == TaskState::Abandoned), "{part}: {tasks:?}");
     }
     assert!(hit >= 1, "none of the kills came in time");
 }
@@ -298,7 +307,7 @@ fn locks_that_a_killed_run_has_left_are_taken_away() {
         }
     }
     let states = Ledger::open(folder.path()).unwrap().all().unwrap();
-    let finished = states.iter().all(|it| it.state >= State::Finished);
+    let finished = states.iter().all(|it| it.state >= TaskState::Finished);
     if finished {
         is_recovered(&folder, &checkout, "locks");
     }
@@ -325,7 +334,7 @@ fn what_another_run_is_at_work_on_is_left_to_it() {
     let (mine, yours) =
         (Ledger::open(folder.path()).unwrap(), Ledger::open(folder.path()).unwrap());
     let base = Base::find(folder.path()).unwrap();
-    let tree = base.tree(|tree| mine.reached(tree, "go", State::Created)).unwrap();
+    let tree = base.tree(|tree| mine.reached(tree, "go", TaskState::Created)).unwrap();
     assert!(yours.recover().unwrap().is_empty());
     assert!(!next_start(&folder, "q\n").contains("was killed"));
     assert!(tree.path.join("README.md").exists());

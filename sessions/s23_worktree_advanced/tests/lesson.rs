@@ -7,10 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use expect_test::expect;
 use git2::Repository;
-use harness_cli::{Done, Tasks};
 use harness_core::TurnOutcome;
 use harness_testkit::{Folder, Meet, Program, Stage};
-use s12_worktree_task_isolation::State;
+use s12_worktree_task_isolation::{FinishedTask, TaskRunner, TaskState};
 use s23_worktree_advanced::{LESSON, Ledger, Lifecycle, Side, integrate, prune, trial};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +38,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Runs these tasks in a repository, and what the session tells of them.
-async fn run(stage: &Stage, tasks: &[&str]) -> (Ledger, Vec<Done>) {
+async fn run(stage: &Stage, tasks: &[&str]) -> (Ledger, Vec<FinishedTask>) {
     let ledger = Ledger::open(&stage.agent.cwd).unwrap();
     let tasks = tasks.iter().map(|task| (*task).to_owned()).collect();
     let done = Lifecycle(ledger.clone()).run(&stage.agent, tasks, &CancellationToken::new()).await;
@@ -49,7 +48,7 @@ async fn run(stage: &Stage, tasks: &[&str]) -> (Ledger, Vec<Done>) {
 }
 
 /// A repository with these files, and these tasks done in it.
-async fn after(files: &[(&str, &str)], tasks: &[&str]) -> (Stage, Ledger, Vec<Done>) {
+async fn after(files: &[(&str, &str)], tasks: &[&str]) -> (Stage, Ledger, Vec<FinishedTask>) {
     let stage = stage(tasks);
     for (path, text) in files {
         stage.folder.write(path, text);
@@ -61,7 +60,7 @@ async fn after(files: &[(&str, &str)], tasks: &[&str]) -> (Stage, Ledger, Vec<Do
     (stage, ledger, done)
 }
 
-fn advice(done: &Done) -> &str {
+fn advice(done: &FinishedTask) -> &str {
     done.advice.as_deref().unwrap_or_default()
 }
 
@@ -69,7 +68,7 @@ fn repo(folder: &Folder) -> Repository {
     Repository::open(folder.path()).unwrap()
 }
 
-fn states(ledger: &Ledger) -> Vec<State> {
+fn states(ledger: &Ledger) -> Vec<TaskState> {
     ledger.all().unwrap().iter().map(|it| it.state).collect()
 }
 
@@ -251,7 +250,7 @@ async fn two_tasks_that_change_one_file_conflict_and_both_keep_their_work() {
         stage.folder.git(&["show", "task/1:f"]) + &stage.folder.git(&["show", "task/2:f"]),
         "a\nb\n"
     );
-    assert_eq!(states(&ledger), [State::Committed; 3]);
+    assert_eq!(states(&ledger), [TaskState::Committed; 3]);
 }
 
 #[tokio::test]
@@ -351,7 +350,10 @@ async fn work_is_integrated_in_order_onto_a_new_branch_and_no_checkout_is_touche
     assert_eq!(stage.folder.checkout(), before);
     let log = stage.folder.git(&["log", "--first-parent", "--format=%s", "main..integration/2"]);
     assert_eq!(log, "Merge task/1: echo a > a\nMerge task/2: echo b > b\n");
-    assert_eq!(states(&ledger), [State::Integrated, State::Integrated, State::Abandoned]);
+    assert_eq!(
+        states(&ledger),
+        [TaskState::Integrated, TaskState::Integrated, TaskState::Abandoned]
+    );
     let why = integrate(&ledger, "task-9").unwrap_err().to_string();
     assert_eq!(why, "there is no task task-9; :list names them");
     assert_eq!(integrate(&ledger, "").unwrap(), "there is nothing to integrate");
@@ -368,12 +370,15 @@ async fn integration_stops_at_the_first_conflict_and_goes_on_when_it_is_mended()
     );
     assert!(told.contains("On integration/1: `git merge task/2`"), "{told}");
     assert!(told.ends_with("take it in: git merge integration/1\n"), "{told}");
-    assert_eq!(states(&ledger), [State::Integrated, State::Committed, State::Committed]);
+    assert_eq!(
+        states(&ledger),
+        [TaskState::Integrated, TaskState::Committed, TaskState::Committed]
+    );
     stage.folder.git(&["switch", "-q", "integration/1"]);
     stage.folder.git(&["merge", "-q", "-X", "ours", "task/2"]);
     let told = integrate(&ledger, "").unwrap();
     assert_eq!(told, "task/3 is in integration/2\ntake it in: git merge integration/2\n");
-    assert_eq!(states(&ledger), [State::Integrated; 3]);
+    assert_eq!(states(&ledger), [TaskState::Integrated; 3]);
 }
 
 #[tokio::test]
@@ -481,7 +486,7 @@ scenes:
     let mut stage = Stage::new(play);
     stage.agent.tools.add(Meet::new(3));
     let (ledger, _) = run(&stage, &["a", "b", "c"]).await;
-    assert_eq!(states(&ledger), [State::Committed; 3]);
+    assert_eq!(states(&ledger), [TaskState::Committed; 3]);
     for number in 1..=3 {
         let place = stage.folder.git(&["show", &format!("task/{number}:where")]);
         assert!(place.ends_with(&format!("/.worktrees/task-{number}\n")), "{place}");

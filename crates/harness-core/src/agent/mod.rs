@@ -5,7 +5,6 @@
 
 pub mod act;
 pub mod child;
-pub mod gauge;
 pub mod hook;
 pub mod layer;
 mod log;

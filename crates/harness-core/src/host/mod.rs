@@ -11,7 +11,6 @@ pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod mutex;
-pub mod order;
 pub mod own_paths;
 pub mod ownership;
 pub mod process;
