@@ -166,7 +166,7 @@ impl Report {
     fn begin(&self, app: &RunningApp) {
         let agent = app.agent();
         let tools: Vec<String> = agent.tools.specs().iter().map(|tool| tool.name.clone()).collect();
-        self.stream(json!({
+        self.write_line(json!({
             "type": "system",
             "subtype": "init",
             "model": agent.model_id,
@@ -176,7 +176,7 @@ impl Report {
     }
 
     /// Hands out a line, where lines are streamed.
-    fn stream(&self, value: Value) {
+    fn write_line(&self, value: Value) {
         if self.format == OutputFormat::StreamJson && !self.totals.lock().finished {
             (self.write_line)(&self.line(&value));
         }
@@ -236,7 +236,7 @@ impl Report {
             totals.cost += reply.cost().unwrap_or_default();
             totals.last_reply = reply.text();
         }
-        self.stream(json!({
+        self.write_line(json!({
             "type": "assistant",
             "agent": agent,
             "message": reply.message,
@@ -248,7 +248,7 @@ impl Report {
     fn tool_finished(&self, agent: &str, result: &ToolResult, milliseconds: u64) {
         let content = vec![Block::ToolResult(result.clone())];
         let message = Message::new(Role::User, content);
-        self.stream(json!({
+        self.write_line(json!({
             "type": "user",
             "agent": agent,
             "message": message,
@@ -273,7 +273,7 @@ impl Observer for Report {
                 }));
             }
             Event::Notice(text) => {
-                self.stream(json!({"type": "system", "subtype": "notice", "text": text}));
+                self.write_line(json!({"type": "system", "subtype": "notice", "text": text}));
             }
             _ => {}
         }

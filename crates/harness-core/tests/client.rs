@@ -331,10 +331,9 @@ fn nothing_shows_the_key() {
 }
 
 #[test]
-fn a_client_for_https_can_be_built_twice_without_a_main() {
-    for _ in 0..2 {
-        Client::new(Config::new("https://api.anthropic.com", Key::None)).unwrap();
-    }
+fn a_client_for_https_installs_no_tls_provider_for_the_whole_process() {
+    Client::new(Config::new("https://api.anthropic.com", Key::None)).unwrap();
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
 }
 
 // ---------------------------------------------------------------- attempts

@@ -301,8 +301,8 @@ async fn escaped(folder: &TempDir) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_family_is_ended_with_those_that_have_left_its_group() {
-    let (folder, family, cancel) =
+async fn a_process_tree_is_ended_with_those_that_have_left_its_group() {
+    let (folder, tree, cancel) =
         (TempDir::new().unwrap(), ProcessTree::new(), CancellationToken::new());
     let line = format!("{ESCAPES} wait");
     let prepared = ChildCommand::shell(&line, folder.path(), &Secrets::default()).unwrap();
@@ -311,29 +311,29 @@ async fn a_family_is_ended_with_those_that_have_left_its_group() {
         cancel.cancel();
         pids
     };
-    let running = prepared.family(&family).run(Limits::default(), &cancel, |_| {});
+    let running = prepared.in_tree(&tree).run(Limits::default(), &cancel, |_| {});
     let (done, pids) = tokio::join!(running, escape);
     assert!(matches!(done.unwrap().end, End::Cancelled(_)));
     pids.iter().for_each(|pid| wait_until_gone(pid));
-    assert!(family.members().is_empty());
+    assert!(tree.members().is_empty());
 }
 
 #[tokio::test]
-async fn a_family_dies_with_its_run() {
-    let (folder, family) = (TempDir::new().unwrap(), ProcessTree::new());
+async fn a_process_tree_dies_with_its_run() {
+    let (folder, tree) = (TempDir::new().unwrap(), ProcessTree::new());
     let line = format!("{ESCAPES} wait");
     let prepared = ChildCommand::shell(&line, folder.path(), &Secrets::default()).unwrap();
     let cancel = CancellationToken::new();
     let pids = tokio::select! {
-        _ = prepared.family(&family).run(Limits::default(), &cancel, |_| {}) => panic!("it ended"),
+        _ = prepared.in_tree(&tree).run(Limits::default(), &cancel, |_| {}) => panic!("it ended"),
         pids = escaped(&folder) => pids,
     };
     pids.iter().for_each(|pid| wait_until_gone(pid));
 }
 
 #[tokio::test]
-async fn a_run_with_a_family_is_over_when_the_last_one_has_left() {
-    let (folder, family) = (TempDir::new().unwrap(), ProcessTree::new());
+async fn a_run_in_a_process_tree_is_over_when_the_last_process_has_exited() {
+    let (folder, tree) = (TempDir::new().unwrap(), ProcessTree::new());
     fifo(&folder.path().join("go"));
     let line = "setsid -f sh -c 'echo $$ > orphan; read go < go; echo last words'; exit 3";
     let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
@@ -342,23 +342,23 @@ async fn a_run_with_a_family_is_over_when_the_last_one_has_left() {
         number_in(&path.join("orphan"));
         fs::write(path.join("go"), "go\n").unwrap();
     });
-    let done = run(prepared.family(&family)).await;
+    let done = run(prepared.in_tree(&tree)).await;
     go.await.unwrap();
     assert_eq!((done.end, done.output.as_str()), (End::Exited(3), "last words\n"));
 }
 
 #[tokio::test]
-async fn a_family_can_be_ended_by_its_name_alone() {
-    let (folder, family) = (TempDir::new().unwrap(), ProcessTree::new());
+async fn a_process_tree_can_be_ended_by_its_name_alone() {
+    let (folder, tree) = (TempDir::new().unwrap(), ProcessTree::new());
     let line = "setsid -f sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1";
     let prepared = ChildCommand::shell(line, folder.path(), &Secrets::default()).unwrap();
     // Started by hand, as if by a program that was killed since.
-    let status = prepared.family(&family).into_command().status().await.unwrap();
+    let status = prepared.in_tree(&tree).into_command().status().await.unwrap();
     assert!(status.success());
     let pid = number_in(&folder.path().join("orphan"));
-    assert_eq!(ProcessTree::named(family.name()).end().await, 1);
+    assert_eq!(ProcessTree::named(tree.name()).end().await, 1);
     wait_until_gone(&pid);
-    assert_eq!(family.end().await, 0);
+    assert_eq!(tree.end().await, 0);
 }
 
 #[tokio::test]

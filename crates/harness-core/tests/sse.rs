@@ -96,6 +96,11 @@ fn every_split_point_gives_the_same_events() {
     assert_eq!(events(bytes.chunks(1)).unwrap(), whole);
 }
 
+#[test]
+fn an_event_whose_name_is_empty_is_an_event_without_a_name() {
+    assert_eq!(read(b"event: \ndata\n\n"), [(String::new(), String::new())]);
+}
+
 proptest! {
     #[test]
     fn any_chunking_of_any_bytes_gives_the_same_events(

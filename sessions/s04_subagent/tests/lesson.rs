@@ -92,7 +92,7 @@ async fn the_play() {
           result logs/shop-2.log:3: 10:03 order 4711 FAILED: card expired 08/26
         model: I could send somebody to read that file.
           call spawn_subagent {"prompt":"Read logs/shop-2.log."}
-          error there is no tool `spawn_subagent`; there is bash, read, write, edit, grep, glob
+          error there is no tool `spawn_subagent`; available: bash, read, write, edit, grep, glob
         model: Then I read it myself.
           call read {"path":"logs/shop-2.log"}
           result      1	10:02 order 4711 received
@@ -117,7 +117,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         let program = Program::new(env!("CARGO_BIN_EXE_s04_subagent"), LESSON.play);
         let said = play(&program);
         assert!(said.contains("subagent-1: answered · steps 4 · tokens "), "{said}");
-        assert!(said.contains("there is no tool `edit`; there is read, grep"), "{said}");
+        assert!(said.contains("there is no tool `edit`; available: read, grep"), "{said}");
         assert!(program.folder.read("REPORT.md").contains("card had expired"));
         assert!(record(program.folder.path(), "checker-1").contains("The claim is right."));
     }
@@ -456,8 +456,8 @@ fn every_fault_of_every_file_is_told_with_its_line() {
         c.md:2: `name` is lower-case letters, digits and hyphens
         c.md:3: `description` must be text
         c.md:4: `max_turns` is a number of steps, 1 or more
-        c.md:5: there is no tool `wriet`; there is write
-        c.md:5: there is no tool `spawn_subagent`; there is bash, read, write, edit, grep, glob
+        c.md:5: there is no tool `wriet`; available: write
+        c.md:5: there is no tool `spawn_subagent`; available: bash, read, write, edit, grep, glob
         d.md:3: mapping values are not allowed in this context at line 3 column 15; put quotes around a text that holds `: `
         f.md:2: another file has the name "e" already
         f.md:4: `max_turns` is a number of steps, 1 or more

@@ -97,10 +97,21 @@ impl Team {
         self
     }
 
-    /// Joins the agent and the terminal: mail wakes the idle lead, and what is unfinished at the end is kept.
-    pub fn join(self, app: App) -> App {
+    /// Joins the agent and the terminal: mail wakes the idle lead, and what is unfinished at the end is kept. The
+    /// teammates begin when the lead is complete, so that they have all that it has.
+    pub fn join(mut self, app: App) -> App {
         let staff = self.staff.clone();
-        staff.serve(app.with(self))
+        let teammates = std::mem::take(&mut self.teammates);
+        let app = app.with(self);
+        let begin = {
+            let staff = staff.clone();
+            move |lead: &Agent| {
+                for teammate in teammates {
+                    staff.begin(teammate, lead, Teammate::work);
+                }
+            }
+        };
+        staff.serve(app.at_start(begin))
     }
 }
 
@@ -160,6 +171,21 @@ impl Staff {
         let mail = Mail::new(&self.mail.name, name, cx.secrets.mask(message));
         self.mail.mailbox.send(mail.clone()).await.map_err(ToolError::failed)?;
         Ok(mail)
+    }
+
+    /// Puts a teammate to work, as a child of the lead as it is now. One that cannot be made is told of.
+    pub fn begin<W>(
+        &self,
+        mut teammate: Teammate,
+        lead: &Agent,
+        work: impl FnOnce(Teammate, CancellationToken) -> W,
+    ) where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        match teammate.join(lead) {
+            Ok(()) => drop(self.tasks.spawn(work(teammate, self.stop.clone()))),
+            Err(why) => self.mail.notices.add(why.to_string()),
+        }
     }
 
     /// Wakes the idle lead of this app for mail, and ends its teammates with it. What they have not answered

@@ -73,7 +73,6 @@ impl fmt::Display for TeammateStatus {
 }
 
 /// A teammate. Its conversation is on disk, so it goes on where it was when the program was killed.
-#[derive(Debug)]
 pub struct Teammate {
     /// What it is: a child of the lead.
     pub agent: Agent,
@@ -81,8 +80,20 @@ pub struct Teammate {
     pub mail: Arc<MailClient>,
     /// What it does, for those who ask while it works.
     pub status: Arc<Mutex<TeammateStatus>>,
+    member: Member,
+    /// What others add to the child, each time it is made.
+    shapes: Vec<Shape>,
     lead: String,
     conversation: Conversation,
+}
+
+/// Changes a teammate's agent.
+type Shape = Box<dyn Fn(&mut Agent) + Send + Sync>;
+
+impl fmt::Debug for Teammate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Teammate").field("agent", &self.agent).finish_non_exhaustive()
+    }
 }
 
 /// How the run of an agent ended; `Err` is the value of a panic.
@@ -117,7 +128,34 @@ impl Teammate {
         let (mail, conversation) = opened?;
         let mail = Arc::new(mail);
         agent.hooks.push(mail.clone());
-        Ok(Self { agent, mail, status: Arc::default(), lead: lead.name.clone(), conversation })
+        Ok(Self {
+            agent,
+            mail,
+            status: Arc::default(),
+            member: member.clone(),
+            shapes: Vec::new(),
+            lead: lead.name.clone(),
+            conversation,
+        })
+    }
+
+    /// Changes its agent: now, and each time it is made anew.
+    pub fn shape(&mut self, shape: impl Fn(&mut Agent) + Send + Sync + 'static) {
+        shape(&mut self.agent);
+        self.shapes.push(Box::new(shape));
+    }
+
+    /// Makes its agent anew, as a child of the lead as it is now: what was installed since then reaches it, too.
+    ///
+    /// # Errors
+    /// The member names a tool that the lead does not have.
+    pub fn join(&mut self, lead: &Agent) -> Result<(), MailError> {
+        self.agent = child_for(lead, &self.member)?;
+        self.agent.hooks.push(self.mail.clone());
+        for shape in &self.shapes {
+            shape(&mut self.agent);
+        }
+        Ok(())
     }
 
     /// Works off its mail until it is cancelled.

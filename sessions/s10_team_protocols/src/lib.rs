@@ -61,27 +61,41 @@ impl Protocols {
         Self { team, broker }
     }
 
-    /// Joins the agent and the terminal, which gets `:trace`.
-    pub fn join(self, app: App) -> App {
+    /// Joins the agent and the terminal, which gets `:trace`. The teammates begin when the lead is complete.
+    pub fn join(mut self, app: App) -> App {
         let staff = self.team.staff.clone();
         let broker = self.broker.clone();
+        let teammates = mem::take(&mut self.team.teammates);
+        let begin = {
+            let staff = staff.clone();
+            let broker = broker.clone();
+            move |lead: &Agent| {
+                for teammate in teammates {
+                    let broker = broker.clone();
+                    staff.begin(teammate, lead, |teammate, stop| broker.serve(teammate, stop));
+                }
+            }
+        };
         let about = "requests and answers so far, as text and as a Mermaid diagram";
-        let app = app.with(self).quick("trace", about, move |_, _| Ok(trace(&broker)));
+        let app =
+            app.with(self).at_start(begin).quick("trace", about, move |_, _| Ok(trace(&broker)));
         staff.serve(app)
     }
 }
 
 /// Binds a teammate to the protocols, before its work begins.
 fn bind(teammate: &mut Teammate, broker: &Arc<RequestBroker>) {
-    let Teammate { agent, mail, .. } = teammate;
-    mail.exclude(is_shutdown); // that is answered by the broker, and not by a model
-    agent.system.push(PLAN_FIRST.to_owned());
-    agent.tools.add(Delegate(broker.clone()));
-    agent.tools.add(SubmitPlan(broker.clone()));
-    if let Some(peer) = broker.peers.get(&agent.name) {
-        let then = agent.gate.policy.clone();
-        agent.gate.policy = Arc::new(PlanFirst { peer: peer.clone(), then });
-    }
+    teammate.mail.exclude(is_shutdown); // that is answered by the broker, and not by a model
+    let broker = broker.clone();
+    teammate.shape(move |agent| {
+        agent.system.push(PLAN_FIRST);
+        agent.tools.add(Delegate(broker.clone()));
+        agent.tools.add(SubmitPlan(broker.clone()));
+        if let Some(peer) = broker.peers.get(&agent.name) {
+            let then = agent.gate.policy.clone();
+            agent.gate.policy = Arc::new(PlanFirst { peer: peer.clone(), then });
+        }
+    });
 }
 
 fn trace(broker: &RequestBroker) -> String {

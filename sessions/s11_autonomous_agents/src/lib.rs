@@ -22,13 +22,13 @@ use harness_core::{
     Agent, AgentError, Content, Conversation, Effect, Event, Hook, HookContext, Mechanism, Mutex,
     NoInput, Tool, ToolContext, ToolError,
 };
-use s07_task_system::{Graph, NewTask, Priority, Status, Task, TaskBoard};
+use s07_task_system::{Graph, NewTask, Priority, Status, TaskBoard};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use claims::{Claim, Claims, Found, MAX_ATTEMPTS, Outcome};
 pub use fields::WorkFields;
@@ -312,20 +312,32 @@ async fn work_alone(mut agent: Agent, claims: Claims, idle: Duration) -> anyhow:
 /// The workspace cannot be written.
 pub fn join(app: App, claims: Claims, count: u16, attended: bool) -> Result<App, WorkspaceError> {
     let stop = CancellationToken::new();
-    let mut workers = JoinSet::new();
+    let mut workers = Vec::new();
     for number in 1..=count {
-        let worker = Worker::new(&claims, app.agent(), &format!("worker-{number}"))?;
-        workers.spawn(work_beside_lead(worker, stop.clone()));
+        workers.push(Worker::new(&claims, app.agent(), &format!("worker-{number}"))?);
     }
+    // They begin when the lead is complete, so that they have all that it has.
+    let tasks = TaskTracker::new();
+    let begin = {
+        let tasks = tasks.clone();
+        let stop = stop.clone();
+        move |lead: &Agent| {
+            for mut worker in workers {
+                worker.join(lead);
+                tasks.spawn(work_beside_lead(worker, stop.clone()));
+            }
+        }
+    };
     let must_wait = !attended && count > 0;
     let lead = BoardLead::new(claims.clone(), must_wait.then_some(TURN_TIMEOUT));
     tokio::spawn(lead.clone().watch());
-    let app = app.wake(lead.wake.clone()).with(lead);
+    let app = app.wake(lead.wake.clone()).with(lead).at_start(begin);
     let app =
         app.quick("tasks", "draws the board", move |_, _| Ok(claims.board.load()?.draw(columns())));
     Ok(app.at_exit(move || async move {
         stop.cancel(); // what they have claimed is given back
-        while workers.join_next().await.is_some() {}
+        tasks.close();
+        tasks.wait().await;
     }))
 }
 

@@ -33,17 +33,22 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A clone of this agent becomes a worker of that name.
+    /// A child of this agent becomes a worker of that name.
     ///
     /// # Errors
     /// The workspace cannot be written.
-    pub fn new(claims: &Claims, agent: &Agent, name: &str) -> Result<Self, WorkspaceError> {
-        let (lead, owner) = (agent.name.clone(), Arc::new(claims.leases.owner(name)?));
-        let mut spec = ChildSpec::new(name, ChildKind::Task);
-        spec.max_steps = Some(MAX_STEPS);
-        spec.instructions.push(SYSTEM.to_owned());
-        let agent = agent.child(spec);
-        Ok(Self { claims: claims.clone(), agent, lead, owner })
+    pub fn new(claims: &Claims, lead: &Agent, name: &str) -> Result<Self, WorkspaceError> {
+        Ok(Self {
+            agent: child_for(lead, name),
+            lead: lead.name.clone(),
+            owner: Arc::new(claims.leases.owner(name)?),
+            claims: claims.clone(),
+        })
+    }
+
+    /// Makes its agent anew, as a child of the lead as it is now: what was installed since then reaches it, too.
+    pub(crate) fn join(&mut self, lead: &Agent) {
+        self.agent = child_for(lead, &self.agent.name);
     }
 
     /// Works until nothing is left that anybody could do, or until there was nothing to do for so long;
@@ -125,4 +130,11 @@ impl Worker {
     pub(crate) fn emit(&self, event: &Event) {
         self.agent.observers.emit(&self.lead, event);
     }
+}
+
+fn child_for(lead: &Agent, name: &str) -> Agent {
+    let mut spec = ChildSpec::new(name, ChildKind::Task);
+    spec.max_steps = Some(MAX_STEPS);
+    spec.instructions.push(SYSTEM.to_owned());
+    lead.child(spec)
 }

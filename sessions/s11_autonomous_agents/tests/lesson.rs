@@ -133,7 +133,7 @@ fn the_most_urgent_task_is_claimed_first_and_what_waits_is_not() {
         assert_eq!(claim(&claims, &owner).task.id, expected);
     }
     assert!(matches!(claims.claim(&owner).unwrap(), Found::Wait));
-    let done = Claim { task: task(&claims, &low), attempt: 1, before: vec![] };
+    let done = Claim { task: task(&claims, &low), attempt: 1, check: None, before: vec![] };
     claims.end(&done, &owner, Outcome::Done("it is low".to_owned())).unwrap();
     let last = claim(&claims, &owner);
     assert_eq!(

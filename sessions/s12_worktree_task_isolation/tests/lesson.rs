@@ -162,7 +162,7 @@ async fn four_tasks_at_the_same_time_end_with_four_branches_that_hold_their_comm
     let scenes: Vec<(&str, &str)> =
         names.into_iter().zip(lines.iter().map(String::as_str)).collect();
     let mut stage = stage(&scenes);
-    stage.agent.tools.add(Meet::new(4));
+    stage.agent.tools.add_for_family(Meet::new(4));
     let before = stage.folder.checkout();
     let outcomes = run(&stage, &names).await.unwrap();
     assert_eq!(stage.folder.branches(), "main task/1 task/2 task/3 task/4");
@@ -180,7 +180,7 @@ async fn two_parallel_tasks_each_keep_a_directory_that_is_there() {
     let pwd =
         "- calls: [{tool: meet}, {tool: bash, input: {command: pwd}}, {tool: meet}]\n- text: Done.";
     let mut stage = stage(&[("one", pwd), ("two", pwd)]);
-    stage.agent.tools.add(Meet::new(2));
+    stage.agent.tools.add_for_family(Meet::new(2));
     let before = std::env::current_dir().unwrap();
     run(&stage, &["one", "two"]).await.unwrap();
     for name in ["task-1", "task-2"] {
@@ -491,7 +491,7 @@ async fn the_work_of_a_task_that_failed_or_was_interrupted_is_kept() {
         "- calls: [{tool: write, input: {path: x, content: x}}, {tool: stop}]\n- text: Never.",
     )]);
     let (cancel, mut agent) = (CancellationToken::new(), stage.agent.clone());
-    agent.tools.add(Stops(cancel.clone()));
+    agent.tools.add_for_family(Stops(cancel.clone()));
     let tasks = Isolated(Arc::new(NotRecorded));
     let outcomes = tasks.run(&agent, vec!["one".to_owned()], &cancel).await.unwrap();
     assert_eq!(outcomes[0].ended, Ok(TurnOutcome::Interrupted));

@@ -145,7 +145,7 @@ impl Hook for EventBus {
         }
     }
 
-    /// A denial sends the model back to work, but only [`MAX_SENT_BACK`] times: a hook that is never content
+    /// A denial sends the model back to work, but only a few times: a hook that is never content
     /// must not cost money for ever.
     async fn before_stop(&self, c: &Conversation, t: &HookContext<'_>) -> Option<String> {
         let agent = t.agent;

@@ -12,7 +12,7 @@ use tokio::time::interval;
 use crate::presence::{Activity, PresenceEvent};
 use crate::redis::{HEARTBEAT_INTERVAL, RedisMailbox};
 
-/// What other processes publish, and the mailbox's notices, on the lead's screen.
+/// What other processes publish, and the mailbox's notices, as the lead's user sees them.
 #[derive(Debug)]
 pub(crate) struct RemoteDisplay {
     pub(crate) lead: String,

@@ -484,7 +484,7 @@ scenes:
   - calls: [{tool: meet}, {tool: bash, input: {command: pwd > where}}, {tool: meet}]
   - text: Done.";
     let mut stage = Stage::new(play);
-    stage.agent.tools.add(Meet::new(3));
+    stage.agent.tools.add_for_family(Meet::new(3));
     let (ledger, _) = run(&stage, &["a", "b", "c"]).await;
     assert_eq!(states(&ledger), [TaskState::Committed; 3]);
     for number in 1..=3 {

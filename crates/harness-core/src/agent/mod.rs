@@ -1,4 +1,4 @@
-//! The agent, and the loop: one function of twenty-odd lines that no session rewrites.
+//! The agent, and the loop: about fifty lines that no session rewrites.
 //!
 //! A step has two halves with names: [`Agent::think`] asks the model, [`Agent::act`] runs the tools it
 //! called. [`Agent::run`] puts them in a loop until the model calls no more tools.

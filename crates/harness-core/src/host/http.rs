@@ -1,45 +1,49 @@
-//! The one HTTP client. Every client of the workspace comes from here, because a client that is built
-//! before a TLS provider is installed panics.
+//! The one HTTP client. Every client of the workspace is made here, so that all treat redirects, certificates
+//! and proxies alike, and so that no TLS provider has to be installed for the whole process.
 //!
-//! Proxies are taken from the environment by reqwest itself (`HTTPS_PROXY`, `NO_PROXY` …), except for
-//! addresses of this machine, which no proxy can reach.
+//! Proxies are the one thing in the core that comes from the environment. When a client is built, reqwest
+//! reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` itself, and on macOS the system's settings as
+//! well. Addresses of this machine never go through a proxy, because no proxy can reach them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-/// How long a connection may take to come about. How long an answer may take is for the caller to say.
+/// How long a connection may take to be established. How long an answer may take is for the caller to say.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
-/// No client can be built here. Rare: the bundled certificates were refused as well.
+/// An HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot prepare an HTTP client ({0}); look at the proxy settings in the environment")]
-pub struct HttpError(#[from] reqwest::Error);
+#[non_exhaustive]
+pub enum HttpError {
+    /// The proxy settings, most likely: the rest of the configuration is fixed.
+    #[error("cannot prepare an HTTP client ({0}); look at the proxy settings in the environment")]
+    Client(#[from] reqwest::Error),
+    /// TLS could not be configured.
+    #[error("cannot prepare TLS for an HTTP client ({0})")]
+    Tls(#[from] rustls::Error),
+}
 
 /// A client for this address. Clones share its connections.
 ///
-/// It follows no redirect: the key would go where the answer points. The system's certificates are
-/// trusted, so a company's own authority works; where the system has none (a bare container), the
-/// bundled ones are. For `http://` the system is not asked, so building takes no time.
+/// It follows no redirect, since the key would go wherever the answer points. It trusts the system's
+/// certificates, so that a company's own authority works, or the bundled ones where the system has none (a
+/// bare container). For `http://` the system's certificates are not loaded, so building takes no time.
 ///
 /// # Errors
-/// The proxy settings make no sense, or no certificates could be loaded.
+/// The proxy settings make no sense.
 pub fn client(url: &Url) -> Result<Client, HttpError> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Err means that another thread was faster.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = builder().tls_backend_preconfigured(tls(url)?);
+    if is_loopback(url) {
+        builder = builder.no_proxy();
     }
-    let builder = || match is_loopback(url) {
-        true => builder().no_proxy(),
-        false => builder(),
-    };
-    if url.scheme() == "https"
-        && let Ok(client) = builder().build()
-    {
-        return Ok(client);
-    }
-    Ok(builder().tls_certs_only(bundled()).build()?)
+    Ok(builder.build()?)
 }
 
 /// Whether an address is this machine's own.
@@ -60,8 +64,32 @@ fn builder() -> ClientBuilder {
         .user_agent(concat!("harness/", env!("CARGO_PKG_VERSION")))
 }
 
+/// TLS with a provider of its own. With `ClientBuilder`'s own methods reqwest would take the one that is
+/// installed for the process, and panic when there is none.
+fn tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider.clone());
+    let certificates = versions.with_safe_default_protocol_versions()?;
+    let mut tls = match system_verifier(url, provider) {
+        Some(system) => certificates.dangerous().with_custom_certificate_verifier(Arc::new(system)),
+        None => certificates.with_root_certificates(bundled_roots()),
+    }
+    .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+/// Verifies certificates as the system does; `None` where that is not needed, or the system has none.
+fn system_verifier(url: &Url, provider: Arc<CryptoProvider>) -> Option<Verifier> {
+    if url.scheme() != "https" {
+        return None;
+    }
+    Verifier::new(provider).ok()
+}
+
 /// Mozilla's list, compiled in.
-fn bundled() -> impl Iterator<Item = Certificate> {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
-    roots.iter().filter_map(|root| Certificate::from_der(root).ok())
+fn bundled_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(TLS_SERVER_ROOT_CERTS.iter().cloned());
+    roots
 }

@@ -1,7 +1,7 @@
-//! A small state file of one typed value: read whole, changed under a lock, never guessed at.
+//! A small state file of one typed value: read as a whole, and changed under a lock.
 //!
-//! What cannot be read is damage, and damage is told, not mended. A tracker that takes a half-written
-//! file for an empty one loses all it ever held with the next save.
+//! A file that cannot be read is damaged, and damage is reported, never repaired by guessing. A tracker that
+//! took a half-written file for an empty one would lose everything with the next save.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep};
 use crate::host::workspace;
 use crate::host::workspace::WorkspaceError;
 
-/// How often [`changed`] looks.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often [`changed`] looks at the file.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A state file of one value, JSON. Holds no open file, so a clone is cheap and many may be used at
 /// once, in this process and in others.
@@ -39,7 +39,7 @@ pub struct StateFile<T> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The file is there, and it is not what it should be.
+    /// The file exists, but it does not hold a valid value.
     #[error("{path:?} is damaged ({why}); fix it or move it away")]
     Damaged {
         /// The file.
@@ -47,10 +47,10 @@ pub enum StateError {
         /// What is wrong with it.
         why: String,
     },
-    /// The change makes no sense, and this is why.
+    /// The change is not possible, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// The file system said no.
+    /// The file system refused.
     #[error(transparent)]
     File(#[from] WorkspaceError),
 }
@@ -61,8 +61,8 @@ impl<T> StateFile<T> {
         Self { path: path.into(), check: |_| Ok(()) }
     }
 
-    /// What must hold of every value beside its type. A file in which it does not is damaged, and a
-    /// change after which it would not is refused.
+    /// Adds a check that every value must pass. A file whose value fails it is damaged, and a change whose
+    /// result fails it is refused.
     pub fn checked(self, check: fn(&T) -> Result<(), String>) -> Self {
         Self { check, ..self }
     }
@@ -74,21 +74,21 @@ impl<T> StateFile<T> {
 }
 
 impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
-    /// The value as it is now; the default when there is no file. Waits for no lock: a file that is
-    /// replaced whole is always whole.
+    /// The value as it is now; the default when there is no file. Takes no lock: a file that is replaced as a
+    /// whole is always whole.
     ///
     /// # Errors
-    /// The file cannot be read, or is damaged. An empty file is damaged too.
+    /// [`StateError::Damaged`], also for an empty file, or the file cannot be read.
     pub fn load(&self) -> Result<T, StateError> {
         self.parse(workspace::read(&self.path)?)
     }
 
-    /// Reads, changes and replaces the value, as one step for all processes and threads. It is on
-    /// disk when this returns.
+    /// Reads, changes and replaces the value, as one step for all processes and threads. It is on disk when
+    /// this returns.
     ///
     /// # Errors
-    /// Those of [`StateFile::load`] and of [`workspace::update`], and [`StateError::Refused`] with
-    /// the sentence that `change` gives. The file stays as it was.
+    /// [`StateError::Refused`] with the reason that `change` gives; else those of [`StateFile::load`] and
+    /// [`workspace::update`]. The file stays as it was.
     pub fn change<R>(
         &self,
         change: impl FnOnce(&mut T) -> Result<R, String>,
@@ -115,19 +115,20 @@ impl<T: Default + Serialize + DeserializeOwned> StateFile<T> {
     }
 }
 
-/// Waits until a file is another one than it is now, or for so long at most. For who has nothing to do until
-/// somebody else has changed it: it is looked at twenty times a second, and not read.
-pub fn changed(path: &Path, most: Duration) -> impl Future<Output = ()> + use<> {
-    // The system's own notices do not reach through network file systems, and have limits for each user.
+/// Waits until a file differs from what it is now, but at most for `timeout`. For a task that has nothing to do
+/// until another process has changed the file. The file is polled twenty times a second, but not read.
+pub fn changed(path: &Path, timeout: Duration) -> impl Future<Output = ()> + use<> {
+    // Polled, because the system's notifications do not work on network file systems and are limited per user.
     fn look(path: &Path) -> Option<(SystemTime, u64, u64)> {
         let now = std::fs::metadata(path).ok()?;
         Some((now.modified().ok()?, now.len(), now.ino())) // replaced whole: another file, another number
     }
     let path = path.to_owned();
-    let (before, until) = (look(&path), Instant::now() + most);
+    let before = look(&path);
+    let deadline = Instant::now() + timeout;
     async move {
-        while look(&path) == before && Instant::now() < until {
-            sleep(LOOK).await;
+        while look(&path) == before && Instant::now() < deadline {
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
@@ -144,8 +145,8 @@ impl<T> std::fmt::Debug for StateFile<T> {
     }
 }
 
-/// An entry of the outermost list or object a line, everything inside on that line: short enough to
-/// be written often, and a diff shows what was changed. Holds the depth.
+/// Writes each entry of the outermost list or object on a line of its own: short enough to be written often,
+/// and a diff shows what has changed. Holds the depth.
 struct Lines(usize);
 
 impl Lines {

@@ -167,8 +167,14 @@ pub struct Clipper {
 impl Clipper {
     /// Keeps at most `head` bytes from the start and `tail` bytes from the end.
     pub fn new(head: usize, tail: usize) -> Self {
-        let (first, last) = (Vec::new(), VecDeque::new());
-        Self { head: first, tail: last, head_limit: head, tail_limit: tail, total: 0, lines: 0 }
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            head_limit: head,
+            tail_limit: tail,
+            total: 0,
+            lines: 0,
+        }
     }
 
     /// Takes the next bytes.
@@ -251,13 +257,14 @@ pub fn digits(number: u64) -> String {
 /// The up to three candidates that look most like `word`, best first: for "did you mean". Empty
 /// when nothing is near. Case, `-` and `_` do not count.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let word = folded(word);
+    let word = normalised(word);
     let mut near: Vec<(usize, &str)> = candidates
         .into_iter()
         .filter_map(|candidate| {
-            let other = folded(candidate);
-            let (short, long) = (word.len().min(other.len()), word.len().max(other.len()));
-            // Nobody mistypes names of this length, and the work grows with the square.
+            let other = normalised(candidate);
+            let short = word.len().min(other.len());
+            let long = word.len().max(other.len());
+            // Nobody mistypes names of this length, and the work grows with the square of it.
             if short == 0 || long > 100 {
                 return None;
             }
@@ -275,7 +282,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     near.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-fn folded(word: &str) -> Vec<char> {
+/// A word without what does not count in a comparison: case, `-` and `_`.
+fn normalised(word: &str) -> Vec<char> {
     word.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
 

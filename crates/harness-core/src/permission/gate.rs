@@ -21,7 +21,11 @@ pub enum Verdict {
     Deny(String),
 }
 
-/// Rules.
+/// Rules. A policy runs nothing and asks nobody, so a table of calls can test it.
+///
+/// It need not be pure. [`Rules`](super::Rules) look at the disk: a path is judged where its links lead, and a git
+/// command by what the repository's configuration would start. So the same call can get another verdict when
+/// the disk has changed, and what was judged can change before it runs.
 pub trait Policy: Send + Sync {
     /// What the rules say of this call, started in this directory.
     fn rule_on(&self, call: &ToolCall, effect: &Effect, cwd: &Path) -> Verdict;

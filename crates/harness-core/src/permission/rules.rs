@@ -1,4 +1,5 @@
-//! The rules: a YAML file, checked, compiled, and from then on pure data.
+//! The rules: a YAML file, checked and compiled. From then on they are data; a judgement looks at the disk only
+//! for what a call names, to follow links and to read a repository's configuration.
 //!
 //! Pattern rules are no sandbox. They judge what a line says, not what the programs it names then
 //! do: a build script, a test or an interpreter that was allowed may do anything its user may.

@@ -10,7 +10,6 @@ use harness_core::host::text;
 use regex::Regex;
 use serde::Deserialize;
 
-use super::HookProgram;
 use crate::{HookEventKind, OnFailure};
 
 /// The most characters of a program's name in messages.
@@ -55,7 +54,15 @@ struct HookGroup {
     hooks: Vec<HookCommand>,
 }
 
-/// One program, as the file describes it.
+/// One program: when it is asked, about which tools, and how it is started.
+#[derive(Clone, Debug)]
+pub(super) struct HookConfig {
+    pub(super) kind: HookEventKind,
+    pub(super) matcher: ToolMatcher,
+    pub(super) command: HookCommand,
+}
+
+/// How the file says that a program is started.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HookCommand {
@@ -76,7 +83,7 @@ impl HookCommand {
     }
 
     /// The command and its arguments on one line, cut to [`MAX_NAME_CHARS`].
-    fn display_name(&self) -> String {
+    pub(super) fn display_name(&self) -> String {
         let mut line = self.line().trim().to_owned();
         for arg in self.args.iter().flatten() {
             line.push(' ');
@@ -159,12 +166,8 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     })
 }
 
-/// The programs that a file of hooks names; `file` is its name in errors. A file in which everything is
-/// commented out names none.
-///
-/// # Errors
-/// Anything in it that is not understood, with its place.
-pub fn parse_hooks(yaml: &str, file: &str) -> Result<Vec<HookProgram>, HooksError> {
+/// The programs in a file of hooks; `file` is its name in errors.
+pub(super) fn parse(yaml: &str, file: &str) -> Result<Vec<HookConfig>, HooksError> {
     // Plain YAML first, because that reports a key which occurs twice. In a map the later one would win
     // silently, and the guards under the first one would be gone.
     serde_yaml::from_str::<serde_yaml::Value>(yaml)
@@ -176,9 +179,7 @@ pub fn parse_hooks(yaml: &str, file: &str) -> Result<Vec<HookProgram>, HooksErro
     for (kind, groups) in parsed.and_then(|file| file.hooks).unwrap_or_default() {
         for group in groups {
             for command in group.hooks {
-                let name = command.display_name();
-                let matcher = group.matcher.clone();
-                programs.push(HookProgram { kind, name, matcher, command });
+                programs.push(HookConfig { kind, matcher: group.matcher.clone(), command });
             }
         }
     }

@@ -1,27 +1,25 @@
 //! Hooks that are programs, and the contract with them, which is Claude Code's.
 //!
 //! A program gets the event as JSON on its standard input. Exit code 0 means yes, and its standard output is
-//! its answer ([`reply`]). Exit code 2 means no, and its standard error says why. Everything else is a failure
+//! its answer (see `reply.rs`). Exit code 2 means no, and its standard error says why. Everything else is a failure
 //! of the program: another exit code, a signal, a timeout, an answer that cannot be read. Before a call a
 //! failure counts as a no unless the configuration says otherwise: a guard that broke guards nothing.
 
 mod config;
+mod context;
 mod reply;
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use harness_core::Secrets;
 use harness_core::host::process::{ChildCommand, End, Finished, Limits, ProcessError};
-use harness_core::host::text;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::{HookDecision, HookEvent, HookEventKind};
-use config::{HookCommand, ToolMatcher};
+use config::HookConfig;
 
-pub use config::{HooksError, parse_hooks};
+pub use config::HooksError;
+pub use context::ProgramContext;
 
 /// Set in the environment of every hook. A program that finds it there was started by a hook, and must not
 /// run its own hooks: they would start it again.
@@ -30,8 +28,6 @@ pub const INSIDE_HOOK: &str = "HARNESS_HOOK";
 const DEFAULT_TIMEOUT: u64 = 60;
 /// The most bytes that are read of an answer. It may contain a whole file.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// The most bytes of one text in an answer that are passed on.
-const MAX_TEXT_BYTES: usize = 10_000;
 
 /// A program that is asked about one kind of event.
 #[derive(Clone, Debug)]
@@ -40,53 +36,33 @@ pub struct HookProgram {
     pub kind: HookEventKind,
     /// Its name in messages: its command, on one line of at most 60 characters.
     pub name: String,
-    matcher: ToolMatcher,
-    command: HookCommand,
+    config: HookConfig,
 }
 
-/// Where a program runs, and on whose behalf.
-#[derive(Clone, Debug)]
-pub struct ProgramContext {
-    /// The id of this run of the harness, the same for all its events.
-    pub session: String,
-    /// The directory the program works in.
-    pub cwd: PathBuf,
-    /// Variables that the program does not get, and values that are masked in what it says.
-    pub secrets: Secrets,
-    /// Kills the program when it is cancelled.
-    pub cancel: CancellationToken,
-}
-
-impl ProgramContext {
-    /// The context of a run with this id, in this directory, without secrets.
-    pub fn new(session: impl Into<String>, cwd: impl Into<PathBuf>) -> Self {
-        Self {
-            session: session.into(),
-            cwd: cwd.into(),
-            secrets: Secrets::default(),
-            cancel: CancellationToken::new(),
-        }
+/// The programs that a file of hooks names; `file` is its name in errors. Its form is that of
+/// `config/hooks.yaml`. A file in which everything is commented out names none.
+///
+/// # Errors
+/// Anything in it that is not understood, with its place.
+pub fn parse_hooks(yaml: &str, file: &str) -> Result<Vec<HookProgram>, HooksError> {
+    let mut programs = Vec::new();
+    for config in config::parse(yaml, file)? {
+        let name = config.command.display_name();
+        programs.push(HookProgram { kind: config.kind, name, config });
     }
-
-    /// A program's text in the form in which it is passed on: without secrets and control sequences, and at
-    /// most [`MAX_TEXT_BYTES`] long.
-    fn clean(&self, text: &str) -> String {
-        let masked = self.secrets.mask(text);
-        let stripped = text::strip(&masked);
-        text::clip(stripped.trim(), MAX_TEXT_BYTES, 0).into_owned()
-    }
+    Ok(programs)
 }
 
 impl HookProgram {
     /// Whether it is to be asked about this tool. An event without a tool (`""`) concerns every program of
     /// its kind.
     pub fn concerns(&self, tool: &str) -> bool {
-        tool.is_empty() || self.matcher.matches(tool)
+        tool.is_empty() || self.config.matcher.matches(tool)
     }
 
     /// Its `matcher` as it was written; empty if it is for all tools.
     pub fn matcher(&self) -> &str {
-        self.matcher.text()
+        self.config.matcher.text()
     }
 
     /// Runs it. Whatever happens to the program is a decision.
@@ -121,8 +97,8 @@ impl HookProgram {
 
     /// With arguments it is started directly, without them through a shell.
     fn child(&self, context: &ProgramContext) -> Result<ChildCommand, ProcessError> {
-        let line = self.command.line();
-        match &self.command.args {
+        let line = self.config.command.line();
+        match &self.config.command.args {
             Some(args) => ChildCommand::program(line, args, &context.cwd, &context.secrets),
             None => ChildCommand::program("/bin/sh", ["-c", line], &context.cwd, &context.secrets),
         }
@@ -157,12 +133,12 @@ impl HookProgram {
     }
 
     fn failure(&self, kind: HookEventKind, reason: &str) -> HookDecision {
-        HookDecision::failure(kind, self.command.on_failure, &self.name, reason)
+        HookDecision::failure(kind, self.config.command.on_failure, &self.name, reason)
     }
 
     /// In seconds.
     fn timeout(&self) -> u64 {
-        self.command.timeout.map_or(DEFAULT_TIMEOUT, NonZeroU64::get)
+        self.config.command.timeout.map_or(DEFAULT_TIMEOUT, NonZeroU64::get)
     }
 }
 

@@ -6,7 +6,7 @@
 use harness_core::Verdict;
 use serde_json::{Map, Value};
 
-use super::ProgramContext;
+use super::context::ProgramContext;
 use crate::{HookDecision, HookEventKind};
 
 /// The decision in what a program printed.

@@ -4,18 +4,23 @@
 //! killed together with everything it has started.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use harness_core::host::http;
-use harness_core::host::process::{ChildCommand, MESSAGE, ManagedChild};
+use harness_core::host::process::{ChildCommand, Log, MAX_MESSAGE_BYTES, ManagedChild};
 use rmcp::service::{ClientInitializeError, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientLifecycleMode, ClientServiceExt, RoleClient};
+use tokio::sync::Notify;
 
+use super::errors::root_cause;
 use super::versions::{Client, discover_or_initialize, initialize};
-use super::{McpConnector, SHUTDOWN_TIMEOUT, root_cause};
-use crate::servers::Transport;
+use crate::servers::{ServerConfig, ServerEnv, Transport};
 
+/// How long a server may take to shut down.
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 const ENDED: &str = "ended before it had answered";
 
 /// A connection that is open.
@@ -25,7 +30,21 @@ pub(super) struct Connection {
     pub(super) child: Option<ManagedChild>,
 }
 
-impl McpConnector {
+/// One server, and how it is reached.
+pub(super) struct Endpoint {
+    pub(super) config: ServerConfig,
+    env: Arc<ServerEnv>,
+    pub(super) log: Arc<Log>,
+    /// Notified when a server of the old protocol says that its tools have changed.
+    pub(super) changed: Arc<Notify>,
+}
+
+impl Endpoint {
+    pub(super) fn new(config: ServerConfig, env: Arc<ServerEnv>) -> Self {
+        let log = Arc::new(env.log(&config));
+        Self { config, env, log, changed: Arc::default() }
+    }
+
     /// Opens a connection. A server that takes the first question so badly that it ends or talks nonsense is
     /// started once more, and greeted in the old way.
     pub(super) async fn open(&self) -> Result<Connection, String> {
@@ -53,7 +72,7 @@ impl McpConnector {
     ) -> Result<Connection, String> {
         let spawned = self.env.command(command, args, env).and_then(ChildCommand::spawn_managed);
         let (mut child, streams) = spawned.map_err(|error| error.to_string())?;
-        let messages = child.hear(streams.stdout, streams.stderr, &self.log);
+        let messages = child.read_streams(streams.stdout, streams.stderr, &self.log);
         let client = Client::new(self.changed.clone());
         let error = match client.serve_with_lifecycle((messages, streams.stdin), lifecycle).await {
             Ok(service) => return Ok(Connection { service, child: Some(child) }),
@@ -84,8 +103,8 @@ impl McpConnector {
         let http = http::client(&address).map_err(|error| error.to_string())?;
         let config = StreamableHttpClientTransportConfig::with_uri(url)
             .custom_headers(parsed_headers)
-            .max_sse_event_size(MESSAGE)
-            .max_json_response_size(MESSAGE);
+            .max_sse_event_size(MAX_MESSAGE_BYTES)
+            .max_json_response_size(MAX_MESSAGE_BYTES);
         let transport = StreamableHttpClientTransport::with_client(http, config);
         let client = Client::new(self.changed.clone());
         match client.serve_with_lifecycle(transport, lifecycle).await {

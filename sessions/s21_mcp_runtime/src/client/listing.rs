@@ -9,7 +9,7 @@ use rmcp::model::{
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 
-use super::root_cause;
+use super::errors::root_cause;
 use crate::servers::{Offer, ToolDefinition};
 
 /// The most tools of one server.

@@ -6,11 +6,11 @@
 //! - [`remote`]: calls, and what they return.
 
 mod connect;
+mod errors;
 mod listing;
 mod remote;
 mod versions;
 
-use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,44 +18,35 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
-use harness_core::host::process::Log;
 use rmcp::RoleClient;
 use rmcp::service::Peer;
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::servers::{Connector, Server, ServerConfig, ServerEnv, Transport};
-use connect::Connection;
+use connect::{Connection, Endpoint, SHUTDOWN_TIMEOUT};
 use remote::McpRemote;
 use versions::ToolChanges;
 
 /// The least time between two lists of tools, however often a server says that they have changed.
 const MIN_LIST_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a server may take to shut down.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reaches one server by the Model Context Protocol.
 pub(crate) struct McpConnector {
-    config: ServerConfig,
-    env: Arc<ServerEnv>,
-    log: Arc<Log>,
-    /// Notified when a server of the old protocol says that its tools have changed.
-    changed: Arc<Notify>,
+    endpoint: Endpoint,
 }
 
 impl McpConnector {
     pub(crate) fn new(config: ServerConfig, env: Arc<ServerEnv>) -> Self {
-        let log = Arc::new(env.log(&config));
-        Self { config, env, log, changed: Arc::default() }
+        Self { endpoint: Endpoint::new(config, env) }
     }
 }
 
 #[async_trait]
 impl Connector for McpConnector {
     async fn run(&self, server: &Arc<Server>, stop: &CancellationToken) -> String {
-        let limit = self.config.start_timeout;
-        let opening = timeout(limit, self.open());
+        let limit = self.endpoint.config.start_timeout;
+        let opening = timeout(limit, self.endpoint.open());
         let Some(opened) = stop.run_until_cancelled(opening).await else {
             // What was begun has been dropped, and its processes were killed with it.
             return String::new();
@@ -63,7 +54,9 @@ impl Connector for McpConnector {
         match opened {
             Ok(Ok(connection)) => self.serve(connection, server, stop).await,
             Ok(Err(why)) => why,
-            Err(_) => self.log.explain(&format!("has not answered within {limit:?}"), None),
+            Err(_) => {
+                self.endpoint.log.explain(&format!("has not answered within {limit:?}"), None)
+            }
         }
     }
 }
@@ -96,17 +89,17 @@ impl McpConnector {
             Some(child) => child.end(SHUTDOWN_TIMEOUT).await,
             None => None,
         };
-        self.log.explain(&why, end)
+        self.endpoint.log.explain(&why, end)
     }
 
     /// Publishes the tools, and again whenever the server says that they have changed. Returns why it cannot.
     async fn publish_tools(&self, server: &Arc<Server>, peer: &Peer<RoleClient>) -> String {
-        let limit = self.config.start_timeout;
-        let is_program = matches!(self.config.transport, Transport::Stdio { .. });
+        let limit = self.endpoint.config.start_timeout;
+        let is_program = matches!(self.endpoint.config.transport, Transport::Stdio { .. });
         let remote = Arc::new(McpRemote { peer: peer.clone(), is_program });
         loop {
             // Before the list, so that no change is missed in between.
-            let mut changes = ToolChanges::listen(peer, &self.changed).await;
+            let mut changes = ToolChanges::listen(peer, &self.endpoint.changed).await;
             match timeout(limit, listing::tools(peer)).await {
                 Ok(Ok(offers)) => server.publish(remote.clone(), offers),
                 Ok(Err(why)) => return format!("cannot list its tools: {why}"),
@@ -115,13 +108,5 @@ impl McpConnector {
             changes.next().await;
             sleep(MIN_LIST_INTERVAL).await;
         }
-    }
-}
-
-/// What is really wrong: the error behind all others.
-fn root_cause(error: &dyn Error) -> String {
-    match error.source() {
-        Some(source) => root_cause(source),
-        None => error.to_string(),
     }
 }

@@ -7,7 +7,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ResourceC
 use rmcp::service::{Peer, ServiceError};
 use serde_json::{Map, Value};
 
-use super::root_cause;
+use super::errors::root_cause;
 use crate::servers::{Disconnected, OutputBuilder, Remote};
 
 /// A server that is connected.

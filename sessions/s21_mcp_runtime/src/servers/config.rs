@@ -63,9 +63,9 @@ pub type ConfiguredServer = Result<ServerConfig, BrokenServer>;
 /// A file of servers that is not understood as a whole. The text names the file and the place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ConfigError(String);
+pub struct ServersError(String);
 
-impl ConfigError {
+impl ServersError {
     fn new(file: &str, error: impl Display) -> Self {
         Self(format!("{file} is wrong: {error}"))
     }
@@ -86,9 +86,9 @@ pub fn from_yaml(
     text: &str,
     file: &str,
     env: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<ConfiguredServer>, ConfigError> {
+) -> Result<Vec<ConfiguredServer>, ServersError> {
     let parsed: Option<YamlFile> =
-        serde_yaml::from_str(text).map_err(|error| ConfigError::new(file, error))?;
+        serde_yaml::from_str(text).map_err(|error| ServersError::new(file, error))?;
     let listed = parsed.and_then(|file| file.servers).unwrap_or_default();
     let mut servers = Vec::new();
     for (index, mut fields) in listed.into_iter().enumerate() {
@@ -129,9 +129,9 @@ pub fn from_json(
     text: &str,
     file: &str,
     env: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<ConfiguredServer>, ConfigError> {
+) -> Result<Vec<ConfiguredServer>, ServersError> {
     let parsed: JsonFile =
-        serde_json::from_str(text).map_err(|error| ConfigError::new(file, error))?;
+        serde_json::from_str(text).map_err(|error| ServersError::new(file, error))?;
     let mut servers = Vec::new();
     for (name, fields) in parsed.servers {
         let details =

@@ -93,7 +93,7 @@ impl ServerEnv {
             variables.push((name.into(), value.into()));
         }
         let child = ChildCommand::program(program, args, &self.cwd, &self.secrets)?;
-        Ok(child.only_env(variables).family(&ProcessTree::new()))
+        Ok(child.only_env(variables).in_tree(&ProcessTree::new()))
     }
 }
 

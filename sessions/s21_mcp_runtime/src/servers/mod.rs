@@ -12,22 +12,24 @@
 //! The protocol is a [`Connector`] and a [`Remote`].
 
 mod config;
-mod connector;
 mod env;
 mod expand;
 mod notices;
 mod offer;
 mod output;
 mod pool;
+mod remote;
 mod server;
+mod supervise;
 mod tool;
 
 pub use config::{
-    BrokenServer, ConfigError, ConfiguredServer, ServerConfig, Transport, from_json, from_yaml,
+    BrokenServer, ConfiguredServer, ServerConfig, ServersError, Transport, from_json, from_yaml,
 };
-pub use connector::{Connector, Disconnected, Remote};
 pub use env::ServerEnv;
 pub use offer::{Offer, ToolDefinition, server_name, tool_name};
 pub use output::OutputBuilder;
 pub use pool::ServerPool;
+pub use remote::{Disconnected, Remote};
 pub use server::Server;
+pub use supervise::Connector;

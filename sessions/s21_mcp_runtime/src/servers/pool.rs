@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{ConfiguredServer, ServerConfig};
-use super::connector::Connector;
 use super::notices::Notices;
 use super::server::Server;
+use super::supervise::{Connector, supervise};
+use super::tool::tools_of;
 
 /// How long the program waits for servers to shut down before it exits.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -62,7 +63,7 @@ impl ServerPool {
             match configured {
                 Ok(config) => {
                     let supervised =
-                        server.clone().supervise(connector(config), self.0.stop.clone());
+                        supervise(server.clone(), connector(config), self.0.stop.clone());
                     self.0.tasks.spawn(supervised);
                 }
                 Err(broken) => server.notify(&format!(" {}", broken.why)),
@@ -129,7 +130,7 @@ impl ServerPool {
             if servers.is_empty() {
                 return "there is no MCP server".to_owned();
             }
-            let rows: String = servers.iter().map(|server| row(server)).collect();
+            let rows: String = servers.iter().map(row).collect();
             return rows + &self.summary();
         }
         match servers.iter().find(|server| server.name == name) {
@@ -146,7 +147,7 @@ impl ServerPool {
 impl ToolSource for ServerPool {
     /// The tools there are now. Those of a server that joins late are there from the next step on.
     fn tools(&self) -> Vec<Arc<dyn DynTool>> {
-        self.servers().iter().flat_map(|server| server.tools()).collect()
+        self.servers().iter().flat_map(tools_of).collect()
     }
 }
 
@@ -157,19 +158,19 @@ impl fmt::Debug for ServerPool {
 }
 
 /// A server: its name, its state, what its tools cost.
-fn row(server: &Server) -> String {
+fn row(server: &Arc<Server>) -> String {
     let name = text::line(&server.name);
     let state = match server.state() {
         Ok(()) => "ready".to_owned(),
         Err(state) => text::line(&state),
     };
-    let specs = specs(&server.tools());
+    let specs = specs(&tools_of(server));
     format!("{name}: {state}; {} tools, about {} tokens\n", specs.len(), tokens(&specs))
 }
 
-fn rows_of_tools(server: &Server) -> String {
+fn rows_of_tools(server: &Arc<Server>) -> String {
     let mut rows = String::new();
-    for spec in specs(&server.tools()) {
+    for spec in specs(&tools_of(server)) {
         let description = text::line(&spec.description);
         let short = text::clip(&description, MAX_DESCRIPTION_BYTES, 0).replace('\n', " ");
         let tokens = spec.size() / BYTES_PER_TOKEN;

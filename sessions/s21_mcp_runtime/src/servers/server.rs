@@ -1,30 +1,25 @@
-//! One server: its state, the tools it offers, and how often it is restarted.
+//! One server: its state, and the tools it offers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::{Content, DynTool, ToolContext, ToolError};
+use harness_core::{Content, ToolContext, ToolError, ToolSpec};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::notices::Notices;
 use super::offer::Offer;
-use super::tool::{ServerTool, changes};
-use super::{Connector, Disconnected, Remote};
+use super::remote::{Disconnected, Remote};
 
-/// How often a server that ends is restarted.
-const MAX_RESTARTS: u32 = 5;
-/// A server that has run for longer than this has not failed to start: the count of restarts begins anew.
-const STABLE_AFTER: Duration = Duration::from_secs(60);
-/// The wait before the first restart; each further one is twice as long.
-const RESTART_DELAY: Duration = Duration::from_millis(250);
 /// How long a call waits for a server that is starting.
 const CALL_START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many different faults of its tools are remembered, so that each is reported once.
 const MAX_REPORTED: usize = 50;
+
+/// What the model is told of a server's tools, by the names that the server gave them.
+pub(super) type ToolSpecs = BTreeMap<String, Arc<ToolSpec>>;
 
 /// A server, and the tools it has now.
 pub struct Server {
@@ -38,9 +33,8 @@ pub struct Server {
 
 struct Status {
     phase: Phase,
-    /// By the names that the server gave them. They stay while it is restarted, because a list of tools that
-    /// changes empties the prompt cache.
-    tools: BTreeMap<String, Arc<ServerTool>>,
+    /// They stay while it is restarted, because a list of tools that changes empties the prompt cache.
+    tools: ToolSpecs,
     /// Whether it has ever published its tools.
     was_ready: bool,
     /// The faults of its tools that the user has been told of.
@@ -66,7 +60,7 @@ impl Status {
     }
 }
 
-// ---------------------------------------------------------------- supervision
+// ---------------------------------------------------------------- its state
 
 impl Server {
     /// A server that is starting.
@@ -82,44 +76,17 @@ impl Server {
 
     fn new(name: String, call_timeout: Duration, notices: Notices, phase: Phase) -> Arc<Self> {
         let status =
-            Status { phase, tools: BTreeMap::new(), was_ready: false, reported: HashSet::new() };
+            Status { phase, tools: ToolSpecs::new(), was_ready: false, reported: HashSet::new() };
         Arc::new(Self { name, call_timeout, status: watch::Sender::new(status), notices })
     }
 
-    /// Keeps the server connected until `stop` is cancelled or it has failed for good. A server that was never
-    /// ready is not restarted: it is not there, or its configuration is wrong.
-    pub(super) async fn supervise(
-        self: Arc<Self>,
-        connector: impl Connector,
-        stop: CancellationToken,
-    ) {
-        let mut failures = 0;
-        loop {
-            let connected = Instant::now();
-            let why = connector.run(&self, &stop).await;
-            if stop.is_cancelled() {
-                return;
-            }
-            if connected.elapsed() > STABLE_AFTER {
-                failures = 0;
-            }
-            failures += 1;
-            let was_ready = self.status.borrow().was_ready;
-            if !was_ready || failures > MAX_RESTARTS {
-                self.notify(&format!(" {why}"));
-                self.give_up(why);
-                return;
-            }
-            self.notify(&format!(" {why}; restarting ({failures} of {MAX_RESTARTS})"));
-            self.disconnected();
-            let delay = RESTART_DELAY * 2_u32.pow(failures - 1);
-            if stop.run_until_cancelled(sleep(delay)).await.is_none() {
-                return;
-            }
-        }
+    /// Whether it has ever published its tools.
+    pub(super) fn was_ready(&self) -> bool {
+        self.status.borrow().was_ready
     }
 
-    fn give_up(&self, why: String) {
+    /// It has failed for good.
+    pub(super) fn give_up(&self, why: String) {
         self.status.send_modify(|status| {
             status.phase = Phase::Failed(why);
             status.tools.clear();
@@ -178,7 +145,7 @@ impl Server {
 impl Server {
     /// Takes these tools in place of the old ones, and tells the user what is different. The model obeys
     /// descriptions, so one that has changed is shown.
-    pub fn publish(self: &Arc<Self>, remote: Arc<dyn Remote>, offers: Vec<Offer>) {
+    pub fn publish(&self, remote: Arc<dyn Remote>, offers: Vec<Offer>) {
         let mut faults = Vec::new();
         let tools = self.accepted(offers, &mut faults);
         let mut notices = Vec::new();
@@ -205,12 +172,8 @@ impl Server {
     }
 
     /// The tools that a model can have. What is wrong with the others is added to `faults`.
-    fn accepted(
-        self: &Arc<Self>,
-        offers: Vec<Offer>,
-        faults: &mut Vec<String>,
-    ) -> BTreeMap<String, Arc<ServerTool>> {
-        let mut tools = BTreeMap::new();
+    fn accepted(&self, offers: Vec<Offer>, faults: &mut Vec<String>) -> ToolSpecs {
+        let mut tools = ToolSpecs::new();
         for offer in offers {
             let name = &offer.name;
             match offer.spec(&self.name) {
@@ -219,8 +182,7 @@ impl Server {
                     faults.push(format!("{name:?} is offered twice; the first one is used"));
                 }
                 Ok(spec) => {
-                    let tool = ServerTool { spec, name: name.clone(), server: self.clone() };
-                    tools.insert(offer.name, Arc::new(tool));
+                    tools.insert(offer.name, Arc::new(spec));
                 }
             }
         }
@@ -228,9 +190,8 @@ impl Server {
     }
 
     /// Its tools now.
-    pub fn tools(&self) -> Vec<Arc<dyn DynTool>> {
-        let status = self.status.borrow();
-        status.tools.values().map(|tool| tool.clone() as Arc<dyn DynTool>).collect()
+    pub(super) fn tools(&self) -> ToolSpecs {
+        self.status.borrow().tools.clone()
     }
 
     /// Calls one of its tools, by the name that the server gave it.
@@ -260,6 +221,27 @@ impl Server {
             ))),
         }
     }
+}
+
+/// What is new, gone or different, a sentence each.
+fn changes(old: &ToolSpecs, new: &ToolSpecs) -> Vec<String> {
+    let mut changes = Vec::new();
+    for name in new.keys().filter(|name| !old.contains_key(*name)) {
+        changes.push(format!("{name:?} is new"));
+    }
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        changes.push(format!("{name:?} is gone"));
+    }
+    for (name, tool) in new {
+        let Some(before) = old.get(name) else { continue };
+        if before.description != tool.description {
+            let description = &tool.description;
+            changes.push(format!("the description of {name:?} has changed: {description}"));
+        } else if before.input_schema != tool.input_schema {
+            changes.push(format!("the input of {name:?} has changed"));
+        }
+    }
+    changes
 }
 
 impl std::fmt::Debug for Server {

@@ -1,6 +1,5 @@
 //! A server's tool among the agent's.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,19 +8,28 @@ use harness_core::{
 };
 use serde_json::{Map, Value};
 
-use super::Server;
+use super::server::Server;
+
+/// The tools that a server has now.
+pub(super) fn tools_of(server: &Arc<Server>) -> Vec<Arc<dyn DynTool>> {
+    let mut tools: Vec<Arc<dyn DynTool>> = Vec::new();
+    for (name, spec) in server.tools() {
+        tools.push(Arc::new(ServerTool { name, spec, server: server.clone() }));
+    }
+    tools
+}
 
 /// A server's tool. What it does is unknown to the gate, whatever it is called and says of itself.
-pub(super) struct ServerTool {
-    pub(super) spec: ToolSpec,
+struct ServerTool {
     /// What the server calls it.
-    pub(super) name: String,
-    pub(super) server: Arc<Server>,
+    name: String,
+    spec: Arc<ToolSpec>,
+    server: Arc<Server>,
 }
 
 impl DynTool for ServerTool {
     fn spec(&self) -> ToolSpec {
-        self.spec.clone()
+        ToolSpec::clone(&self.spec)
     }
 
     fn prepare(
@@ -55,28 +63,4 @@ impl PreparedCall for ServerCall {
             None => Err(ToolError::failed("interrupted; the server was told to give up")),
         }
     }
-}
-
-/// What is new, gone or different, a sentence each.
-pub(super) fn changes(
-    old: &BTreeMap<String, Arc<ServerTool>>,
-    new: &BTreeMap<String, Arc<ServerTool>>,
-) -> Vec<String> {
-    let mut changes = Vec::new();
-    for name in new.keys().filter(|name| !old.contains_key(*name)) {
-        changes.push(format!("{name:?} is new"));
-    }
-    for name in old.keys().filter(|name| !new.contains_key(*name)) {
-        changes.push(format!("{name:?} is gone"));
-    }
-    for (name, tool) in new {
-        let Some(before) = old.get(name) else { continue };
-        if before.spec.description != tool.spec.description {
-            let description = &tool.spec.description;
-            changes.push(format!("the description of {name:?} has changed: {description}"));
-        } else if before.spec.input_schema != tool.spec.input_schema {
-            changes.push(format!("the input of {name:?} has changed"));
-        }
-    }
-    changes
 }

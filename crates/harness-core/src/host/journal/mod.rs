@@ -297,7 +297,8 @@ impl<T: DeserializeOwned> Journal<T> {
     /// Those of [`Journal::read`], and [`JournalError::Offset`] when no line begins there: the file is not
     /// the one that the offset was taken from.
     pub fn read_from(&self, offset: u64) -> Result<Lines<T>> {
-        let (mut records, mut bad) = (Vec::new(), Vec::new());
+        let mut records = Vec::new();
+        let mut bad = Vec::new();
         let Tail { torn, end } = self.visit(offset, |line| match line {
             Ok(record) => records.push(record),
             Err(line) => bad.push(line),
@@ -325,11 +326,13 @@ impl<T: DeserializeOwned> Journal<T> {
         let failed = self.failed("read");
         file.seek(SeekFrom::Start(offset)).map_err(&failed)?;
         let mut text = BufReader::with_capacity(64 * 1024, file.take(len - offset));
-        let (mut line, mut number) = (Vec::new(), 0);
+        let mut line = Vec::new();
+        let mut number = 0;
         loop {
-            let (begin, read) = (end, next_line(&mut text, &mut line).map_err(&failed)?);
-            number += 1;
+            let begin = end;
+            let read = next_line(&mut text, &mut line).map_err(&failed)?;
             let Some((length, ended)) = read else { return Ok(Tail { torn: None, end }) };
+            number += 1;
             if !ended {
                 line.truncate(MAX_TORN_BYTES);
                 let torn = Some(Torn { offset: begin, len: length, bytes: line });

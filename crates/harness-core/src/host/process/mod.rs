@@ -1,14 +1,14 @@
-//! Child processes. The only place that prepares one.
+//! Child processes. This is the only place that prepares one.
 //!
-//! A child gets a directory that exists, its own process group, no standard input and no hidden
-//! variable unless it is given one. It is ended as a whole group, its output is held in bounded
-//! memory, and a background child that keeps the pipe does not hold the result. It lives on, as long
-//! as the runtime does: at the end of the program nothing is left of any group. Who wants something to
-//! outlive the program says so, with `setsid`; a [`ProcessTree`] holds even that.
+//! A child gets a directory that exists and its own process group. It gets no standard input and none of the
+//! hidden variables, unless the caller gives it some. It is ended as a whole group, and its output is kept in
+//! bounded memory. A background child that keeps the pipe open does not delay the result: it runs on, until
+//! the runtime ends and takes every group with it. A command can leave its group with `setsid`, and outlive
+//! the program in that way; a [`ProcessTree`] finds even such a process.
 //!
-//! A new process group is not a new session: the child still has the terminal and can open
-//! `/dev/tty`, where the kernel stops it as a background group; the time-out ends it then. A real
-//! product calls `setsid` in the child (which needs unsafe code here) and puts a sandbox around it.
+//! A new process group is not a new session. The child still has the terminal and can open `/dev/tty`; the
+//! kernel then stops it as a background group, and the timeout ends it. A real product calls `setsid` in the
+//! child, which needs unsafe code here.
 
 mod managed;
 mod pump;
@@ -32,18 +32,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::managed::{Lines, Log, MESSAGE, ManagedChild, Streams, messages};
+pub use self::managed::{Lines, Log, MAX_MESSAGE_BYTES, ManagedChild, Streams, messages};
 use self::pump::Pump;
 pub use self::pump::SPILL_LIMIT;
 use self::tree::Group;
 pub use self::tree::{ProcessTree, lives};
 use crate::host::secrets::Secrets;
 
-/// A shell line may call git in any folder, and git starts what a folder's own configuration names as a
-/// monitor of its files, with `git status` already. So a line's git asks no monitor, takes a folder for a
-/// repository only by its `.git`, and writes nothing where it only looks. What else a repository can
-/// name (filters, drivers) has no such switch: the gate looks for that.
-const GIT: [(&str, &str); 6] = [
+/// Variables that every shell line gets for git. A line may call git in any folder, and even `git status`
+/// starts the program that the repository's own configuration names as its file monitor. With these, git
+/// starts no monitor, accepts a folder as a repository only by its `.git`, and writes nothing when it only
+/// reads. The other programs that a repository can name (filters, drivers) have no such switch; the gate looks
+/// for them.
+const GIT_VARIABLES: [(&str, &str); 6] = [
     ("GIT_OPTIONAL_LOCKS", "0"),
     ("GIT_CONFIG_COUNT", "2"),
     ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
@@ -58,83 +59,88 @@ pub struct ChildCommand {
     command: Command,
     name: String,
     stdin: Option<Vec<u8>>,
-    apart: bool,
-    family: Option<ProcessTree>,
+    streams_are_separate: bool,
+    tree: Option<ProcessTree>,
 }
 
-/// What a run may take.
+/// The limits of one run.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Wall time, after which the group is ended.
+    /// The wall time after which the child is ended, with its whole group.
     pub timeout: Duration,
-    /// Bytes kept from the start of a stream.
+    /// How many bytes are kept from the start of a stream.
     pub head: usize,
-    /// Bytes kept from the end of a stream.
+    /// How many bytes are kept from the end of a stream.
     pub tail: usize,
-    /// A file that gets the whole output once it exceeds `head + tail` (of standard output only
-    /// when the streams are apart). It must not exist yet; its folder is made. At most
-    /// [`SPILL_LIMIT`] bytes, and the file says so when there was more.
+    /// A file that gets the whole output once it exceeds `head + tail` bytes; of separate streams it gets
+    /// standard output only. It must not exist yet; its folder is made. It gets at most [`SPILL_LIMIT`]
+    /// bytes, and says so when there was more.
     pub spill: Option<PathBuf>,
-    /// Whether that file is begun with the first byte: for who wants to read it meanwhile.
+    /// When the spill file is created.
     pub spills: Spills,
 }
 
-/// When the spill file is begun.
+/// When the spill file is created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Spills {
-    /// When the output is more than what is kept of it.
+    /// When there is more output than is kept in memory.
     #[default]
     Overflow,
-    /// With the first byte.
+    /// With the first byte, so that it can be read while the child runs.
     Everything,
 }
 
 impl Default for Limits {
-    /// Two minutes, 30,000 bytes in all (more from the end, where errors stand), no spill file.
+    /// Two minutes, 30,000 bytes (more from the end, where errors are), no spill file.
     fn default() -> Self {
-        let (head, tail, spills) = (10_000, 20_000, Spills::default());
-        Self { timeout: Duration::from_secs(120), head, tail, spill: None, spills }
+        Self {
+            timeout: Duration::from_secs(120),
+            head: 10_000,
+            tail: 20_000,
+            spill: None,
+            spills: Spills::default(),
+        }
     }
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// By itself, with this exit code.
+    /// It exited by itself, with this code.
     Exited(i32),
-    /// By a signal that was not ours.
+    /// It was killed by a signal that was not ours.
     Signalled(i32),
-    /// Ended by us after this time.
+    /// It was ended by the timeout, after this time.
     TimedOut(Duration),
-    /// Ended by us, on request, after this time.
+    /// It was ended because the run was cancelled, after this time.
     Cancelled(Duration),
 }
 
-/// A run that is over. Texts are raw: neither stripped of control sequences nor masked.
+/// The result of a run. The texts are raw: control sequences are not stripped, and secrets not masked.
 #[derive(Debug, Clone)]
 pub struct Finished {
     /// How it ended.
     pub end: End,
-    /// Standard output and standard error as they came, or standard output alone when apart.
-    /// Clipped; invalid UTF-8 is U+FFFD.
+    /// Standard output and standard error in the order in which they came, or standard output alone when
+    /// the streams are separate. Clipped; invalid UTF-8 is replaced by U+FFFD.
     pub output: String,
-    /// Standard error, clipped; empty unless [`ChildCommand::apart`].
+    /// Standard error, clipped; empty unless [`ChildCommand::separate_streams`] was called.
     pub stderr: String,
-    /// How many bytes `output` had before it was clipped.
+    /// The length of `output` in bytes before it was clipped.
     pub total: u64,
     /// The file with the whole output, if there is one.
     pub spilled: Option<PathBuf>,
-    /// Why the file is missing or not whole.
+    /// Why the file is missing or incomplete.
     pub spill_fault: Option<String>,
     /// Wall time from start to end.
     pub took: Duration,
 }
 
-/// Why a child did not start.
+/// Why a child could not be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
-    /// The directory to run in is missing, or no directory.
+    /// The directory to run in does not exist, or is not a directory.
     #[error("cannot run in {}: {source}; name a directory that exists", .path.display())]
     Directory {
         /// The directory that was asked for.
@@ -150,7 +156,7 @@ pub enum ProcessError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The system no longer tells what became of the child. Its group was killed.
+    /// The system lost the child, so its end is unknown. Its group was killed.
     #[error("lost track of {program}: {source}")]
     Lost {
         /// The program.
@@ -170,22 +176,29 @@ fn hint(source: &io::Error) -> &'static str {
 }
 
 impl ChildCommand {
-    /// A line for the shell: bash where there is one, else sh. Both streams come joined.
+    /// A shell line: for bash where it is installed, else for sh. Standard output and standard error are
+    /// joined.
+    ///
+    /// # Errors
+    /// [`ProcessError::Directory`] when `cwd` is not a directory. A missing shell is an error of the start.
     pub fn shell(line: &str, cwd: &Path, secrets: &Secrets) -> Result<Self, ProcessError> {
         let bash = Path::new("/bin/bash");
         let shell = if bash.exists() { bash } else { Path::new("/bin/sh") };
         let child = Self::program(shell, ["-c", "--", line], cwd, secrets)?;
-        Ok(GIT.into_iter().fold(child, |child, (name, value)| child.env(name, value)))
+        Ok(GIT_VARIABLES.into_iter().fold(child, |child, (name, value)| child.env(name, value)))
     }
 
     /// A program with arguments, without a shell. A bare name is looked up on the PATH.
+    ///
+    /// # Errors
+    /// [`ProcessError::Directory`] when `cwd` is not a directory. A missing program is an error of the start.
     pub fn program(
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         cwd: &Path,
         secrets: &Secrets,
     ) -> Result<Self, ProcessError> {
-        // Otherwise "no such file" could mean the program or the directory.
+        // Checked here: at the start, "no such file" could mean the program or the directory.
         let directory = |source| ProcessError::Directory { path: cwd.to_owned(), source };
         if !std::fs::metadata(cwd).map_err(directory)?.is_dir() {
             return Err(directory(io::ErrorKind::NotADirectory.into()));
@@ -194,13 +207,13 @@ impl ChildCommand {
         #[expect(clippy::disallowed_methods, reason = "this is the place that prepares children")]
         let mut command = Command::new(program);
         command.args(args).current_dir(cwd).process_group(0).stdin(Stdio::null());
-        // Removed one by one: with `env_clear`, std looks the program up itself and forks instead
-        // of calling posix_spawn, which costs milliseconds in a large process.
+        // Removed one by one: after `env_clear`, std looks the program up itself and forks instead of calling
+        // posix_spawn, which costs milliseconds in a large process.
         for name in secrets.hidden() {
             command.env_remove(name);
         }
         let name = program.to_string_lossy().into_owned();
-        Ok(Self { command, name, stdin: None, apart: false, family: None })
+        Ok(Self { command, name, stdin: None, streams_are_separate: false, tree: None })
     }
 
     /// Sets a variable of the child, also one that [`Secrets`] would hide.
@@ -210,44 +223,44 @@ impl ChildCommand {
         self
     }
 
-    /// Gives the child these bytes as its standard input. Without, it reads end of file at once.
+    /// Gives the child these bytes as its standard input. Without them it reads the end of file at once.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// Keeps standard output and standard error apart.
+    /// Keeps standard output and standard error separate.
     #[must_use]
     pub fn separate_streams(mut self) -> Self {
-        self.apart = true;
+        self.streams_are_separate = true;
         self
     }
 
-    /// Makes the child the first of a family. Its run is over when the last member has left, and all of
-    /// them are ended where without a family only the group is.
+    /// Starts the child in a process tree. Its run is over when the last process of the tree has ended, and
+    /// whatever would end its group ends the whole tree.
     #[must_use]
-    pub fn family(mut self, family: &ProcessTree) -> Self {
-        self.command.env(family.variable(), "1");
-        self.family = Some(family.clone());
+    pub fn in_tree(mut self, tree: &ProcessTree) -> Self {
+        self.command.env(tree.variable(), "1");
+        self.tree = Some(tree.clone());
         self
     }
 
-    /// The prepared command itself, for a library that starts it on its own. Standard input is
-    /// null unless that library sets it; [`ChildCommand::stdin`] has no effect.
+    /// The prepared command itself, for a library that starts it. Standard input is null unless that library
+    /// sets it; [`ChildCommand::stdin`] has no effect.
     pub fn into_command(self) -> Command {
         self.command
     }
 
-    /// Runs the child to its end. `progress` sees all bytes of both streams as they come.
+    /// Runs the child to its end. `progress` gets all bytes of both streams as they come.
     ///
-    /// On time-out or cancel the process group gets TERM, 200 ms to leave, then KILL; what was
-    /// said so far is kept. When the future is dropped the group gets KILL. A background child
-    /// (`server &`) goes on after the shell's end: what it says later is read and thrown away, so
-    /// that it does not die of a closed pipe. When the runtime ends it gets KILL.
+    /// On timeout or cancellation the process group gets TERM and, 200 ms later, KILL; the output so far is
+    /// kept. When the future is dropped the group gets KILL. A background child (`server &`) runs on after
+    /// the shell has exited: its later output is read and discarded, so that it does not die of a closed pipe.
+    /// When the runtime ends it gets KILL.
     ///
     /// # Errors
-    /// When the child did not start, or the system lost it. Everything else is an [`End`].
+    /// [`ProcessError::Start`] or [`ProcessError::Lost`]. However the child ends otherwise is an [`End`].
     pub async fn run(
         mut self,
         limits: Limits,
@@ -264,7 +277,7 @@ impl ChildCommand {
             Ok(child) => child,
             Err(source) => return Err(ProcessError::Start { program: self.name, source }),
         };
-        let mut group = Group::new(&child, self.family.take());
+        let mut group = Group::new(&child, self.tree.take());
 
         let feed = feed(input, self.stdin.take());
         let deadline = started.checked_add(timeout);
@@ -279,7 +292,7 @@ impl ChildCommand {
                         () = &mut feed, if !fed => fed = true,
                     }
                 };
-                group.alone(&mut pump).await;
+                group.wait_for_tree(&mut pump).await;
                 status
             };
             tokio::select! {
@@ -293,24 +306,24 @@ impl ChildCommand {
                 ended(status.map_err(|source| ProcessError::Lost { program: self.name, source })?)
             }
             Err(end) => {
-                group.end(&mut child, &mut pump).await;
+                group.end_while_reading(&mut child, &mut pump).await;
                 group.release();
                 end
             }
         };
         pump.drain().await;
-        // From here on whatever is left of the group was put into the background on purpose.
-        tokio::spawn(group.outlive());
+        // What is left of the group now was put into the background on purpose.
+        tokio::spawn(group.hold_until_empty());
         pump.discard();
         Ok(pump.finish(end, started.elapsed()))
     }
 
-    /// Pipes and start. The command lets go of our copies of the child's ends at once: as long as
-    /// one is open the pipe does not end.
+    /// Makes the pipes and starts the child. The command drops our copies of the child's ends at once: a pipe
+    /// does not end while one of them is open.
     fn start<P>(&mut self, pump: &mut Pump<P>) -> io::Result<(Child, Option<pipe::Sender>)> {
         let (reader, writer) = io::pipe()?;
         pump.out = Some(pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?);
-        if self.apart {
+        if self.streams_are_separate {
             let (reader, writer) = io::pipe()?;
             pump.err = Some(pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?);
             self.command.stderr(writer);
@@ -332,7 +345,7 @@ impl ChildCommand {
 
 async fn feed(input: Option<pipe::Sender>, bytes: Option<Vec<u8>>) {
     if let (Some(mut input), Some(bytes)) = (input, bytes) {
-        // A child that does not read to the end is no error: `head -1` is like that.
+        // A child need not read to the end; `head -1` does not.
         let _ = input.write_all(&bytes).await;
     }
 }

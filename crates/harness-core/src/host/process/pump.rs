@@ -1,4 +1,4 @@
-//! Output on its way from the pipes to bounded memory, a spill file and whoever looks on.
+//! Moves output from the pipes to bounded memory, to a spill file and to the progress callback.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,17 +18,17 @@ use tokio::{
 use super::{End, Finished, Limits, Spills};
 use crate::host::text::Clipper;
 
-/// After the child's end: so long without a byte, and the output counts as complete.
-const QUIET: Duration = Duration::from_millis(60);
-/// After the child's end: a background child that never stops talking is cut off here.
-const DRAIN: Duration = Duration::from_millis(200);
-/// What a pipe holds at most, so one read empties it.
-const CHUNK: usize = 64 * 1024;
+/// After the child's end, the output counts as complete when no byte has come for this long.
+const QUIET_PERIOD: Duration = Duration::from_millis(60);
+/// How long output is read after the child's end, for a background child that never stops printing.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+/// How many bytes are read at once: what a pipe holds at most, so that one read empties it.
+const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The most bytes that a spill file gets.
+/// The most bytes of output in a spill file.
 pub const SPILL_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Moves output from the pipes to where it is kept.
+/// Reads the pipes of one child.
 pub(super) struct Pump<P> {
     pub(super) out: Option<pipe::Receiver>,
     pub(super) err: Option<pipe::Receiver>,
@@ -42,19 +42,25 @@ pub(super) struct Pump<P> {
 impl<P> Pump<P> {
     pub(super) fn new(limits: Limits, progress: P) -> Self {
         let clipper = || Clipper::new(limits.head, limits.tail);
-        let (stdout, stderr) = (clipper(), clipper());
         let spills = limits.spills;
         let spill = Spill { path: limits.spill, spills, file: None, written: 0, fault: None };
-        // Zeroed memory costs nothing until it is touched.
-        let buffers = [vec![0; CHUNK], vec![0; CHUNK]];
-        Self { out: None, err: None, stdout, stderr, spill, buffers, progress }
+        Self {
+            out: None,
+            err: None,
+            stdout: clipper(),
+            stderr: clipper(),
+            spill,
+            // Zeroed memory costs nothing until it is touched.
+            buffers: [vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]],
+            progress,
+        }
     }
 
-    /// Reads the rest in the background and throws it away.
+    /// Reads the rest in the background and discards it.
     pub(super) fn discard(&mut self) {
         for mut pipe in [self.out.take(), self.err.take()].into_iter().flatten() {
             tokio::spawn(async move {
-                let mut bytes = vec![0; CHUNK];
+                let mut bytes = vec![0; CHUNK_BYTES];
                 while matches!(pipe.read(&mut bytes).await, Ok(1..)) {}
             });
         }
@@ -63,14 +69,21 @@ impl<P> Pump<P> {
     pub(super) fn finish(self, end: End, took: Duration) -> Finished {
         let (spilled, spill_fault) = self.spill.close();
         let total = self.stdout.total();
-        let (output, stderr) = (self.stdout.finish(), self.stderr.finish());
-        Finished { end, output, stderr, total, spilled, spill_fault, took }
+        Finished {
+            end,
+            output: self.stdout.finish(),
+            stderr: self.stderr.finish(),
+            total,
+            spilled,
+            spill_fault,
+            took,
+        }
     }
 }
 
 impl<P: FnMut(&[u8])> Pump<P> {
-    /// Waits for the next piece of output and keeps it; returns its length, 0 for the end of one
-    /// stream. Never ready once both have ended.
+    /// Waits for the next piece of output and stores it. Returns its length, or 0 at the end of one stream.
+    /// Never ready once both streams have ended.
     pub(super) async fn step(&mut self) -> usize {
         let [out, err] = &mut self.buffers;
         tokio::select! {
@@ -94,19 +107,19 @@ impl<P: FnMut(&[u8])> Pump<P> {
         }
     }
 
-    /// Reads for so long.
+    /// Reads for this time.
     pub(super) async fn read_for(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while timeout_at(until, self.step()).await.is_ok() {}
     }
 
-    /// Takes what is still in the pipes, until they end or [`QUIET`] passes without a byte. What
-    /// comes after two full pipes was said after the child's end (`yes &`) and is not waited for.
+    /// Reads what is still in the pipes, until they end or no byte has come for the [`QUIET_PERIOD`]. Output
+    /// beyond two full pipes was printed after the child's end (`yes &`) and is not waited for.
     pub(super) async fn drain(&mut self) {
-        let limit = Instant::now() + DRAIN;
+        let limit = Instant::now() + DRAIN_TIMEOUT;
         let mut drained = 0;
-        while (self.out.is_some() || self.err.is_some()) && drained <= 2 * CHUNK {
-            let quiet = limit.min(Instant::now() + QUIET);
+        while (self.out.is_some() || self.err.is_some()) && drained <= 2 * CHUNK_BYTES {
+            let quiet = limit.min(Instant::now() + QUIET_PERIOD);
             match timeout_at(quiet, self.step()).await {
                 Ok(bytes) => drained += bytes,
                 Err(_) => break,
@@ -126,8 +139,8 @@ async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// The file for output that does not fit into memory. Written in place, not by another thread: it
-/// goes to the page cache, and the child waits meanwhile, which is as it should be.
+/// The file for output that does not fit into memory. It is written by the task that reads the pipes, not by
+/// another thread: a write goes to the page cache, and it is right that the child waits for it.
 struct Spill {
     path: Option<PathBuf>,
     spills: Spills,
@@ -137,7 +150,7 @@ struct Spill {
 }
 
 impl Spill {
-    /// `before` is what came before these bytes, whole until the first overflow.
+    /// Takes the next bytes. `before` holds what came before them, complete until the first overflow.
     fn push(&mut self, bytes: &[u8], before: &Clipper) {
         let Some(path) = &self.path else { return };
         let waits = self.file.is_none() && self.spills == Spills::Overflow;
@@ -164,7 +177,7 @@ impl Spill {
                 if let Some(folder) = path.parent() {
                     std::fs::create_dir_all(folder)?;
                 }
-                // New, never through a link that somebody has laid there; output may be private.
+                // A new file, so never through a link that was put there; private, as output may be.
                 file.insert(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?)
             }
         };

@@ -172,9 +172,10 @@ pub fn files(folder: impl AsRef<Path>, ending: &str) -> Result<Vec<Entry>> {
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         // A file that was deleted meanwhile is skipped, and so is a name that is not UTF-8.
-        let (name, Ok(file)) = (entry.file_name(), entry.metadata()) else { continue };
-        let name = name.to_str().and_then(|name| name.strip_suffix(ending));
-        if let (Some(name), true) = (name, file.is_file()) {
+        let Ok(file) = entry.metadata() else { continue };
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.strip_suffix(ending)) else { continue };
+        if file.is_file() {
             let changed = file.modified().map_err(failed)?;
             found.push(Entry { name: name.to_owned(), changed, bytes: file.len() });
         }

@@ -244,7 +244,9 @@ impl Workspace {
             (removed, _) => removed.map_err(failed)?,
         }
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let (Some(folder), false) = (folder, wanted == Wanted::Nothing) {
+        if let Some(folder) = folder
+            && wanted != Wanted::Nothing
+        {
             self.dir.create_dir_all(folder).map_err(failed)?;
         }
         match wanted {

@@ -126,6 +126,7 @@ impl Decoder {
             if self.data.is_none() && self.name.is_empty() {
                 // Nothing kept so far: comments and blank lines do not pile up.
                 self.start += self.line;
+                self.name = 0..0; // it may be the empty place behind `event:`, which is gone now
                 (self.line, self.searched) = (0, 0);
             }
         }

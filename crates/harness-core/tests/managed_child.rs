@@ -1,4 +1,4 @@
-//! Children that are talked to: their streams, their end, what they say besides.
+//! Children that the program talks to: their streams, their end, and their logs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use harness_core::Secrets;
 use harness_core::host::process::{
-    ChildCommand, End, Lines, Log, MESSAGE, ManagedChild, ProcessTree, Streams, messages,
+    ChildCommand, End, Lines, Log, MAX_MESSAGE_BYTES, ManagedChild, ProcessTree, Streams, messages,
 };
 use harness_testkit::{Folder, wait_until_gone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,7 +24,7 @@ async fn line(streams: &mut Streams) -> String {
 }
 
 #[tokio::test]
-async fn one_talks_to_it_and_it_leaves_when_its_input_ends() {
+async fn a_child_answers_and_exits_when_its_input_ends() {
     let (child, mut streams) = start("while read -r x; do echo \"heard $x\"; done; exit 7");
     streams.stdin.write_all(b"one\n").await.unwrap();
     assert_eq!(line(&mut streams).await, "heard one\n");
@@ -45,7 +45,7 @@ async fn the_environment_is_what_was_given_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn one_that_does_not_leave_is_told_and_then_killed_with_its_children() {
+async fn a_child_that_does_not_exit_gets_term_and_is_then_killed_with_its_children() {
     for deaf in ["", "trap '' TERM; "] {
         let (child, mut streams) = start(&format!("{deaf}sleep 1000 & echo $!; wait; sleep 1000"));
         let pid = line(&mut streams).await;
@@ -55,7 +55,7 @@ async fn one_that_does_not_leave_is_told_and_then_killed_with_its_children() {
 }
 
 #[tokio::test]
-async fn children_that_it_leaves_behind_are_ended_too() {
+async fn processes_that_a_child_leaves_behind_are_ended_too() {
     let (child, mut streams) = start("sleep 1000 >/dev/null 2>&1 & echo $!; exit 0");
     let pid = line(&mut streams).await;
     assert_eq!(child.end(LONG).await, Some(End::Exited(0)));
@@ -63,10 +63,10 @@ async fn children_that_it_leaves_behind_are_ended_too() {
 }
 
 #[tokio::test]
-async fn one_with_a_family_takes_those_along_that_left_its_group() {
+async fn ending_a_child_ends_the_processes_of_its_tree_that_left_its_group() {
     let line = "setsid sh -c 'echo $$; exec sleep 1000' & read -r x";
     let prepared = ChildCommand::shell(line, Path::new("/"), &Secrets::default()).unwrap();
-    let (child, mut streams) = prepared.family(&ProcessTree::new()).spawn_managed().unwrap();
+    let (child, mut streams) = prepared.in_tree(&ProcessTree::new()).spawn_managed().unwrap();
     let pid = self::line(&mut streams).await;
     drop(streams.stdin);
     child.end(LONG).await;
@@ -74,11 +74,11 @@ async fn one_with_a_family_takes_those_along_that_left_its_group() {
 }
 
 #[tokio::test]
-async fn its_last_words_are_known_when_it_has_ended() {
+async fn the_last_line_of_a_child_is_known_when_it_has_ended() {
     for _ in 0..20 {
         let (mut child, streams) = start("echo '{}'; echo out of paper >&2; exit 3");
         let log = Arc::new(Log::new(None, Secrets::default()));
-        let mut messages = child.hear(streams.stdout, streams.stderr, &log);
+        let mut messages = child.read_streams(streams.stdout, streams.stderr, &log);
         let mut said = String::new();
         messages.read_to_string(&mut said).await.unwrap();
         let end = child.end(LONG).await;
@@ -88,7 +88,7 @@ async fn its_last_words_are_known_when_it_has_ended() {
 }
 
 #[tokio::test]
-async fn dropping_it_kills_the_group() {
+async fn dropping_a_managed_child_kills_its_group() {
     let (child, mut streams) = start("sleep 1000 & echo $!; wait");
     let pid = line(&mut streams).await;
     drop(child);
@@ -96,7 +96,7 @@ async fn dropping_it_kills_the_group() {
 }
 
 #[tokio::test]
-async fn what_cannot_start_is_named() {
+async fn a_program_that_cannot_start_is_named() {
     let prepared =
         ChildCommand::program("./no-such", [""; 0], Path::new("/"), &Secrets::default()).unwrap();
     let error = prepared.spawn_managed().unwrap_err().to_string();
@@ -125,7 +125,7 @@ async fn a_message_that_is_cut_or_too_long_ends_the_stream() {
     let (cut, last) = passed(b"{}\n{\"a\":").await;
     assert_eq!((cut.as_str(), last.contains("cut off")), ("{}\n", true));
     let mut long = b"{}\n{".to_vec();
-    long.resize(MESSAGE + 10, b'x');
+    long.resize(MAX_MESSAGE_BYTES + 10, b'x');
     long.extend(b"\n{}\n");
     assert_eq!(passed(&long).await.0, "{}\n");
 }
@@ -136,20 +136,20 @@ async fn the_log_is_masked_bounded_and_never_goes_through_a_link() {
     let path = folder.path().join("server.log");
     let secrets = Secrets::new([], ["hunter2-hunter2".to_owned()]);
     let log = Log::new(Some(path.clone()), secrets.clone());
-    log.line(b"the key is hunter2-hunter2\n");
-    log.line(b"   \n");
+    log.record(b"the key is hunter2-hunter2\n");
+    log.record(b"   \n");
     assert_eq!(folder.read("server.log"), "the key is [secret]\n");
     let why = log.explain("it said hunter2-hunter2", Some(End::Signalled(9)));
     assert_eq!(why, "it said [secret] by signal 9: the key is [secret]");
     let line = vec![b'x'; 300_000];
-    (0..8).for_each(|_| log.line(&line));
+    (0..8).for_each(|_| log.record(&line));
     assert!(path.metadata().unwrap().len() < 2_000_000);
     assert!(folder.read("server.log").starts_with("[older lines left out]\n"));
 
     let target = folder.write("target", "untouched");
     std::os::unix::fs::symlink(&target, folder.path().join("link.log")).unwrap();
     let log = Log::new(Some(folder.path().join("link.log")), secrets);
-    log.line(b"through the link\n");
+    log.record(b"through the link\n");
     assert_eq!(folder.read("target"), "untouched");
     assert_eq!(log.explain("over", None), "over: through the link");
 }

@@ -1,22 +1,8 @@
-//! What a protocol has to bring: a way to reach a server, and a way to call its tools.
-
-use std::sync::Arc;
+//! The far end of a connection: what a protocol has to bring so that tools can be called.
 
 use async_trait::async_trait;
 use harness_core::{Content, ToolContext, ToolError};
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
-
-use super::Server;
-
-/// Reaches one server.
-#[async_trait]
-pub trait Connector: Send + Sync + 'static {
-    /// One connection, from beginning to end. Connects, publishes the tools with [`Server::publish`] (again on
-    /// every change), and shuts the server down with everything it has started when `stop` is cancelled.
-    /// Returns why the connection ended, as the end of a sentence that begins with the server's name.
-    async fn run(&self, server: &Arc<Server>, stop: &CancellationToken) -> String;
-}
 
 /// A server that is connected.
 #[async_trait]
