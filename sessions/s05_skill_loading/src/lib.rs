@@ -194,7 +194,7 @@ impl Tool for LoadSkill {
     /// The instructions are what the catalogue offers; any other file is judged by its path.
     fn effect(&self, Load { name, file }: &Load) -> Effect {
         match self.0.listed(name) {
-            Some(skill) if *file != instructions() => Effect::Reads(vec![skill.folder.join(file)]),
+            Ok(skill) if *file != instructions() => Effect::Reads(vec![skill.folder.join(file)]),
             _ => Effect::Internal,
         }
     }
