@@ -1,8 +1,8 @@
-//! Short ids that people can type: eight hexadecimal digits, named by any beginning that no other has.
+//! Short ids that people can type: eight hexadecimal digits, abbreviated to any prefix that is unique.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// An id that is not taken.
+/// A random id that is not taken.
 pub fn fresh(taken: impl Fn(&str) -> bool) -> String {
     loop {
         // The standard library's hash keys are random. An id is no secret, so that is enough.
@@ -13,15 +13,15 @@ pub fn fresh(taken: impl Fn(&str) -> bool) -> String {
     }
 }
 
-/// Whether a text is an id, and so is safe as the name of a file.
+/// Whether a text has the form of an id, and so is safe as a file name.
 pub fn is_id(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The place of the one id that begins so.
+/// The position of the only id that begins with `prefix`.
 ///
 /// # Errors
-/// None does, or more than one; the text is for whoever typed it.
+/// No id begins so, or more than one does; the text is for the person who typed the prefix.
 pub fn find<'a>(prefix: &str, ids: impl IntoIterator<Item = &'a str>) -> Result<usize, String> {
     let begins = ids.into_iter().enumerate().filter(|(_, id)| id.starts_with(prefix));
     let found: Vec<(usize, &str)> = begins.take(4).collect();

@@ -1,10 +1,11 @@
-//! The ground: what a harness needs of the machine, and knows nothing of models, tools or agents.
+//! The ground: what a harness needs of the machine. It knows nothing of models, tools or agents.
 //!
 //! - files: [`workspace`] (paths that stay inside a folder), [`state`] (a value in a file), [`journal`]
-//!   (append-only logs), [`front_matter`] (files that people write), [`ownership`] (what belongs to which run)
-//! - children: [`process`]
-//! - words: [`text`], [`secrets`], [`ids`]
-//! - the rest: [`http`] (one client), [`trust`] (what the user has agreed to), [`Mutex`](crate::Mutex)
+//!   (append-only logs), [`front_matter`] (files that people write), [`own_paths`] (where the harness's own state
+//!   lies), [`ownership`] (what a run owns, and who takes it over)
+//! - child processes: [`process`]
+//! - text: [`text`], [`secrets`], [`ids`]
+//! - the rest: [`http`] (the one client), [`trust`] (what the user has agreed to), [`Mutex`](crate::Mutex)
 
 pub mod front_matter;
 pub mod http;
