@@ -1,4 +1,4 @@
-//! The display that every session has: words as they arrive, a line a tool, a few lines of its result.
+//! The display that every session has: words as they arrive, a line for each tool call, a few lines of its result.
 
 use harness_core::host::text;
 use harness_core::{Delta, Event, Mutex, Observer, ToolCall, ToolResult};
@@ -8,9 +8,11 @@ use crate::screen::{BOLD, CYAN, DIM, RED, Screen, width};
 use crate::wide::cut;
 
 /// How many lines of a result are shown; the model always gets all of it.
-const LINES: usize = 8;
+const MAX_RESULT_LINES: usize = 8;
+/// How much of each argument a title shows where a call has several, in columns.
+const MAX_ARGUMENT_COLUMNS: usize = 40;
 
-/// Prints what happens. The lead streams; other agents are told by the line, under their names.
+/// Prints what happens. The lead's words are streamed; other agents get whole lines, under their names.
 #[derive(Debug)]
 pub struct Display {
     screen: Screen,
@@ -45,14 +47,15 @@ impl Display {
             _ => return,
         };
         let words = self.stripper.lock().push(words);
-        match thinking {
-            true => self.screen.styled(DIM, &words),
-            false => self.screen.print(&words),
+        if thinking {
+            self.screen.styled(DIM, &words);
+        } else {
+            self.screen.print(&words);
         }
     }
 
-    /// What was begun ends here: the line, the spinner, and a control sequence that was never closed,
-    /// which would hide the beginning of the next reply.
+    /// Ends what was begun: the line, the spinner, and a control sequence that was never closed, which would
+    /// hide the beginning of the next reply.
     fn end(&self) {
         *self.stripper.lock() = text::Stripper::default();
         self.screen.end_line();
@@ -60,18 +63,16 @@ impl Display {
     }
 
     fn finished(&self, call: &ToolCall, result: &ToolResult) {
-        let (style, text) = match result.is_error {
-            true => (RED, result.content.text()),
-            false => (DIM, result.content.text()),
-        };
+        let style = if result.is_error { RED } else { DIM };
+        let text = result.content.text();
         let text = text::strip(&text);
         let lines: Vec<&str> = text.trim_end().lines().collect();
-        for line in lines.iter().take(LINES) {
+        for line in lines.iter().take(MAX_RESULT_LINES) {
             self.screen.styled_line(style, &format!("  {line}"));
         }
-        if lines.len() > LINES {
-            let more = lines.len() - LINES;
-            self.screen.styled_line(DIM, &format!("  … {more} more lines"));
+        let hidden = lines.len().saturating_sub(MAX_RESULT_LINES);
+        if hidden > 0 {
+            self.screen.styled_line(DIM, &format!("  … {hidden} more lines"));
         }
         if text.trim().is_empty() {
             self.screen.styled_line(DIM, &format!("  ({} said nothing)", call.name));
@@ -100,23 +101,24 @@ impl Observer for Display {
             }
             Event::ToolStarted(call) => {
                 self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                self.screen.spin(self.running.lock().start(agent, call));
+                self.running.lock().start(agent, call);
+                self.screen.spin(self.running.lock().label());
             }
             Event::ToolFinished { call, result, took } => {
                 self.screen.rest();
-                let (first, going) = self.running.lock().end(agent, call);
+                let shown_last = self.running.lock().end(agent, call);
                 if took.is_zero() {
                     self.screen.styled_line(CYAN, &format!("{by}▸ {}", title(call)));
-                } else if !first {
-                    // Others were shown since it started: say again whose result this is.
+                } else if shown_last == ShownLast::Other {
+                    // Say again whose result this is.
                     self.screen.styled_line(CYAN, &format!("{by}◂ {}", title(call)));
                 }
                 self.finished(call, result);
-                self.screen.spin(going);
+                self.screen.spin(self.running.lock().label());
             }
             Event::Compacted { messages } => {
                 self.screen
-                    .styled_line(DIM, &format!("{by}{messages} messages folded into a summary"));
+                    .styled_line(DIM, &format!("{by}{messages} messages compacted into a summary"));
             }
             Event::ChildStarted { child, task } => {
                 self.screen
@@ -135,22 +137,30 @@ impl Observer for Display {
     }
 }
 
+/// What was shown last when a call ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ShownLast {
+    /// The title of this call: its result follows.
+    Title,
+    /// Something of another call's.
+    Other,
+}
+
 impl Running {
-    /// Returns what the spinner says.
-    fn start(&mut self, agent: &str, call: &ToolCall) -> String {
+    fn start(&mut self, agent: &str, call: &ToolCall) {
         self.last = key(agent, call);
         self.calls.push((key(agent, call), call.name.clone()));
-        self.going()
     }
 
-    /// Returns whether its title is what was shown last, and what the spinner says.
-    fn end(&mut self, agent: &str, call: &ToolCall) -> (bool, String) {
+    fn end(&mut self, agent: &str, call: &ToolCall) -> ShownLast {
         let key = key(agent, call);
         self.calls.retain(|(id, _)| *id != key);
-        (std::mem::take(&mut self.last) == key, self.going())
+        let last = std::mem::take(&mut self.last);
+        if last == key { ShownLast::Title } else { ShownLast::Other }
     }
 
-    fn going(&self) -> String {
+    /// What the spinner says.
+    fn label(&self) -> String {
         match &self.calls[..] {
             [] => "thinking".to_owned(),
             [(_, name)] => name.clone(),
@@ -166,18 +176,25 @@ fn key(agent: &str, call: &ToolCall) -> String {
 
 /// A call in a line: the tool, and what it works on.
 pub fn title(call: &ToolCall) -> String {
-    let value = |value: &Value| match value {
+    let input = if call.input.len() == 1 {
+        call.input.values().map(words).collect()
+    } else {
+        let arguments = call.input.iter().map(|(name, value)| {
+            let value = cut(&words(value), MAX_ARGUMENT_COLUMNS);
+            format!("{name}={value}")
+        });
+        arguments.collect::<Vec<_>>().join(" ")
+    };
+    let two_lines = width().max(20) * 2;
+    cut(text::visible(&format!("{} {input}", call.name)).trim_end(), two_lines)
+}
+
+/// A value as a person would write it: a text without quotes.
+fn words(value: &Value) -> String {
+    match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    };
-    let input = match call.input.len() {
-        1 => call.input.values().map(value).collect(),
-        _ => {
-            let pairs = call.input.iter().map(|(k, v)| format!("{k}={}", cut(&value(v), 40)));
-            pairs.collect::<Vec<_>>().join(" ")
-        }
-    };
-    cut(text::visible(&format!("{} {input}", call.name)).trim_end(), width().max(20) * 2)
+    }
 }
 
 #[cfg(test)]
@@ -193,14 +210,14 @@ mod tests {
         display.screen.written()
     }
 
-    fn words(text: &str) -> Event {
+    fn spoken(text: &str) -> Event {
         Event::Delta(Delta::Text(text.to_owned()))
     }
 
     #[test]
     fn a_control_sequence_that_was_never_closed_hides_no_later_reply() {
         let cut = Event::TurnEnded(TurnOutcome::Interrupted);
-        assert_eq!(shown(&[words("one\x1b]0;title"), cut, words("two")]), "one\ntwo");
+        assert_eq!(shown(&[spoken("one\x1b]0;title"), cut, spoken("two")]), "one\ntwo");
     }
 
     #[test]
@@ -266,6 +283,6 @@ mod tests {
     fn a_call_that_is_being_written_gets_a_line_of_its_own() {
         let (id, name) = ("1".to_owned(), "bash".to_owned());
         let call = Event::Delta(Delta::ToolInput { id, name, bytes: 7 });
-        assert_eq!(shown(&[words("I look."), call]), "I look.\n");
+        assert_eq!(shown(&[spoken("I look."), call]), "I look.\n");
     }
 }

@@ -67,48 +67,74 @@ impl Model for Human {
         self.show(request);
         let tools: Vec<String> = request.tools.iter().map(|tool| tool.name.clone()).collect();
         let turn = request.messages.len();
-        let (input, screen) = (self.input.clone(), self.screen.clone());
+        let input = self.input.clone();
+        let screen = self.screen.clone();
         let reply = async move {
-            let mut content: Vec<Block> = Vec::new();
+            let mut reply = TypedReply { turn, ..TypedReply::default() };
             loop {
-                let line = match read(&input, &screen).await {
-                    Typed::Line(line) => line,
-                    _ => {
-                        return Err(ModelError::Other(
-                            "the person who plays the model left".to_owned(),
-                        ));
-                    }
+                let Typed::Line(line) = read(&input, &screen).await else {
+                    let why = "the person who plays the model left";
+                    return Err(ModelError::Other(why.to_owned()));
                 };
-                if line.trim().is_empty() && !content.is_empty() {
-                    break;
+                if line.trim().is_empty() && !reply.is_empty() {
+                    return Ok(Delta::Done(reply.finish()));
                 }
                 match parse(&line, &tools) {
-                    Ok(Said::Text(text)) => content.push(Block::text(text)),
-                    Ok(Said::Call(name, arguments)) => content.push(Block::ToolUse(ToolCall {
-                        id: format!("human_{turn}_{}", content.len()),
-                        name,
-                        input: arguments,
-                        rest: Map::new(),
-                    })),
+                    Ok(said) => reply.add(said),
                     Err(why) => screen.error(why),
                 }
             }
-            Ok(Delta::Done(finished(content)))
         };
         stream::once(reply.boxed()).boxed()
     }
 }
 
+/// A reply as it is typed. Texts come first in it, then calls, as in a model's replies.
+#[derive(Default)]
+struct TypedReply {
+    /// How many messages there were before it.
+    turn: usize,
+    lines: Vec<String>,
+    calls: Vec<ToolCall>,
+}
+
+impl TypedReply {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.calls.is_empty()
+    }
+
+    fn add(&mut self, said: Said) {
+        match said {
+            Said::Text(line) => self.lines.push(line),
+            Said::Call(name, input) => {
+                let number = self.lines.len() + self.calls.len();
+                let id = format!("human_{}_{number}", self.turn);
+                self.calls.push(ToolCall { id, name, input, rest: Map::new() });
+            }
+        }
+    }
+
+    fn finish(self) -> Reply {
+        let stop = if self.calls.is_empty() { StopReason::EndTurn } else { StopReason::ToolUse };
+        let mut content = Vec::new();
+        if !self.lines.is_empty() {
+            content.push(Block::text(self.lines.join("\n")));
+        }
+        content.extend(self.calls.into_iter().map(Block::ToolUse));
+        Reply::new(Message::assistant(content), stop, Usage::default())
+    }
+}
+
 async fn read(input: &Input, screen: &Screen) -> Typed {
-    const ASKED: &str = "model> ";
+    const PROMPT: &str = "model> ";
     if !input.is_terminal() {
         let typed = input.next().await;
         if let Typed::Line(line) = &typed {
-            screen.line(format!("{ASKED}{line}")); // a pipe has no echo
+            screen.line(format!("{PROMPT}{line}")); // a pipe has no echo
         }
         return typed;
     }
-    match input.question(ASKED, Ahead::Counts).await {
+    match input.question(PROMPT, Ahead::Counts).await {
         Some(line) => Typed::Line(line),
         None => Typed::End,
     }
@@ -135,23 +161,6 @@ fn parse(line: &str, tools: &[String]) -> Result<Said, String> {
         Ok(_) => Err(format!("the input of {name} must be a JSON object")),
         Err(e) => Err(format!("the input of {name} is not JSON ({e}); type the line again")),
     }
-}
-
-/// Texts first, then calls, as a model's replies are.
-fn finished(content: Vec<Block>) -> Reply {
-    let (calls, words): (Vec<_>, Vec<_>) =
-        content.into_iter().partition(|block| matches!(block, Block::ToolUse(_)));
-    let stop = if calls.is_empty() { StopReason::EndTurn } else { StopReason::ToolUse };
-    let lines: Vec<String> = words
-        .iter()
-        .filter_map(|block| match block {
-            Block::Text(text) => Some(text.text.clone()),
-            _ => None,
-        })
-        .collect();
-    let text = (!lines.is_empty()).then(|| Block::text(lines.join("\n")));
-    let content = text.into_iter().chain(calls).collect();
-    Reply::new(Message::assistant(content), stop, Usage::default())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What a subcommand has to say: on standard output, and noticed when it does not get there.
+//! What a subcommand prints: on standard output, with an error when it does not get there.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-/// Writes a text to standard output, with one line end behind it. For a subcommand: hand the error on with
-/// `?`, and the program ends as it should, quietly where the reader has gone away (`| head`), with a line and
-/// a code where the disk is full.
+/// Writes a text to standard output, with one line end behind it. In a subcommand, return the error with `?`: the
+/// program then ends quietly where the reader has gone away (`| head`), and with a message and an exit code where
+/// the disk is full.
 ///
 /// # Errors
 /// Not all of it was written.

@@ -15,7 +15,7 @@ use rustyline::ExternalPrinter;
 use crate::say::{self, Unsaid};
 use crate::wide::{cut, wide};
 
-/// Faint: what is there for those who want to look.
+/// Faint: details for those who want to look.
 pub const DIM: Style = Style::new().dimmed();
 /// Names and headings.
 pub const BOLD: Style = Style::new().bold();
@@ -129,10 +129,7 @@ impl Screen {
         let mut inner = self.0.lock();
         inner.fresh_line();
         let text = text::strip(text);
-        let shown = match inner.terminal {
-            true => cut(&text, width()),
-            false => text.into_owned(),
-        };
+        let shown = if inner.terminal { cut(&text, width()) } else { text.into_owned() };
         let styled = inner.paint(style, &shown);
         inner.write(&format!("{styled}\n"));
     }
@@ -158,7 +155,7 @@ impl Screen {
         self.0.lock().fresh_line();
     }
 
-    /// Shows that something is going on. Only on a terminal without an open prompt.
+    /// Shows a spinner with this label. It is drawn only on a terminal without an open prompt.
     pub fn spin(&self, label: impl Into<String>) {
         let mut inner = self.0.lock();
         // A server names the tool that is being written; it must not drive the terminal.
@@ -172,7 +169,7 @@ impl Screen {
         }
     }
 
-    /// It no longer goes on.
+    /// Takes the spinner away.
     pub fn rest(&self) {
         let mut inner = self.0.lock();
         inner.erase();
@@ -187,7 +184,8 @@ impl Screen {
         }
         let Some(spinner) = &mut inner.spinner else { return };
         spinner.frame += 1;
-        let (frame, label) = (FRAMES[spinner.frame % FRAMES.len()], spinner.label.clone());
+        let frame = FRAMES[spinner.frame % FRAMES.len()];
+        let label = spinner.label.clone();
         let seconds = spinner.since.elapsed().as_secs();
         let line = cut(&format!("{frame} {label} {seconds:>2} s "), width());
         let columns = wide(&line);
@@ -300,20 +298,17 @@ impl Inner {
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
-        match self.color {
-            true => format!("{style}{text}{style:#}"),
-            false => text.to_owned(),
-        }
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 
-/// The terminal's width in columns; 80 where nobody knows.
+/// The terminal's width in columns; 80 where it is not known.
 pub fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(80)
 }
 
-/// How wide what is printed may be: the terminal's width; a pipe has no end.
+/// How wide printed lines may be, in columns: the terminal's width; without a limit in a pipe.
 pub fn columns() -> usize {
     if io::stdout().is_terminal() { width() } else { usize::MAX }
 }

@@ -69,5 +69,3 @@ pub use host::mutex::Mutex;
 pub use host::secrets::Secrets;
 pub use host::state::{StateError, StateFile};
 pub use host::trust::Trust;
-
-pub mod undo;

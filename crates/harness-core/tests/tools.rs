@@ -201,11 +201,11 @@ fn a_second_tool_of_one_name_is_not_taken_and_is_recorded() {
 #[tokio::test]
 async fn an_unknown_tool_is_answered_with_the_nearest_names() {
     let bench = Bench::new();
-    assert_eq!(bench.fails("raed", json!({})).await, "there is no tool `raed`; there is read");
-    assert_eq!(bench.fails("Bash", json!({})).await, "there is no tool `Bash`; there is bash");
+    assert_eq!(bench.fails("raed", json!({})).await, "there is no tool `raed`; available: read");
+    assert_eq!(bench.fails("Bash", json!({})).await, "there is no tool `Bash`; available: bash");
     assert_eq!(
         bench.fails("fly_to_the_moon", json!({})).await,
-        "there is no tool `fly_to_the_moon`; there is bash, read, write, edit, grep, glob"
+        "there is no tool `fly_to_the_moon`; available: bash, read, write, edit, grep, glob"
     );
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use harness_core::host::ownership::RunLock;
 use harness_core::host::workspace::{
-    Entry, Workspace, WorkspaceError, files, read, replace, update,
+    Entry, Found, Wanted, Workspace, WorkspaceError, files, read, replace, update,
 };
 use harness_testkit::{SmallDisk, fifo};
 use tempfile::TempDir;
@@ -372,4 +372,107 @@ fn what_the_harness_keeps_is_the_users_alone_unless_the_user_has_said_otherwise(
     fs::set_permissions(&state, fs::Permissions::from_mode(0o664)).unwrap();
     set("two");
     assert_eq!(mode(&state), 0o664);
+}
+
+/// An empty workspace.
+struct Empty {
+    top: TempDir,
+    root: PathBuf,
+    workspace: Workspace,
+}
+
+impl Empty {
+    fn new() -> Self {
+        let top = TempDir::new().unwrap();
+        let root = top.path().join("ws");
+        fs::create_dir(&root).unwrap();
+        let workspace = Workspace::open(&root).unwrap();
+        Self { top, root, workspace }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn looking_follows_no_link_at_the_end_and_none_on_the_way() {
+    let place = Empty::new();
+    place.write("sub/a.txt", "a");
+    symlink("sub", place.root.join("link")).unwrap();
+    symlink(place.top.path(), place.root.join("out")).unwrap();
+    symlink("loop", place.root.join("loop")).unwrap();
+    let look = |path: &str| place.workspace.look(path).unwrap();
+    assert!(matches!(look("sub/a.txt"), Found::File { len: 1, .. }));
+    assert!(matches!(look("sub"), Found::Folder { .. }));
+    assert!(matches!(look("."), Found::Folder { .. }));
+    assert_eq!(look("link"), Found::Link { target: "sub".into() });
+    for nothing in
+        ["link/a.txt", "out/ws", "loop/a", "none", "none/deeper", "sub/a.txt/x", "sub/a.txt/x/y"]
+    {
+        assert_eq!(look(nothing), Found::Nothing, "{nothing}");
+    }
+}
+
+#[test]
+fn a_name_is_where_the_link_stands_not_where_it_leads() {
+    let place = Empty::new();
+    place.write("sub/a.txt", "a");
+    symlink("a.txt", place.root.join("sub/link")).unwrap();
+    symlink("sub", place.root.join("folder")).unwrap();
+    let name = |path: &str| place.workspace.resolve_name(path);
+    for path in ["sub/link", "./sub//link", "folder/link", "sub/../folder/link"] {
+        assert_eq!(name(path).unwrap(), Path::new("sub/link"), "{path}");
+    }
+    assert_eq!(name("./a").unwrap(), Path::new("a"));
+    assert_eq!(name("sub/..").unwrap(), Path::new("."));
+    assert!(matches!(name("../a"), Err(WorkspaceError::Outside { .. })));
+    assert!(matches!(name(".."), Err(WorkspaceError::Outside { .. })));
+}
+
+#[test]
+fn a_list_has_hidden_files_and_names_what_it_leaves_out() {
+    let place = Empty::new();
+    for path in [
+        ".env.example",
+        ".git/config",
+        ".harness/state.json",
+        ".sessions/1.jsonl",
+        ".agent_todo.json",
+        ".worktrees/task-1/a.rs",
+        "target/x",
+        "src/a.rs",
+        "src/.git",
+    ] {
+        place.write(path, "");
+    }
+    place.write(".gitignore", "target\n");
+    let listing = place.workspace.list(".", 1000).unwrap();
+    let found: Vec<&str> = listing.found.keys().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(found, [".env.example", ".gitignore", "src", "src/a.rs"]);
+    let left_out: Vec<&str> = listing.left_out.iter().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(
+        left_out,
+        [".agent_todo.json", ".git", ".harness", ".sessions", ".worktrees", "src/.git", "target"]
+    );
+    assert!(!listing.cut);
+    let cut = place.workspace.list(".", 2).unwrap();
+    assert!(cut.cut && cut.found.len() == 2 && cut.left_out.contains(Path::new("src")));
+}
+
+#[test]
+fn nothing_is_put_behind_a_link() {
+    let place = Empty::new();
+    fs::write(place.top.path().join("secret"), "secret").unwrap();
+    symlink(place.top.path(), place.root.join("out")).unwrap();
+    symlink("../secret", place.root.join("link")).unwrap();
+    let file = Wanted::File { bytes: b"mine", mode: 0o644 };
+    assert!(place.workspace.put("out/secret", file).is_err());
+    assert!(place.workspace.put("../secret", file).is_err());
+    assert!(place.workspace.put("out/secret", Wanted::Nothing).is_err());
+    place.workspace.put("link", file).unwrap(); // the link itself is replaced
+    assert_eq!(fs::read_to_string(place.root.join("link")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(place.top.path().join("secret")).unwrap(), "secret");
 }

@@ -62,8 +62,8 @@ pub struct Flags {
     sessions: s17_session_management::Flags,
 }
 
-/// Installs everything that is on. The order has meaning: what judges a call, what a call can be, what
-/// clones the agent, and last what belongs to this one conversation.
+/// Installs everything that is on. The order has meaning where several judge a call or prepare a request. Children
+/// are made from the finished agent, and each mechanism says what they get of it.
 ///
 /// # Errors
 /// A mechanism cannot use its configuration.
@@ -92,7 +92,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<Line
         app = PromptCache::new(Default::default()).join(app);
     }
 
-    // 2. What a call can be, for the agent and for its clones.
+    // 2. What a call can be.
     if on("skills") {
         let home = std::env::home_dir();
         let skills =
@@ -108,7 +108,7 @@ pub async fn install(agent: Agent, flags: Flags, config: &Config) -> Result<Line
         app = mcp.clone().join(app, config);
     }
 
-    // 3. What clones the agent.
+    // 3. What makes children. They are made of the finished agent, so the order has no meaning for them.
     if on("subagents") {
         let subagents = Subagents::load(app.agent())?;
         app = app.with(subagents);

@@ -33,7 +33,7 @@ async fn the_play() {
                  2	Nothing to receive today.
         model: Now the length.
           call count_words {"path":"notes/monday.md"}
-          error there is no tool `count_words`; there is count
+          error there is no tool `count_words`; available: count
         model: There is no such tool, but there is one with another name.
           call count {"path":"notes/monday.md"}
           call count {"path":"notes/tuesday.md"}

@@ -23,7 +23,7 @@ pub use named::{Faults, Named};
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
     name: env!("CARGO_PKG_NAME"),
-    motto: "A subagent is a clone with a fresh history.",
+    motto: "A subagent is a child with a fresh history.",
     play: include_str!("../demo.yaml"),
 };
 

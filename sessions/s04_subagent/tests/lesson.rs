@@ -62,7 +62,7 @@ impl Observer for Heard {
 
 fn heard(stage: &mut Stage) -> Arc<Heard> {
     let heard = Arc::new(Heard::default());
-    stage.agent.observers.add(heard.clone());
+    stage.agent.observers.add_for_family(heard.clone());
     heard
 }
 
@@ -76,7 +76,7 @@ async fn the_play() {
         human: An order failed yesterday. Find out why from the logs, and write it into REPORT.md.
         model: I need one line of these logs. A subagent reads them, and I keep its answer.
           call spawn_subagent {"prompt":"In logs/, find the order that failed. Answer in one sentence: the order, the reason, the file and the line."}
-          result [subagent-1 answered · steps 4 · tokens 3348 in, 61 out · .harness/subagents/subagent-1.jsonl]
+          result [subagent-1 answered · steps 4 · tokens 3350 in, 61 out · .harness/subagents/subagent-1.jsonl]
             Order 4711 failed at 10:03 because the card had expired (08/26). See logs/shop-2.log, line 3.
           call write {"path":"REPORT.md","content":"Order 4711 failed because the card had expired (logs/shop-2.log, line 3).\n"}
           result made REPORT.md (74 bytes)
@@ -92,7 +92,7 @@ async fn the_play() {
           result logs/shop-2.log:3: 10:03 order 4711 FAILED: card expired 08/26
         model: I could send somebody to read that file.
           call spawn_subagent {"prompt":"Read logs/shop-2.log."}
-          error there is no tool `spawn_subagent`; there is bash, read, write, edit, grep, glob
+          error there is no tool `spawn_subagent`; available: bash, read, write, edit, grep, glob
         model: Then I read it myself.
           call read {"path":"logs/shop-2.log"}
           result      1	10:02 order 4711 received
@@ -117,7 +117,7 @@ fn the_binary_plays_it_through_a_pipe_and_over_the_wire() {
         let program = Program::new(env!("CARGO_BIN_EXE_s04_subagent"), LESSON.play);
         let said = play(&program);
         assert!(said.contains("subagent-1: answered · steps 4 · tokens "), "{said}");
-        assert!(said.contains("there is no tool `edit`; there is read, grep"), "{said}");
+        assert!(said.contains("there is no tool `edit`; available: read, grep"), "{said}");
         assert!(program.folder.read("REPORT.md").contains("card had expired"));
         assert!(record(program.folder.path(), "checker-1").contains("The claim is right."));
     }
@@ -228,7 +228,7 @@ async fn cancelling_the_parent_ends_the_childs_command() {
         "- {{text: I wait., calls: [{{tool: bash, input: {{command: '{line}'}}}}]}}"
     ));
     let (cancel, heard) = (CancellationToken::new(), heard(&mut stage));
-    stage.agent.observers.add(Arc::new(Interrupt(cancel.clone())));
+    stage.agent.observers.add_for_family(Arc::new(Interrupt(cancel.clone())));
     stage.conversation.say("go");
     let stop = stage.agent.run(&mut stage.conversation, &cancel).await.unwrap();
     assert_eq!(stop, TurnOutcome::Interrupted);
@@ -268,10 +268,10 @@ impl Tool for Deaf {
 #[tokio::test]
 async fn a_child_that_hangs_is_dropped_and_its_end_is_told() {
     let mut stage = stage("- {text: I wait., calls: [{tool: deaf}]}");
-    stage.agent.tools.add(Deaf);
+    stage.agent.tools.add_for_family(Deaf);
     stage = stage.with(Subagents::default());
     let (cancel, heard) = (CancellationToken::new(), heard(&mut stage));
-    stage.agent.observers.add(Arc::new(Interrupt(cancel.clone())));
+    stage.agent.observers.add_for_family(Arc::new(Interrupt(cancel.clone())));
     stage.conversation.say("go");
     let stop = stage.agent.run(&mut stage.conversation, &cancel).await.unwrap();
     assert_eq!(stop, TurnOutcome::Interrupted);
@@ -322,7 +322,7 @@ impl Tool for Boom {
 #[tokio::test]
 async fn a_child_that_fails_is_a_result_and_the_parent_goes_on() {
     let mut stage = stage("- {text: I try., calls: [{tool: boom}]}");
-    stage.agent.tools.add(Boom);
+    stage.agent.tools.add_for_family(Boom);
     stage = stage.with(Subagents::default());
     let (failed, said) = told(&mut stage).await;
     assert!(
@@ -398,7 +398,7 @@ async fn a_task_that_is_blank_or_an_agent_that_nobody_knows_is_refused() {
         stage.results(),
         [
             "the prompt is empty; say what is to be done",
-            "there is no subagent \"revewer\"; there is: reviewer",
+            "there is no subagent \"revewer\"; available: reviewer",
             "the input of `spawn_subagent` does not fit at `task`: unknown field `task`, expected `prompt` or `agent`",
         ]
     );
@@ -456,8 +456,8 @@ fn every_fault_of_every_file_is_told_with_its_line() {
         c.md:2: `name` is lower-case letters, digits and hyphens
         c.md:3: `description` must be text
         c.md:4: `max_turns` is a number of steps, 1 or more
-        c.md:5: there is no tool `wriet`; there is write
-        c.md:5: there is no tool `spawn_subagent`; there is bash, read, write, edit, grep, glob
+        c.md:5: there is no tool `wriet`; available: write
+        c.md:5: there is no tool `spawn_subagent`; available: bash, read, write, edit, grep, glob
         d.md:3: mapping values are not allowed in this context at line 3 column 15; put quotes around a text that holds `: `
         f.md:2: another file has the name "e" already
         f.md:4: `max_turns` is a number of steps, 1 or more

@@ -193,8 +193,10 @@ impl Tool for LoadSkill {
 
     /// The instructions are what the catalogue offers; any other file is judged by its path.
     fn effect(&self, Load { name, file }: &Load) -> Effect {
-        let path = self.0.listed(name).map(|skill| skill.folder.join(file));
-        Effect::Reads(path.into_iter().filter(|_| *file != instructions()).collect())
+        match self.0.listed(name) {
+            Ok(skill) if *file != instructions() => Effect::Reads(vec![skill.folder.join(file)]),
+            _ => Effect::Internal,
+        }
     }
 
     /// Reads anew each time: the file may be better by now, or broken, and then it is refused.

@@ -187,7 +187,7 @@ fn in_a_terminal_the_play_plays_and_the_table_fits_80_and_40_columns() {
         terminal.key(Key::Enter).wait_for("workers.conf says so.");
         terminal.line(":context");
         let screen = terminal.wait_for("free");
-        assert!(screen.contains("15 messages folded into a summary"), "{screen}");
+        assert!(screen.contains("15 messages compacted into a summary"), "{screen}");
         let table = screen.lines().skip_while(|line| !line.starts_with("room is made at"));
         let rows: Vec<&str> = table.take(9).collect();
         assert!(rows[1].starts_with("system prompt"), "{screen}");

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness_core::host::own_paths;
 use harness_core::host::ownership::numbered::{NumberedRecords, OwnedNumber};
 use harness_core::host::process::{ChildCommand, Limits, ProcessTree, Spills};
 use harness_core::host::workspace::{Workspace, WorkspaceError};
@@ -65,7 +66,7 @@ impl Jobs {
         kind: &'static str,
     ) -> Result<(Self, Vec<String>), WorkspaceError> {
         let workspace = Workspace::open(cwd)?;
-        let folder = workspace.resolve(Path::new(".harness").join(folder))?;
+        let folder = workspace.resolve(Path::new(own_paths::STATE.name).join(folder))?;
         let records = NumberedRecords::new(workspace.absolute(folder), kind);
         let left = records.take_over(|record: &JobRecord| record.state == JobState::Running)?;
         let mut lines: Vec<String> = left.faults.iter().map(ToString::to_string).collect();

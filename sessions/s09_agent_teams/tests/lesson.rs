@@ -297,7 +297,7 @@ async fn two_teams_in_one_workspace_are_refused() {
     let me = std::process::id();
     assert_eq!(
         why,
-        format!("the mail of lead is being read by process {me}; leave it there first")
+        format!("the mail of lead is being read by process {me}; end that process first")
     );
     drop(first);
     open().await.unwrap();

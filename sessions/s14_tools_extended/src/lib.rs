@@ -2,7 +2,12 @@
 //!
 //! Next page: [s15 · Permissions](../s15_permissions/index.html)
 
+mod blobs;
 mod commands;
+mod history;
+mod restore;
+mod snapshot;
+mod store;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -12,18 +17,22 @@ use async_trait::async_trait;
 use harness_app::{App, Lesson};
 use harness_cli::cut;
 use harness_core::host::text;
-use harness_core::host::workspace::{Changes, Known, Snapshot, State, Workspace};
+use harness_core::host::workspace::Workspace;
 use harness_core::permission::is_read_only;
-use harness_core::undo::{Change, Store};
 use harness_core::{
     Agent, ChildSpec, Content, Effect, Event, Hook, Inherit, Mechanism, Mutex, Observer, Secrets,
     StateError, Tool, ToolCall, ToolContext, ToolError, ToolResult, TurnOutcome, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
+
+pub use blobs::BlobStore;
+pub use history::{Change, Checkpoint, Direction, History};
+pub use restore::restore;
+pub use snapshot::{Changes, KnownFiles, PathState, Snapshot, Step};
+pub use store::CheckpointStore;
 
 /// What the terminal is told of this session.
 pub const LESSON: Lesson = Lesson {
@@ -41,9 +50,10 @@ pub struct Checkpoints(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     now: Mutex<Now>,
-    known: Mutex<Known>,
+    known: Mutex<KnownFiles>,
 }
 
+/// What goes on right now.
 #[derive(Debug, Default)]
 struct Now {
     secrets: Secrets,
@@ -110,10 +120,15 @@ impl Tool for Revert {
     }
 
     async fn call(&self, input: Input, cx: &ToolContext) -> Result<Content, ToolError> {
-        let (shared, cx) = (self.0.0.clone(), cx.clone());
+        let shared = self.0.0.clone();
+        let cx = cx.clone();
         let none = format!("no change to {:?} is left to take back", input.path);
         let done = blocking(move || shared.revert(&input.path, &cx)).await;
-        done.and_then(|done| done.ok_or(none)).map(Content::from).map_err(ToolError::Failed)
+        match done {
+            Ok(Some(done)) => Ok(done.into()),
+            Ok(None) => Err(ToolError::Failed(none)),
+            Err(why) => Err(ToolError::Failed(why)),
+        }
     }
 }
 
@@ -151,8 +166,8 @@ impl Hook for Checkpoints {
 
     /// Looks again, and adds what has changed to the checkpoint of this prompt.
     async fn after_tool(&self, call: &ToolCall, _: &mut ToolResult, cx: &ToolContext) {
-        let mine = |it: &Pending| it.agent == cx.agent && it.call == *call;
-        let Some(pending) = self.0.take(mine) else { return };
+        let is_this = |it: &Pending| it.agent == cx.agent && it.call == *call;
+        let Some(pending) = self.0.take(is_this) else { return };
         let shared = self.0.clone();
         let lost = blocking(move || shared.finish(&pending)).await;
         for what in lost.unwrap_or_else(|why| vec![why]) {
@@ -170,7 +185,8 @@ impl Observer for Checkpoints {
             Event::Prompt(prompt) => {
                 let mut now = self.0.now.lock();
                 now.prompt = cut(&text::strip(&now.secrets.mask(prompt)), 60);
-                (now.open, now.told) = Default::default();
+                now.open.clear();
+                now.told.clear();
             }
             Event::ToolStarted(call) => self.0.start(agent, call),
             // One that was denied. One that ran is gone already.
@@ -178,7 +194,7 @@ impl Observer for Checkpoints {
                 self.0.take(|it| !it.started && it.agent == agent && it.call.id == call.id);
             }
             Event::TurnEnded(TurnOutcome::Interrupted) => {
-                self.0.leave(|it| it.cancel.is_cancelled())
+                self.0.finish_started(|it| it.cancel.is_cancelled());
             }
             _ => {}
         }
@@ -187,37 +203,42 @@ impl Observer for Checkpoints {
 
 /// What a call may change, judged by what it does, never by its name.
 fn reach(effect: &Effect, cwd: &Path) -> Vec<PathBuf> {
-    match (effect, Workspace::open(cwd)) {
-        (Effect::Internal | Effect::Reads(_), _) => Vec::new(),
-        (Effect::Runs(line), _) if is_read_only(line) => Vec::new(),
-        (Effect::Writes(paths), Ok(workspace)) => {
+    let whole_workspace = vec![PathBuf::from(".")];
+    match effect {
+        Effect::Internal | Effect::Reads(_) => Vec::new(),
+        Effect::Runs(line) if is_read_only(line) => Vec::new(),
+        Effect::Writes(paths) => match Workspace::open(cwd) {
             // The name itself, which may be a link, and where it leads. What is outside has no checkpoint.
-            let both = |path| [workspace.resolve_name(path), workspace.resolve(path)];
-            paths.iter().flat_map(both).flatten().collect()
-        }
-        _ => vec![PathBuf::from(".")],
+            Ok(workspace) => {
+                let both = |path| [workspace.resolve_name(path), workspace.resolve(path)];
+                paths.iter().flat_map(both).flatten().collect()
+            }
+            Err(_) => whole_workspace,
+        },
+        _ => whole_workspace,
     }
 }
 
-fn open(cwd: &Path) -> Result<(Workspace, Store), StateError> {
+/// A workspace, and the checkpoints of it.
+fn open(cwd: &Path) -> Result<(Workspace, CheckpointStore), StateError> {
     let workspace = Workspace::open(cwd)?;
-    let store = Store::open(&workspace, |bytes| {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-    })?;
+    let store = CheckpointStore::open(&workspace)?;
     Ok((workspace, store))
 }
 
 impl Pending {
     /// Keeps what is there now.
     fn look(&mut self, shared: &Shared) -> Result<(), StateError> {
-        if !self.paths.is_empty() {
-            let (workspace, store) = open(&self.cwd)?;
-            let mut known = shared.known.lock();
-            let seen = store.history()?.made;
-            self.before =
-                workspace.snapshot(&self.paths, None, &store, &mut known, &self.cancel)?;
-            self.seen = seen;
+        if self.paths.is_empty() {
+            return Ok(());
         }
+        let (workspace, store) = open(&self.cwd)?;
+        let mut known = shared.known.lock();
+        let seen = store.history()?.made;
+        let cancel = &self.cancel;
+        self.before =
+            Snapshot::take(&workspace, &self.paths, None, &store.blobs, &mut known, cancel)?;
+        self.seen = seen;
         Ok(())
     }
 }
@@ -226,12 +247,13 @@ impl Shared {
     /// A question may have stood for minutes since the call was admitted, and somebody may have worked
     /// on the file meanwhile: what counts is what is there when the call starts.
     fn start(&self, agent: &str, call: &ToolCall) {
-        let mine = |it: &Pending| !it.started && it.agent == agent && it.call.id == call.id;
-        let Some(mut pending) = self.take(mine) else { return };
+        let is_this = |it: &Pending| !it.started && it.agent == agent && it.call.id == call.id;
+        let Some(mut pending) = self.take(is_this) else { return };
         let rewritten = pending.call != *call;
         if rewritten {
             // By a hook that was installed after this one: nobody has told us what it does now.
-            (pending.call, pending.paths) = (call.clone(), vec![PathBuf::from(".")]);
+            pending.call = call.clone();
+            pending.paths = vec![PathBuf::from(".")];
         }
         pending.started = true;
         if pending.look(self).is_err() && rewritten {
@@ -246,17 +268,22 @@ impl Shared {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        let ((workspace, store), never) = (open(cwd)?, CancellationToken::new());
+        let (workspace, store) = open(cwd)?;
+        // Not to be cancelled: what is not looked at now cannot be taken back.
+        let never = CancellationToken::new();
         // Until it is recorded nobody else looks: what was seen later must not be recorded earlier.
         let mut known = self.known.lock();
-        let after = workspace.snapshot(paths, Some(before), &store, &mut known, &never)?;
+        let after =
+            Snapshot::take(&workspace, paths, Some(before), &store.blobs, &mut known, &never)?;
         let Changes { steps, lost } = before.compare(&after);
         if !steps.is_empty() {
             store.update(|history| {
                 let mut now = self.now.lock();
                 let open = now.open.get(cwd).copied();
                 let open = history.record(open, &now.prompt, *seen, *reverts, steps);
-                now.open.extend(open.map(|number| (cwd.clone(), number)));
+                if let Some(number) = open {
+                    now.open.insert(cwd.clone(), number);
+                }
                 Ok(())
             })?;
         }
@@ -267,39 +294,46 @@ impl Shared {
     fn revert(&self, path: &Path, cx: &ToolContext) -> Result<Option<String>, StateError> {
         let (workspace, store) = open(&cx.cwd)?;
         let history = store.history()?;
-        let names = [Some(workspace.resolve_name(path)?), workspace.resolve(path).ok()];
-        let change = names.iter().flatten().find_map(|name| history.last_change(name));
+        // The name itself, which may be a link, and where it leads.
+        let name = workspace.resolve_name(path)?;
+        let target = workspace.resolve(path).ok();
+        let change = history.last_change(&name);
+        let change = change.or_else(|| history.last_change(target.as_deref()?));
         let Some(Change { number, step, .. }) = change else { return Ok(None) };
         for pending in &mut self.now.lock().calls {
             if pending.agent == cx.agent && pending.call.id == cx.call_id {
                 pending.reverts = Some(*number);
             }
         }
-        workspace.restore(&[step.back()], &store)?;
+        restore(&workspace, &[step.back()], &store.blobs)?;
         let name = &step.path;
         Ok(Some(match step.from {
-            State::Absent => format!("{} is gone again: that change had made it", name.display()),
+            PathState::Absent => {
+                format!("{} is gone again: that change had made it", name.display())
+            }
             _ => format!("{} is what it was before that change", name.display()),
         }))
     }
 
     /// Ends calls that nobody will end: what they have changed so far can be taken back too.
-    fn leave(&self, which: impl Fn(&Pending) -> bool) {
+    fn finish_started(&self, which: impl Fn(&Pending) -> bool) {
         while let Some(pending) = self.take(|it| it.started && which(it)) {
             let _ = self.finish(&pending); // nobody is left to be told
         }
     }
 
-    fn take(&self, mine: impl Fn(&Pending) -> bool) -> Option<Pending> {
+    /// Takes a call out of the list, if it is there.
+    fn take(&self, is_this: impl Fn(&Pending) -> bool) -> Option<Pending> {
         let calls = &mut self.now.lock().calls;
-        calls.iter().position(mine).map(|at| calls.remove(at))
+        let place = calls.iter().position(is_this)?;
+        Some(calls.remove(place))
     }
 }
 
 impl Drop for Shared {
     /// The program leaves, perhaps in the middle of a call.
     fn drop(&mut self) {
-        self.leave(|_| true);
+        self.finish_started(|_| true);
     }
 }
 

@@ -83,7 +83,7 @@ struct Note {
 }
 
 impl EventBus {
-    /// A bus for this agent and its clones. It logs to `.agent_events.log` in the workspace.
+    /// A bus for this agent and its children. It logs to `.agent_events.log` in the workspace.
     pub fn new(agent: &Agent) -> Self {
         let context = ProgramContext {
             session: ids::fresh(|_| false),

@@ -8,9 +8,7 @@ mod place;
 use std::sync::Arc;
 use std::time::Instant;
 
-use harness_app::{App, Lesson};
-use harness_cli::{DIM, LineFront, Screen};
-use harness_core::host::text;
+use harness_app::{App, Lesson, Viewers};
 use harness_core::model::models;
 use harness_core::{
     Agent, CacheLife, ChildSpec, Event, Hook, HookContext, Inherit, Mechanism, Mutex, Observer,
@@ -44,20 +42,12 @@ pub struct Flags {
 #[derive(Clone, Debug)]
 pub struct PromptCache {
     flags: Flags,
-    audience: Audience,
+    /// Who sees a line for each reply, if anybody does. A child's calls are in the sums alone.
+    viewers: Option<Viewers>,
     /// What this agent has in the cache.
     known: Arc<Mutex<CachedPrefix>>,
     /// Shared by the family.
     state: Arc<Mutex<State>>,
-}
-
-/// Whether the user is told of an agent's calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Audience {
-    /// Of each, as it happens.
-    User,
-    /// In the sums alone: a child's.
-    Sums,
 }
 
 #[derive(Debug, Default)]
@@ -65,8 +55,6 @@ struct State {
     ledger: Ledger,
     /// The server takes no marks.
     refused: bool,
-    /// What the user has not been told yet.
-    news: Vec<String>,
 }
 
 impl Mechanism for PromptCache {
@@ -80,13 +68,12 @@ impl Mechanism for PromptCache {
 impl PromptCache {
     /// For an agent; its children are marked and counted too.
     pub fn new(flags: Flags) -> Self {
-        Self { flags, audience: Audience::User, known: Arc::default(), state: Arc::default() }
+        Self { flags, viewers: None, known: Arc::default(), state: Arc::default() }
     }
 
-    /// Adds a line behind each reply.
-    pub fn lines(&self, front: impl Into<LineFront>) -> LineFront {
-        let cache = self.clone();
-        front.into().add_display(move |screen| Arc::new(Teller { screen, cache }))
+    /// Shows a line behind each reply of the agent's, and a summary behind each turn.
+    pub fn shown_to(self, viewers: Viewers) -> Self {
+        Self { viewers: Some(viewers), ..self }
     }
 
     /// Joins the agent and the terminal, which gets `:cache`.
@@ -107,7 +94,7 @@ impl Hook for PromptCache {
     fn for_child(&self, _: &ChildSpec) -> Inherit {
         Inherit::fresh(Self {
             flags: self.flags,
-            audience: Audience::Sums,
+            viewers: None,
             known: Arc::default(),
             state: self.state.clone(),
         })
@@ -127,40 +114,28 @@ impl Hook for PromptCache {
 }
 
 impl Observer for PromptCache {
-    fn on(&self, _: &str, event: &Event) {
+    fn on(&self, agent: &str, event: &Event) {
+        let lines = self.lines(event);
+        let Some(viewers) = &self.viewers else { return };
+        for line in lines {
+            viewers.notice(agent, line);
+        }
+    }
+}
+
+impl PromptCache {
+    /// Enters an event in the books. Returns what there is to say of it, a line each.
+    fn lines(&self, event: &Event) -> Vec<String> {
         let mut state = self.state.lock();
-        let news = match event {
+        match event {
             Event::Replied(reply) => state.ledger.answered(&mut self.known.lock(), &reply.usage),
-            Event::TurnEnded(_) if self.audience == Audience::User => {
-                state.ledger.summary().to_vec()
-            }
+            Event::TurnEnded(_) => state.ledger.summary().to_vec(),
             // Some gateways know no marks. Better no cache than no answer.
             Event::TurnFailed(why) if why.contains("cache_control") && !state.refused => {
                 state.refused = true;
                 vec!["[cache] this server refuses marks; the next request has none".to_owned()]
             }
-            _ => return,
-        };
-        if self.audience == Audience::User {
-            state.news.extend(news);
-        }
-    }
-}
-
-/// Shows the news when the display is done with what they are about.
-struct Teller {
-    screen: Screen,
-    cache: PromptCache,
-}
-
-impl Observer for Teller {
-    fn on(&self, _: &str, event: &Event) {
-        if let Event::Replied(_) | Event::TurnEnded(_) | Event::TurnFailed(_) = event {
-            for line in std::mem::take(&mut self.cache.state.lock().news) {
-                self.screen.end_line();
-                self.screen.styled(DIM, &text::strip(&line));
-                self.screen.end_line();
-            }
+            _ => Vec::new(),
         }
     }
 }

@@ -240,7 +240,7 @@ fn lease_refused(name: &str, why: WorkspaceError) -> MailError {
         None => "another process".to_owned(),
     };
     MailError::Refused(format!(
-        "the mail of {name} is being read by {reader}; leave it there first"
+        "the mail of {name} is being read by {reader}; end that process first"
     ))
 }
 

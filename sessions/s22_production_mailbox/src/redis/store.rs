@@ -172,7 +172,7 @@ impl Store {
         deliveries.given.clear();
         let by = readable(holder);
         MailError::Refused(format!(
-            "the mail of {name} is being read by {by}; leave it there first"
+            "the mail of {name} is being read by {by}; end that process first"
         ))
     }
 

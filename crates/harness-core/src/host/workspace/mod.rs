@@ -8,7 +8,6 @@
 //! This covers the file tools. A shell command is another process, and its paths are not resolved here.
 
 mod locked_file;
-mod snapshot;
 mod tree;
 
 use std::{
@@ -34,7 +33,6 @@ pub use cap_std::fs::Metadata;
 pub use self::locked_file::{Entry, files, read, replace, update};
 pub(crate) use self::locked_file::{PRIVATE, Share, lock, lock_within};
 use self::locked_file::{Rights, replace_in};
-pub use self::snapshot::{Changes, Keep, Known, Snapshot, State, Step};
 pub use self::tree::{Found, Listing, Stamp, Wanted};
 
 /// The most symbolic links in one path, as in the kernel; more count as a loop.
@@ -232,9 +230,12 @@ impl Workspace {
         self.open_beneath(resolved)
     }
 
-    /// Opens a regular file by a path that a walk of the root has found. Follows no link, so the path needs
-    /// no resolving: one system call where [`Workspace::open_read`] makes many.
-    pub(crate) fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
+    /// Opens a regular file by a path below the root that is resolved already, or that a walk of the root has
+    /// found. Follows no link: one system call where [`Workspace::open_read`] makes many.
+    ///
+    /// # Errors
+    /// It does not exist, it is not a regular file (nor is a link to one), or the system refuses.
+    pub fn open_beneath(&self, path: impl AsRef<Path>) -> Result<(File, fs::Metadata)> {
         let path = path.as_ref();
         let failed = |source| self.wrap("open", path, source);
         let file = self.dir.open_with(path, &reading()).map_err(failed)?.into_std();

@@ -67,7 +67,7 @@ impl Stamp {
 
     /// Whether the last change is long enough ago that the next one will get another timestamp. Only then
     /// does an equal stamp mean equal bytes later.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(u64::MAX));
         now > changed.saturating_add(TIMESTAMP_RESOLUTION)

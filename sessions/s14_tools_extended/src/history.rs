@@ -1,18 +1,18 @@
-//! The data. Nothing here touches a file.
+//! The history: what was changed for which prompt, and the rules of going back. Nothing here touches a file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::workspace::{State, Step};
+use crate::snapshot::{PathState, Step};
 
-/// The form of the file. A newer one is not guessed at.
+/// The format of the file. A newer one is not guessed at.
 const FORMAT: u32 = 1;
 /// The most checkpoints that are kept.
-const KEPT: usize = 100;
+const MAX_CHECKPOINTS: usize = 100;
 /// The most changes in all of them; the file stays small enough to be read for each call.
-const MOST: usize = 50_000;
+const MAX_CHANGES: usize = 50_000;
 
 /// One change of one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +40,13 @@ pub struct Checkpoint {
     pub changes: Vec<Change>,
 }
 
-/// Backward or forward.
+/// Which way a checkpoint is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Undo.
-    Back,
-    /// Redo.
-    Forth,
+pub enum Direction {
+    /// Back to what was there before it.
+    Undo,
+    /// Forth to what it left.
+    Redo,
 }
 
 /// The last hundred checkpoints, oldest first.
@@ -69,16 +69,21 @@ impl Default for History {
 impl Checkpoint {
     /// What it changed in the end, at most a step a path. Where somebody else changed a file in the
     /// middle, only what was made of *their* version counts: the way back ends there.
-    pub fn steps(&self, way: Way) -> Vec<Step> {
-        let mut net: BTreeMap<&Path, Step> = BTreeMap::new();
+    pub fn steps(&self, direction: Direction) -> Vec<Step> {
+        let mut sums: BTreeMap<&Path, Step> = BTreeMap::new();
         for Change { step, .. } in &self.changes {
-            match net.get_mut(step.path.as_path()) {
+            match sums.get_mut(step.path.as_path()) {
                 Some(sum) if sum.to == step.from => sum.to = step.to.clone(),
-                _ => _ = net.insert(&step.path, step.clone()),
+                _ => {
+                    sums.insert(&step.path, step.clone());
+                }
             }
         }
-        let steps = net.into_values().filter(|step| step.from != step.to);
-        steps.map(|step| if way == Way::Back { step.back() } else { step }).collect()
+        let steps = sums.into_values().filter(|step| step.from != step.to);
+        match direction {
+            Direction::Undo => steps.map(|step| step.back()).collect(),
+            Direction::Redo => steps.collect(),
+        }
     }
 }
 
@@ -97,14 +102,10 @@ impl History {
         reverts: Option<u64>,
         steps: Vec<Step>,
     ) -> Option<u64> {
-        let made = self.checkpoints.iter().flat_map(|c| &c.changes);
-        let mut newer: Vec<&Change> = made.filter(|c| c.number > seen).collect();
-        newer.sort_by_key(|c| c.number);
-        let left: HashMap<PathBuf, State> =
-            newer.into_iter().map(|c| (c.step.path.clone(), c.step.to.clone())).collect();
+        let left_since = self.left_since(seen);
         let mut changes = Vec::new();
         for mut step in steps {
-            if let Some(state) = left.get(&step.path) {
+            if let Some(state) = left_since.get(&step.path) {
                 step.from = state.clone();
             }
             if step.from != step.to {
@@ -115,6 +116,7 @@ impl History {
         if changes.is_empty() {
             return open;
         }
+
         let mut in_force = self.checkpoints.iter_mut().filter(|c| !c.undone);
         if let Some(checkpoint) = in_force.find(|c| Some(c.number) == open) {
             checkpoint.changes.extend(changes);
@@ -123,19 +125,33 @@ impl History {
         let number = self.checkpoints.last().map_or(1, |last| last.number + 1);
         let prompt = prompt.to_owned();
         self.checkpoints.push(Checkpoint { number, prompt, undone: false, changes });
-        self.shorten();
+        self.drop_oldest();
         Some(number)
     }
 
-    /// Drops the oldest checkpoints; the newest always stays.
-    fn shorten(&mut self) {
-        let mut room = MOST;
-        let keeps = |c: &&Checkpoint| {
-            let left = room.checked_sub(c.changes.len());
-            room = left.unwrap_or_default();
-            left.is_some()
-        };
-        let kept = self.checkpoints.iter().rev().take(KEPT).take_while(keeps).count().max(1);
+    /// What the changes after this one have left, by path.
+    fn left_since(&self, seen: u64) -> HashMap<PathBuf, PathState> {
+        let changes = self.checkpoints.iter().flat_map(|c| &c.changes);
+        let mut newer: Vec<&Change> = changes.filter(|change| change.number > seen).collect();
+        newer.sort_by_key(|change| change.number);
+        let mut left = HashMap::new();
+        for change in newer {
+            left.insert(change.step.path.clone(), change.step.to.clone());
+        }
+        left
+    }
+
+    /// Drops the oldest checkpoints, as many as there are too many; the newest always stays.
+    fn drop_oldest(&mut self) {
+        let mut kept = 0;
+        let mut changes = 0;
+        for checkpoint in self.checkpoints.iter().rev().take(MAX_CHECKPOINTS) {
+            changes += checkpoint.changes.len();
+            if kept > 0 && changes > MAX_CHANGES {
+                break;
+            }
+            kept += 1;
+        }
         self.checkpoints.drain(..self.checkpoints.len() - kept);
     }
 
@@ -149,16 +165,18 @@ impl History {
     }
 
     /// The checkpoint that comes next: the last one in force, or the first one undone behind it.
-    pub fn next(&mut self, way: Way) -> Option<&mut Checkpoint> {
-        let last = self.checkpoints.iter().rposition(|c| !c.undone);
-        match way {
-            Way::Back => self.checkpoints.get_mut(last?),
-            Way::Forth => self.checkpoints.get_mut(last.map_or(0, |last| last + 1)),
-        }
+    pub fn next(&mut self, direction: Direction) -> Option<&mut Checkpoint> {
+        let last_in_force = self.checkpoints.iter().rposition(|c| !c.undone);
+        let next = match (direction, last_in_force) {
+            (Direction::Undo, last) => last?,
+            (Direction::Redo, Some(last)) => last + 1,
+            (Direction::Redo, None) => 0,
+        };
+        self.checkpoints.get_mut(next)
     }
 
     /// What must hold of a file that was read.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         match self.format {
             FORMAT => Ok(()),
             format => Err(format!("format {format} is not known here")),
@@ -166,17 +184,17 @@ impl History {
     }
 
     /// The number of the oldest checkpoint.
-    pub(super) fn first(&self) -> Option<u64> {
+    pub(crate) fn oldest(&self) -> Option<u64> {
         self.checkpoints.first().map(|c| c.number)
     }
 
-    /// The names of the bytes that the changes after this one need, for both ways.
-    pub(super) fn names(&self, after: u64) -> impl Iterator<Item = &str> {
+    /// The names of the bytes that the changes after this one need, for both directions.
+    pub(crate) fn blobs_of_changes_after(&self, number: u64) -> impl Iterator<Item = &str> {
         let changes = self.checkpoints.iter().flat_map(|c| &c.changes);
-        let states =
-            changes.filter(move |c| c.number > after).flat_map(|c| [&c.step.from, &c.step.to]);
+        let changes = changes.filter(move |change| change.number > number);
+        let states = changes.flat_map(|change| [&change.step.from, &change.step.to]);
         states.filter_map(|state| match state {
-            State::File { kept, .. } => Some(kept.as_str()),
+            PathState::File { kept, .. } => Some(kept.as_str()),
             _ => None,
         })
     }

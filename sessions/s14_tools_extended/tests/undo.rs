@@ -1,34 +1,27 @@
-//! What is in a workspace, what became of it, and the way back.
+//! Snapshots of a workspace, the history of its changes, and the way back.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File, Permissions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use harness_core::host::state::StateError;
-use harness_core::host::workspace::{
-    Changes, Found, Keep, Known, Snapshot, State, Step, Wanted, Workspace, WorkspaceError,
-};
-use harness_core::undo::{History, Store, Way};
+use harness_core::StateError;
+use harness_core::host::trust::hash;
+use harness_core::host::workspace::{Found, Workspace, WorkspaceError};
 use harness_testkit::{SmallDisk, fifo};
 use proptest::prelude::*;
+use s14_tools_extended::{
+    Changes, CheckpointStore, Direction, History, KnownFiles, PathState, Snapshot, Step, restore,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-
-/// Enough of a hash for a test.
-fn name(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
 
 struct Place {
     top: TempDir,
     root: PathBuf,
     workspace: Workspace,
-    store: Store,
+    store: CheckpointStore,
 }
 
 impl Place {
@@ -37,7 +30,7 @@ impl Place {
         let root = top.path().canonicalize().unwrap().join("ws");
         fs::create_dir(&root).unwrap();
         let workspace = Workspace::open(&root).unwrap();
-        let store = Store::open(&workspace, name).unwrap();
+        let store = CheckpointStore::open(&workspace).unwrap();
         Self { top, root, workspace, store }
     }
 
@@ -48,30 +41,30 @@ impl Place {
     }
 
     fn look(&self, paths: &[&str]) -> Snapshot {
-        self.look_again(paths, None, &mut Known::default())
+        self.look_again(paths, None, &mut KnownFiles::default())
     }
 
     fn look_again(
         &self,
         paths: &[&str],
         earlier: Option<&Snapshot>,
-        known: &mut Known,
+        known: &mut KnownFiles,
     ) -> Snapshot {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
         let never = CancellationToken::new();
-        self.workspace.snapshot(&paths, earlier, &self.store, known, &never).unwrap()
+        Snapshot::take(&self.workspace, &paths, earlier, &self.store.blobs, known, &never).unwrap()
     }
 
     /// What this does to everything.
     fn changes(&self, work: impl FnOnce(&Self)) -> Changes {
         let before = self.look(&["."]);
         work(self);
-        before.compare(&self.look_again(&["."], Some(&before), &mut Known::default()))
+        before.compare(&self.look_again(&["."], Some(&before), &mut KnownFiles::default()))
     }
 
     fn back(&self, changes: &Changes) -> Result<(), WorkspaceError> {
         let back: Vec<Step> = changes.steps.iter().map(Step::back).collect();
-        self.workspace.restore(&back, &self.store)
+        restore(&self.workspace, &back, &self.store.blobs)
     }
 
     /// Everything below the root as text: kind, mode, name, content.
@@ -96,85 +89,6 @@ impl Place {
 
 fn paths(changes: &Changes) -> Vec<&str> {
     changes.steps.iter().map(|step| step.path.to_str().unwrap()).collect()
-}
-
-#[test]
-fn looking_follows_no_link_at_the_end_and_none_on_the_way() {
-    let place = Place::new();
-    place.write("sub/a.txt", "a");
-    symlink("sub", place.root.join("link")).unwrap();
-    symlink(place.top.path(), place.root.join("out")).unwrap();
-    symlink("loop", place.root.join("loop")).unwrap();
-    let look = |path: &str| place.workspace.look(path).unwrap();
-    assert!(matches!(look("sub/a.txt"), Found::File { len: 1, .. }));
-    assert!(matches!(look("sub"), Found::Folder { .. }));
-    assert!(matches!(look("."), Found::Folder { .. }));
-    assert_eq!(look("link"), Found::Link { target: "sub".into() });
-    for nothing in
-        ["link/a.txt", "out/ws", "loop/a", "none", "none/deeper", "sub/a.txt/x", "sub/a.txt/x/y"]
-    {
-        assert_eq!(look(nothing), Found::Nothing, "{nothing}");
-    }
-}
-
-#[test]
-fn a_name_is_where_the_link_stands_not_where_it_leads() {
-    let place = Place::new();
-    place.write("sub/a.txt", "a");
-    symlink("a.txt", place.root.join("sub/link")).unwrap();
-    symlink("sub", place.root.join("folder")).unwrap();
-    let name = |path: &str| place.workspace.resolve_name(path);
-    for path in ["sub/link", "./sub//link", "folder/link", "sub/../folder/link"] {
-        assert_eq!(name(path).unwrap(), Path::new("sub/link"), "{path}");
-    }
-    assert_eq!(name("./a").unwrap(), Path::new("a"));
-    assert_eq!(name("sub/..").unwrap(), Path::new("."));
-    assert!(matches!(name("../a"), Err(WorkspaceError::Outside { .. })));
-    assert!(matches!(name(".."), Err(WorkspaceError::Outside { .. })));
-}
-
-#[test]
-fn a_list_has_hidden_files_and_names_what_it_leaves_out() {
-    let place = Place::new();
-    for path in [
-        ".env.example",
-        ".git/config",
-        ".sessions/1.jsonl",
-        ".agent_todo.json",
-        ".worktrees/task-1/a.rs",
-        "target/x",
-        "src/a.rs",
-        "src/.git",
-    ] {
-        place.write(path, "");
-    }
-    place.write(".gitignore", "target\n");
-    let listing = place.workspace.list(".", 1000).unwrap();
-    let found: Vec<&str> = listing.found.keys().map(|path| path.to_str().unwrap()).collect();
-    assert_eq!(found, [".env.example", ".gitignore", "src", "src/a.rs"]);
-    let left_out: Vec<&str> = listing.left_out.iter().map(|path| path.to_str().unwrap()).collect();
-    assert_eq!(
-        left_out,
-        [".agent_todo.json", ".git", ".harness", ".sessions", ".worktrees", "src/.git", "target"]
-    );
-    assert!(!listing.cut);
-    let cut = place.workspace.list(".", 2).unwrap();
-    assert!(cut.cut && cut.found.len() == 2 && cut.left_out.contains(Path::new("src")));
-}
-
-#[test]
-fn nothing_is_put_behind_a_link() {
-    let place = Place::new();
-    fs::write(place.top.path().join("secret"), "secret").unwrap();
-    symlink(place.top.path(), place.root.join("out")).unwrap();
-    symlink("../secret", place.root.join("link")).unwrap();
-    let file = Wanted::File { bytes: b"mine", mode: 0o644 };
-    assert!(place.workspace.put("out/secret", file).is_err());
-    assert!(place.workspace.put("../secret", file).is_err());
-    assert!(place.workspace.put("out/secret", Wanted::Nothing).is_err());
-    place.workspace.put("link", file).unwrap(); // the link itself is replaced
-    assert_eq!(fs::read_to_string(place.root.join("link")).unwrap(), "mine");
-    assert_eq!(fs::read_to_string(place.top.path().join("secret")).unwrap(), "secret");
 }
 
 #[test]
@@ -208,7 +122,7 @@ fn everything_a_command_can_do_to_files_is_seen_and_taken_back() {
     assert!(changes.lost.is_empty() && !paths(&changes).contains(&"kept.txt"));
     place.back(&changes).unwrap();
     assert_eq!(place.drawn(), before);
-    place.workspace.restore(&changes.steps, &place.store).unwrap();
+    restore(&place.workspace, &changes.steps, &place.store.blobs).unwrap();
     assert_eq!(place.drawn(), after);
 }
 
@@ -266,7 +180,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_file_changed_twice_within_a_tick_of_the_clock_is_read_again() {
     let place = Place::new();
-    let mut known = Known::default();
+    let mut known = KnownFiles::default();
     for round in 0..50 {
         place.write("a.txt", format!("{round:04}"));
         let before = place.look_again(&["."], None, &mut known);
@@ -332,7 +246,7 @@ fn the_store_is_private_and_holds_plain_files() {
     place.look(&["a.txt"]);
     let folder = place.root.join(".harness/checkpoints");
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-    let blob = folder.join("blobs").join(name(b"some bytes"));
+    let blob = folder.join("blobs").join(hash(b"some bytes"));
     assert_eq!(fs::read(&blob).unwrap(), b"some bytes");
     assert_eq!(fs::metadata(&blob).unwrap().permissions().mode() & 0o777, 0o600);
 }
@@ -343,7 +257,7 @@ fn a_store_behind_a_link_is_refused() {
     let folder = place.root.join(".harness/checkpoints");
     fs::rename(&folder, place.top.path().join("elsewhere")).unwrap();
     symlink(place.top.path().join("elsewhere"), &folder).unwrap();
-    let why = Store::open(&place.workspace, name).unwrap_err().to_string();
+    let why = CheckpointStore::open(&place.workspace).unwrap_err().to_string();
     assert!(why.ends_with("it is behind a link"), "{why}");
 }
 
@@ -357,14 +271,14 @@ fn damaged_bytes_are_never_put_anywhere() {
         place.write("b.txt", "new b");
     });
     let blobs = place.root.join(".harness/checkpoints/blobs");
-    fs::write(blobs.join(name(b"old b")), "OLD B").unwrap();
+    fs::write(blobs.join(hash(b"old b")), "OLD B").unwrap();
     let why = place.back(&changes).unwrap_err().to_string();
     assert!(why.contains("are damaged"), "{why}");
     assert_eq!(fs::read_to_string(place.root.join("a.txt")).unwrap(), "new");
     // Cut short, as by a power cut: kept again the next time they are seen.
-    fs::write(blobs.join(name(b"new b")), "").unwrap();
+    fs::write(blobs.join(hash(b"new b")), "").unwrap();
     place.look(&["b.txt"]);
-    assert_eq!(place.store.fetch(&name(b"new b")).unwrap(), b"new b");
+    assert_eq!(place.store.blobs.fetch(&hash(b"new b")).unwrap(), b"new b");
 }
 
 #[test]
@@ -392,8 +306,8 @@ fn a_damaged_or_newer_history_is_named_and_kept() {
 
 fn step(path: &str, from: &str, to: &str) -> Step {
     let state = |text: &str| match text {
-        "" => State::Absent,
-        text => State::File { kept: text.to_owned(), mode: 0o644 },
+        "" => PathState::Absent,
+        text => PathState::File { kept: text.to_owned(), mode: 0o644 },
     };
     Step { path: path.into(), from: state(from), to: state(to) }
 }
@@ -412,7 +326,10 @@ fn a_path_is_taken_back_change_by_change_and_what_was_taken_back_does_not_count(
     history.record(open, "p", 5, None, vec![step("a", "", "3")]);
     assert_eq!(last(&history), Some(6));
     assert_eq!(history.checkpoints.len(), 1);
-    assert_eq!(history.checkpoints[0].steps(Way::Forth), [step("a", "", "3"), step("b", "", "x")]);
+    assert_eq!(
+        history.checkpoints[0].steps(Direction::Redo),
+        [step("a", "", "3"), step("b", "", "x")]
+    );
 }
 
 #[test]
@@ -431,28 +348,28 @@ fn the_way_back_of_a_checkpoint_ends_at_the_version_of_somebody_else() {
     let mut history = History::default();
     let open = history.record(None, "p", 0, None, vec![step("a", "0", "1")]);
     history.record(open, "p", 1, None, vec![step("a", "theirs", "2")]);
-    assert_eq!(history.checkpoints[0].steps(Way::Back), [step("a", "2", "theirs")]);
+    assert_eq!(history.checkpoints[0].steps(Direction::Undo), [step("a", "2", "theirs")]);
 }
 
 #[test]
 fn undo_goes_back_and_redo_forth_and_a_new_change_begins_a_new_checkpoint() {
     let mut history = History::default();
-    assert!(history.next(Way::Back).is_none() && history.next(Way::Forth).is_none());
+    assert!(history.next(Direction::Undo).is_none() && history.next(Direction::Redo).is_none());
     for (number, (from, to)) in [("", "1"), ("1", "2"), ("2", "3")].into_iter().enumerate() {
         history.record(None, "p", number as u64, None, vec![step("a", from, to)]);
     }
-    assert!(history.next(Way::Forth).is_none());
+    assert!(history.next(Direction::Redo).is_none());
     for number in [3, 2] {
-        let checkpoint = history.next(Way::Back).unwrap();
+        let checkpoint = history.next(Direction::Undo).unwrap();
         assert_eq!(checkpoint.number, number);
         checkpoint.undone = true;
     }
     assert_eq!(history.last_change(Path::new("a")).unwrap().number, 1);
-    assert_eq!(history.next(Way::Forth).unwrap().number, 2);
+    assert_eq!(history.next(Direction::Redo).unwrap().number, 2);
     // Not into one that was undone, even if it is still the prompt's.
     assert_eq!(history.record(Some(2), "p", 3, None, vec![step("b", "", "1")]), Some(4));
-    assert_eq!(history.next(Way::Back).unwrap().number, 4);
-    assert!(history.next(Way::Forth).is_none());
+    assert_eq!(history.next(Direction::Undo).unwrap().number, 4);
+    assert!(history.next(Direction::Redo).is_none());
 }
 
 #[test]
@@ -478,18 +395,18 @@ fn the_last_hundred_checkpoints_are_kept_and_bytes_that_nobody_needs_go_after_a_
         place.write("a.txt", &after);
         place.look(&["a.txt"]);
         let state = |text: &str| match text {
-            "" => State::Absent,
-            text => State::File { kept: name(text.as_bytes()), mode: 0o644 },
+            "" => PathState::Absent,
+            text => PathState::File { kept: hash(text.as_bytes()), mode: 0o644 },
         };
         let step = Step { path: "a.txt".into(), from: state(&before), to: state(&after) };
         if n == 101 {
-            place.store.keep(b"seen once").unwrap();
+            place.store.blobs.store(b"seen once").unwrap();
             // Made old, all but what one scan has just seen again.
             for entry in fs::read_dir(place.root.join(".harness/checkpoints/blobs")).unwrap() {
                 let file = File::options().append(true).open(entry.unwrap().path()).unwrap();
                 file.set_modified(SystemTime::now() - Duration::from_secs(3 * 24 * 3600)).unwrap();
             }
-            assert!(place.store.has(&name(b"version 0"))); // as a call does that still runs
+            assert!(place.store.blobs.has(&hash(b"version 0"))); // as a call does that still runs
         }
         open = place
             .store
@@ -500,9 +417,9 @@ fn the_last_hundred_checkpoints_are_kept_and_bytes_that_nobody_needs_go_after_a_
     assert_eq!(open, Some(102));
     let history = place.store.history().unwrap();
     assert_eq!((history.checkpoints.len(), history.checkpoints[0].number), (100, 3));
-    assert!(!place.store.has(&name(b"seen once")), "old, and of no use");
-    assert!(place.store.has(&name(b"version 0")), "young");
-    assert!(place.store.has(&name(b"version 1")), "needed: checkpoint 3 goes back to it");
+    assert!(!place.store.blobs.has(&hash(b"seen once")), "old, and of no use");
+    assert!(place.store.blobs.has(&hash(b"version 0")), "young");
+    assert!(place.store.blobs.has(&hash(b"version 1")), "needed: checkpoint 3 goes back to it");
     let kept = fs::read_dir(place.root.join(".harness/checkpoints/blobs")).unwrap().count();
     assert_eq!(kept, 102);
 }
@@ -518,7 +435,8 @@ fn a_disk_that_is_full_in_the_middle_loses_nothing_and_the_same_step_works_later
     let never = CancellationToken::new();
     let snapshot = |earlier: Option<&Snapshot>| {
         let paths = [PathBuf::from(".")];
-        workspace.snapshot(&paths, earlier, &place.store, &mut Known::default(), &never).unwrap()
+        let known = &mut KnownFiles::default();
+        Snapshot::take(&workspace, &paths, earlier, &place.store.blobs, known, &never).unwrap()
     };
     fs::write(disk.join("a"), &large).unwrap();
     fs::write(disk.join("b"), "old").unwrap();
@@ -528,15 +446,15 @@ fn a_disk_that_is_full_in_the_middle_loses_nothing_and_the_same_step_works_later
     let changes = before.compare(&snapshot(Some(&before)));
     let back: Vec<Step> = changes.steps.iter().map(Step::back).collect();
     fs::write(disk.join("other"), &huge).unwrap();
-    let why = workspace.restore(&back, &place.store).unwrap_err().to_string();
+    let why = restore(&workspace, &back, &place.store.blobs).unwrap_err().to_string();
     assert!(why.starts_with("cannot write \"a\": "), "{why}");
     let kept = (fs::read(disk.join("b")).unwrap(), names(disk).len());
     assert_eq!(kept, (b"new".to_vec(), 2), "b as it was, and no half-written file");
     // A store on the full disk says so, and keeps nothing half.
-    let full = Store::open(&workspace, name).unwrap();
-    assert!(full.keep(&large).is_err() && !full.has(&name(&large)));
+    let full = CheckpointStore::open(&workspace).unwrap();
+    assert!(full.blobs.store(&large).is_err() && !full.blobs.has(&hash(&large)));
     fs::remove_file(disk.join("other")).unwrap();
-    workspace.restore(&back, &place.store).unwrap();
+    restore(&workspace, &back, &place.store.blobs).unwrap();
     assert_eq!(
         (fs::read(disk.join("a")).unwrap(), fs::read(disk.join("b")).unwrap()),
         (large.clone(), b"old".to_vec())
@@ -597,7 +515,7 @@ proptest! {
         prompts in prop::collection::vec(prop::collection::vec(prop::collection::vec(deed(), 1..8), 1..4), 1..5)
     ) {
         let place = Place::new();
-        let (mut known, mut states) = (Known::default(), vec![place.drawn()]);
+        let (mut known, mut states) = (KnownFiles::default(), vec![place.drawn()]);
         for calls in &prompts {
             let mut open = None;
             for deeds in calls {
@@ -611,24 +529,24 @@ proptest! {
                 states.push(place.drawn());
             }
         }
-        let go = |way: Way| {
+        let go = |direction: Direction| {
             place.store.update(|history| {
-                let Some(checkpoint) = history.next(way) else { return Ok(false) };
-                let steps = checkpoint.steps(way);
-                place.workspace.restore(&steps, &place.store).map_err(|why| why.to_string())?;
-                checkpoint.undone = way == Way::Back;
+                let Some(checkpoint) = history.next(direction) else { return Ok(false) };
+                let steps = checkpoint.steps(direction);
+                restore(&place.workspace, &steps, &place.store.blobs).map_err(|why| why.to_string())?;
+                checkpoint.undone = direction == Direction::Undo;
                 Ok(true)
             }).unwrap()
         };
         for state in states.iter().rev().skip(1) {
-            prop_assert!(go(Way::Back));
+            prop_assert!(go(Direction::Undo));
             prop_assert_eq!(&place.drawn(), state);
         }
-        prop_assert!(!go(Way::Back));
+        prop_assert!(!go(Direction::Undo));
         for state in states.iter().skip(1) {
-            prop_assert!(go(Way::Forth));
+            prop_assert!(go(Direction::Redo));
             prop_assert_eq!(&place.drawn(), state);
         }
-        prop_assert!(!go(Way::Forth));
+        prop_assert!(!go(Direction::Redo));
     }
 }
