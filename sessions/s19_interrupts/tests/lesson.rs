@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_app::{App, Steering as _, SteeringOutcome};
 use harness_core::{
-    Block, Chat, ChildKind, ChildSpec, Content, Conversation, Event, Hook, HookContext,
-    Next, NoInput, Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
+    Block, Chat, ChildKind, ChildSpec, Content, Conversation, Event, Hook, HookContext, Next,
+    NoInput, Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
