@@ -193,8 +193,7 @@ async fn counted(inherit: Wanted) -> Vec<String> {
         let ended = agent.run(&mut conversation, &CancellationToken::new()).await;
         assert_eq!(ended, Ok(TurnOutcome::Answered("Good day.".to_owned())));
     }
-    let counted = counts.counted.lock().clone();
-    counted
+    std::mem::take(&mut *counts.counted.lock())
 }
 
 #[tokio::test]

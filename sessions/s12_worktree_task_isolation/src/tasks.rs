@@ -198,7 +198,7 @@ fn quoted_length(text: &str) -> Option<usize> {
 mod tests {
     use std::sync::Arc;
 
-    use harness_core::{Conversation, Play, Script};
+    use harness_core::{Play, Script};
 
     use super::*;
 
@@ -243,15 +243,12 @@ mod tests {
     async fn tasks_of_flags_come_first_and_are_taken_as_they_are() {
         let play = Play::from_yaml("prompt: go\nscenes: []").unwrap();
         let agent = Agent::new(Arc::new(Script::new(play)), std::env::temp_dir());
-        let layers: [Arc<dyn TurnLayer>; 1] = [Arc::new(TaskTurns {
-            prompts: TaskPrompts::All,
-            from_flags: Mutex::new(vec!["a | b".to_owned()]),
-            runner: Echo,
-        })];
-        let mut chat = Chat { agent, conversation: Conversation::new() };
+        let flags = TaskFlags { tasks: vec!["a | b".to_owned()] };
+        let mut app = with_tasks(App::from(agent), flags, TaskPrompts::All, Echo).start().unwrap();
+        assert_eq!(app.take_first_prompt(), Some(Prompt::News));
         let cancel = CancellationToken::new();
         let mut turn = async |prompt: Prompt| {
-            let ended = Next::through(&layers).turn(prompt, &mut chat, &cancel).await;
+            let ended = app.turn(prompt, &cancel).await;
             ended.map_err(|error| error.to_string())
         };
         let one = |task: &str| format!("echo: answered · kept\n  {task}\n  look\n");

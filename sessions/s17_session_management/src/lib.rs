@@ -204,6 +204,9 @@ impl Hook for SessionStore {
     /// Blocks until it is on disk, a few milliseconds: that is the promise.
     async fn persist(&self, c: &Conversation, _: &HookContext<'_>) -> Result<(), AgentError> {
         let mut state = self.state.lock();
+        if state.ours.as_ref().is_some_and(|ours| *ours != c.identity()) {
+            return Ok(()); // another conversation of this agent: `:save` gives it a file of its own
+        }
         let written = self.write(&mut state, c);
         written.map_err(|why| AgentError::Fatal(format!("the session cannot be kept: {why}")))
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use expect_test::expect;
 use harness_core::{
-    Agent, AgentError, Block, Content, Conversation, Effect, Hook, HookContext, HookReason,
-    Message, NoInput, Secrets, Tool, ToolContext, ToolError,
+    Agent, AgentError, Block, ChildKind, ChildSpec, Content, Conversation, Effect, Hook,
+    HookContext, HookReason, Message, NoInput, Secrets, Tool, ToolContext, ToolError,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
@@ -504,7 +504,7 @@ scenes:
     );
     // Once under the lead's own name, which is the worst case, and once under another.
     for name in ["lead", "helper"] {
-        let child = Agent { name: name.to_owned(), ..stage.agent.clone() };
+        let child = stage.agent.child(ChildSpec::new(name, ChildKind::Subagent));
         stage.agent.tools = harness_core::Toolbox::new().with(Delegate(child));
         stage.conversation = Conversation::new();
         store.save(&stage.conversation).unwrap(); // another conversation from here on
@@ -523,7 +523,7 @@ scenes:
 #[tokio::test]
 async fn a_helper_that_speaks_before_the_lead_does_not_take_the_session() {
     let (mut stage, store) = stage(TALK);
-    let helper = Agent { name: "helper".to_owned(), ..stage.agent.clone() };
+    let helper = stage.agent.child(ChildSpec::new("helper", ChildKind::Subagent));
     let mut own = Conversation::new();
     own.say("one");
     helper.run(&mut own, &CancellationToken::new()).await.unwrap();

@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use expect_test::expect;
 use harness_app::{App, Steering as _, SteeringOutcome};
 use harness_core::{
-    Block, Chat, Content, Conversation, Event, Hook, HookContext, HookReason, Next, NoInput,
-    Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
+    Block, Chat, ChildKind, ChildSpec, Content, Conversation, Event, Hook, HookContext, Next,
+    NoInput, Observer, Prompt, Tool, ToolContext, ToolError, TurnLayer, TurnOutcome,
 };
 use harness_testkit::program::KEY;
 use harness_testkit::{
-    Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, wait_until_gone,
+    Answers, Fault, Folder, Key, Program, Stage, StrictServer, Terminal, transcript,
+    wait_until_gone,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use s19_interrupts::{LESSON, Lines, Steering};
@@ -445,18 +446,18 @@ scenes:
     assert!(turns > 50 && told > 50 && left > 20, "{turns} turns, {told} told, {left} left");
 }
 
-/// A subagent is a clone and has its lead's hooks: what the user types is not for it.
+/// What the user types is for the agent that the user talks to.
 #[tokio::test]
 async fn a_child_does_not_take_its_leads_lines() {
     let steering = Steering::new(Lines::All);
     let stage = Stage::lines("- {text: Done.}").with(steering.clone());
-    let mut child = Conversation::new();
-    child.say("a task");
+    let child = stage.agent.child(ChildSpec::new("child", ChildKind::Subagent));
+    let mut conversation = Conversation::new();
+    conversation.say("a task");
     steering.typed("turn left".to_owned());
-    let cancel = CancellationToken::new();
-    let turn = HookContext { agent: &stage.agent, cancel: &cancel, why: HookReason::Step };
-    steering.before_model(&mut child, &turn).await.unwrap();
-    assert_eq!(child.messages().len(), 1);
+    let ended = child.run(&mut conversation, &CancellationToken::new()).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(!transcript(conversation.messages()).contains("turn left"));
     assert_eq!(steering.take_undelivered(), ["turn left"]);
 }
 

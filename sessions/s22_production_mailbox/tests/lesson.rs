@@ -35,7 +35,8 @@ async fn team(mut stage: Stage, url: &str) -> (Stage, TeamMailbox) {
     let members = Member::list(include_str!("../team.yaml"), "team.yaml").unwrap();
     let (mailbox, _) = TeamMailbox::open(Some(url), "s", &NAMES, &notices).await.unwrap();
     let app = App::from(stage.agent.clone());
-    let app = mailbox.team(app, members, notices).await.unwrap();
+    let mut app = mailbox.team(app, members, notices).await.unwrap().start().unwrap();
+    app.enter(); // teammates begin with the program
     stage.agent = Agent::clone(app.agent());
     (stage, mailbox)
 }
