@@ -125,7 +125,7 @@ impl Compact {
             "script" => SCRIPT_WINDOW,
             id => models::window(id),
         };
-        self.usage.window_up_to(agent, self.window.unwrap_or(known))
+        self.usage.window_up_to(self.window.unwrap_or(known))
     }
 
     /// How full the window is, in percent.
@@ -157,7 +157,7 @@ impl Compact {
     async fn make_room(&self, c: &mut Conversation, t: &HookContext<'_>) -> Result<()> {
         let agent = t.agent;
         let all: usize = c.messages().iter().map(Message::size).sum();
-        let newest = self.usage.bytes(agent, self.window(agent) * NEWEST / 100).min(all / 3);
+        let newest = self.usage.bytes(self.window(agent) * NEWEST / 100).min(all / 3);
 
         // The first layer, on a copy: it may not be enough.
         let mut lighter = c.clone();
@@ -199,10 +199,8 @@ impl Compact {
     ) -> Result<()> {
         let old = c.before(&cut);
         let window = self.window(t.agent);
-        let limits = Limits {
-            source_bytes: self.usage.bytes(t.agent, window / 2),
-            summary_tokens: window / 8,
-        };
+        let limits =
+            Limits { source_bytes: self.usage.bytes(window / 2), summary_tokens: window / 8 };
         let summary = summary::write(t, old, focus, limits).await?;
         let reminder = summary::reminder(t.agent, old, &summary)?;
         if let Err(why) = disk::remember(t.agent, &summary) {
@@ -243,10 +241,10 @@ impl Hook for Compact {
     ) -> Result<(), AgentError> {
         let before = self.usage.tokens(t.agent, c);
         if t.why == HookReason::Overflow {
-            self.usage.refused(t.agent, before);
+            self.usage.refused(before);
         }
         let window = self.window(t.agent);
-        let bytes = |tokens| self.usage.bytes(t.agent, tokens);
+        let bytes = |tokens| self.usage.bytes(tokens);
         let next_attempt = self.last_attempt.load(Ordering::Relaxed) + bytes(window * PAUSE / 100);
         let fits = before <= window * FULL / 100;
         if t.why == HookReason::Step && (fits || bytes(before) < next_attempt) {

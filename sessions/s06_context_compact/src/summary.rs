@@ -3,7 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use harness_core::host::text;
 use harness_core::transcript;
-use harness_core::{Agent, Conversation, HookContext, Message, SystemPrompt, Toolbox, TurnOutcome};
+use harness_core::{
+    Agent, ChildKind, ChildSpec, Conversation, HookContext, Message, SystemPrompt, Toolbox,
+    TurnOutcome,
+};
 
 use crate::disk;
 
@@ -46,14 +49,15 @@ pub(crate) async fn write(
 ) -> Result<String> {
     let mut system = SystemPrompt::default();
     system.push(ROLE);
+    // Its replies are the family's to count, and not this window's.
+    let child = t.agent.child(ChildSpec::new("compact", ChildKind::Subagent));
     let scribe = Agent {
-        name: "compact".to_owned(),
         system,
         tools: Toolbox::new(),
         hooks: Vec::new(),
         max_tokens: t.agent.max_tokens.min(limits.summary_tokens.clamp(500, 8_192) as u32),
         max_steps: 1,
-        ..t.agent.clone()
+        ..child
     };
     let whole = transcript(old, ENTRY);
     let beginning = limits.source_bytes / 4;

@@ -5,7 +5,6 @@
 //! says how many tokens its prompt had. So only what is newer than that count is estimated, and the next
 //! count corrects an estimate that was too low.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -189,71 +188,61 @@ impl Meter {
     }
 }
 
-/// Measures how full the window is, for each agent that has it among its hooks and its observers. Agents are
-/// told apart by their names. Clones share what they know.
+/// Measures how full the window is of the one agent that has it among its hooks and its observers. A child of that
+/// agent has one of its own. Clones share what they know.
 #[derive(Clone, Debug, Default)]
-pub struct ContextUsage(Arc<Mutex<BTreeMap<String, Meter>>>);
+pub struct ContextUsage(Arc<Mutex<Meter>>);
 
 impl ContextUsage {
     /// About how many tokens the agent's next request has.
     pub fn tokens(&self, agent: &Agent, conversation: &Conversation) -> u64 {
         let sizes = Sizes::of_next_request(agent, conversation);
-        self.meter(&agent.name).tokens(sizes.total())
+        self.0.lock().tokens(sizes.total())
     }
 
     /// About how many tokens of that are spent on each part, in the order of [`Part::ALL`].
     pub fn parts(&self, agent: &Agent, conversation: &Conversation) -> Vec<(Part, u64)> {
         let sizes = Sizes::of_next_request(agent, conversation);
         let bytes = sizes.total();
-        let tokens = self.meter(&agent.name).tokens(bytes);
+        let tokens = self.0.lock().tokens(bytes);
         let share = |part: Part| tokens * sizes.part(part) as u64 / bytes.max(1) as u64;
         Part::ALL.into_iter().map(|part| (part, share(part))).collect()
     }
 
     /// About how many bytes this many tokens are.
-    pub fn bytes(&self, agent: &Agent, tokens: u64) -> usize {
-        self.meter(&agent.name).bytes(tokens)
+    pub fn bytes(&self, tokens: u64) -> usize {
+        self.0.lock().bytes(tokens)
     }
 
     /// The window in tokens: what the table of models says, or less where the server has refused less.
     pub fn window(&self, agent: &Agent) -> u64 {
-        self.window_up_to(agent, models::window(&agent.model_id))
+        self.window_up_to(models::window(&agent.model_id))
     }
 
     /// The same with another figure than the table's.
-    pub fn window_up_to(&self, agent: &Agent, window: u64) -> u64 {
-        let refused = self.meter(&agent.name).refused;
+    pub fn window_up_to(&self, window: u64) -> u64 {
+        let refused = self.0.lock().refused;
         refused.unwrap_or(window).min(window)
     }
 
     /// Learns that the server refused a prompt of this many tokens: the window is smaller than that.
-    pub fn refused(&self, agent: &Agent, tokens: u64) {
-        self.change(&agent.name, |meter| meter.refused(tokens));
-    }
-
-    fn meter(&self, agent: &str) -> Meter {
-        let meters = self.0.lock();
-        meters.get(agent).copied().unwrap_or_default()
-    }
-
-    fn change(&self, agent: &str, change: impl FnOnce(&mut Meter)) {
-        let mut meters = self.0.lock();
-        change(meters.entry(agent.to_owned()).or_default());
+    pub fn refused(&self, tokens: u64) {
+        self.0.lock().refused(tokens);
     }
 }
 
 #[async_trait]
 impl Hook for ContextUsage {
-    fn shape_request(&self, request: &mut Request<'_>, t: &HookContext<'_>) {
+    fn shape_request(&self, request: &mut Request<'_>, _: &HookContext<'_>) {
         let sizes = Sizes::measure(&request.system, &request.tools, request.messages);
-        self.change(&t.agent.name, |meter| meter.sent = sizes.total());
+        self.0.lock().sent = sizes.total();
     }
 }
 
 impl Observer for ContextUsage {
-    fn on(&self, agent: &str, event: &Event) {
+    fn on(&self, _: &str, event: &Event) {
         if let Event::Replied(reply) = event {
-            self.change(agent, |meter| meter.replied(reply));
+            self.0.lock().replied(reply);
         }
     }
 }

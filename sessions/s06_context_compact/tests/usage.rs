@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use harness_core::{
-    Agent, Block, Conversation, Delta, Message, Model, ModelStream, Reply, Request, StopReason,
-    ToolResult, Usage,
+    Agent, Block, ChildKind, ChildSpec, Conversation, Delta, Message, Model, ModelStream, Reply,
+    Request, StopReason, ToolResult, Usage,
 };
 use s06_context_compact::{ContextUsage, Part};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ async fn what_the_server_counted_is_believed_and_what_is_new_is_estimated() {
     assert_eq!(usage.tokens(&agent, &c), 710, "its own reply is counted as well");
     c.say("y".repeat(300));
     assert_eq!(usage.tokens(&agent, &c), 810);
-    assert_eq!(usage.bytes(&agent, 710), 3_004);
+    assert_eq!(usage.bytes(710), 3_004);
 }
 
 #[tokio::test]
@@ -66,19 +66,22 @@ async fn a_server_that_counts_nothing_is_not_believed() {
 }
 
 #[tokio::test]
-async fn each_name_has_its_own_count() {
+async fn what_a_child_sends_is_not_counted_for_its_parent() {
     let (agent, c, usage) = after_a_turn(9_990).await;
-    let other = Agent { name: "helper".to_owned(), ..agent.clone() };
-    assert_eq!((usage.tokens(&agent, &c), usage.tokens(&other, &c)), (10_000, 1_001));
+    let child = agent.child(ChildSpec::new("helper", ChildKind::Subagent));
+    let mut other = Conversation::new();
+    other.say("x".repeat(9_000));
+    child.run(&mut other, &CancellationToken::new()).await.unwrap();
+    assert_eq!(usage.tokens(&agent, &c), 10_000);
 }
 
 #[tokio::test]
 async fn a_refusal_makes_the_window_smaller_for_good() {
     let (agent, _, usage) = after_a_turn(700).await;
     assert_eq!(usage.window(&agent), 200_000);
-    usage.refused(&agent, 8_000);
-    usage.refused(&agent, 9_000);
-    assert_eq!((usage.window(&agent), usage.window_up_to(&agent, 5_000)), (8_000, 5_000));
+    usage.refused(8_000);
+    usage.refused(9_000);
+    assert_eq!((usage.window(&agent), usage.window_up_to(5_000)), (8_000, 5_000));
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl Agent {
             }
         }
         for observer in &spec.observers {
-            child.observers.add(observer.clone());
+            child.observers.add_for_family(observer.clone());
         }
         if let Some(log) = &spec.log {
             child.hooks.push(log.clone());

@@ -41,7 +41,7 @@ pub struct ChildSpec {
     pub max_steps: Option<usize>,
     /// Where its conversation is written while it happens.
     pub log: Option<Arc<ConversationLog>>,
-    /// Observers of this child alone.
+    /// Observers of this child and of its own children: what they cost, it costs.
     pub observers: Vec<Arc<dyn Observer>>,
 }
 
