@@ -108,7 +108,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The program could not be started.
-    #[error("cannot start {program}: {source}")]
+    #[error("cannot start {program}: {source}{}", hint(.source))]
     Start {
         /// The program.
         program: String,
@@ -341,6 +341,15 @@ impl Places {
             return Err(SandboxError::Unfit { path: git });
         }
         Ok(())
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; is it installed and on the PATH?",
+        io::ErrorKind::ArgumentListTooLong => "; put the long text into a file",
+        io::ErrorKind::InvalidInput => "; a NUL character cannot be passed to a program",
+        _ => "",
     }
 }
 

@@ -15,6 +15,8 @@ use crate::SandboxError;
 pub struct Policy {
     pub(crate) home: Option<PathBuf>,
     pub(crate) workspace: PathBuf,
+    /// The names of home and workspace that are links, as they were given.
+    pub(crate) links: Vec<PathBuf>,
     pub(crate) reads: Vec<PathBuf>,
     pub(crate) closed: Vec<PathBuf>,
     pub(crate) opened: Vec<PathBuf>,
@@ -40,11 +42,15 @@ impl Policy {
         if resolved.parent().is_none() || kernel.iter().any(|place| resolved.starts_with(place)) {
             return Err(SandboxError::Unfit { path: resolved });
         }
+        let given = home.into_iter().chain([workspace]);
+        let links = given.filter(|path| path.is_absolute() && path.is_symlink());
+        let links = links.map(Path::to_owned).collect();
         let home = home.and_then(|home| home.canonicalize().ok());
         let home = home.filter(|home| home.is_dir() && home.parent().is_some());
         Ok(Self {
             home,
             workspace: resolved,
+            links,
             reads: Vec::new(),
             closed: Vec::new(),
             opened: Vec::new(),

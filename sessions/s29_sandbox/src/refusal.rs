@@ -149,6 +149,9 @@ const FILES: &[&str] = &[
     "not permitted",
     "insufficient permission",
     "not writable",
+    // What is held by a mount cannot be renamed or removed.
+    "resource busy",
+    "ebusy",
     "unable to create",
     "cannot create temp",
 ];
@@ -158,7 +161,12 @@ fn kind(line: &str) -> Option<Cause> {
     if NETWORK.iter().any(|words| lower.contains(words)) {
         return Some(Cause::Network);
     }
-    FILES.iter().any(|words| lower.contains(words)).then_some(Cause::Files)
+    let speaks_of_files = FILES.iter().any(|words| lower.contains(words));
+    if !speaks_of_files {
+        return None;
+    }
+    let cause = if lower.contains("socket") { Cause::Network } else { Cause::Files };
+    Some(cause)
 }
 
 fn judge(line: &str, cause: Cause, around: &Around<'_>) -> Refusal {
@@ -182,7 +190,14 @@ fn judge(line: &str, cause: Cause, around: &Around<'_>) -> Refusal {
 /// only when something of that name exists.
 fn paths<'a>(line: &'a str, workspace: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
     let is_mark = |c: char| c.is_whitespace() || "'\"`‘’“”:,;()[]<>".contains(c);
-    line.split(is_mark).filter_map(move |word| {
+    // A line begins with the name of the program that complains: `/bin/bash: line 1: …`.
+    let told = line.split_once(": ").filter(|(speaker, _)| !speaker.contains(is_mark));
+    let told = told.map_or(line, |(_, told)| told);
+    // A script that may not run is told of with the name of its interpreter, which is not meant.
+    let names_interpreter = told.contains("bad interpreter");
+    let script = told.split(": ").next().filter(|_| names_interpreter);
+    let told = script.unwrap_or(told);
+    told.split(is_mark).filter_map(move |word| {
         let word = word.trim_end_matches('.');
         if word.is_empty() {
             return None;

@@ -87,9 +87,20 @@ impl Bwrap {
         view.words(["--unshare-uts", "--die-with-parent", "--cap-drop", "ALL"]);
         view.words(["--seccomp", &filter.number()]);
         self.show_system(&mut view);
-        self.show_own_places(&mut view, policy);
+        show_own_places(&mut view, policy);
         guard_workspace(&mut view, policy, grants);
-        self.cover_closed(&mut view, grants);
+        let caches = existing_caches(policy, grants);
+        self.cover_closed(&mut view, grants, &caches);
+        for cache in &caches {
+            view.bind("--bind", cache);
+        }
+        // What is closed inside a cache was shown again by it.
+        for closed in &grants.closed {
+            if caches.iter().any(|cache| closed.starts_with(cache) && closed != cache) {
+                self.cover(&mut view, closed);
+            }
+        }
+        show_links(&mut view, policy, grants);
         for place in &policy.opened {
             view.bind("--ro-bind", place);
         }
@@ -99,7 +110,6 @@ impl Bwrap {
         view.words(["--"]);
         view.path(Path::new(&launch.program));
         view.0.append(&mut launch.arguments);
-        launch.default_env("HOME", policy.home().map(Path::as_os_str));
         launch.default_env("PWD", Some(directory.as_os_str()));
         launch.program = self.path.clone().into_os_string();
         launch.arguments = view.0;
@@ -120,23 +130,9 @@ impl Bwrap {
         view.pair("--bind", &self.temporary, Path::new("/var/tmp"));
     }
 
-    fn show_own_places(&self, view: &mut View, policy: &Policy) {
-        // A place around another one comes first, or it would hide it.
-        let mut places: Vec<(&PathBuf, &str)> = Vec::new();
-        places.extend(policy.home.iter().map(|path| (path, "--ro-bind")));
-        places.extend(policy.reads.iter().map(|path| (path, "--ro-bind")));
-        let caches = policy.home.iter().flat_map(|home| existing_caches(home));
-        let caches: Vec<PathBuf> = caches.chain(policy.caches.iter().cloned()).collect();
-        places.extend(caches.iter().map(|path| (path, "--bind-try")));
-        places.push((&policy.workspace, "--bind"));
-        places.extend(policy.git_dir.iter().map(|path| (path, "--bind")));
-        places.sort_by_key(|(path, _)| path.components().count());
-        for (path, word) in places {
-            view.bind(word, path);
-        }
-    }
-
-    fn cover_closed(&self, view: &mut View, grants: &Grants) {
+    /// Covers what is closed. A closed folder that holds a place with rules of its own becomes an empty
+    /// one, so that there is somewhere to bind that place.
+    fn cover_closed(&self, view: &mut View, grants: &Grants, caches: &[PathBuf]) {
         for path in &grants.closed {
             let is_covered = path.parent().is_some_and(|parent| grants.is_closed(parent));
             if is_covered {
@@ -147,19 +143,24 @@ impl Bwrap {
             if data.is_symlink() || !is_shown(path, grants) {
                 continue;
             }
-            let holds_own_place = grants.own.iter().any(|own| own.starts_with(path));
-            if !data.is_dir() {
-                view.pair("--ro-bind", &self.empty_file, path);
-            } else if holds_own_place {
+            let mut open = grants.own.iter().chain(caches);
+            let holds_open_place = open.any(|place| place.starts_with(path));
+            if data.is_dir() && holds_open_place {
                 view.words(["--tmpfs"]);
                 view.path(path);
             } else {
-                view.pair("--ro-bind", &self.empty_folder, path);
+                self.cover(view, path);
             }
         }
         for socket in &grants.sockets {
             view.pair("--ro-bind", &self.empty_file, socket);
         }
+    }
+
+    fn cover(&self, view: &mut View, path: &Path) {
+        let Ok(data) = std::fs::symlink_metadata(path) else { return };
+        let cover = if data.is_dir() { &self.empty_folder } else { &self.empty_file };
+        view.pair("--ro-bind", cover, path);
     }
 }
 
@@ -169,10 +170,46 @@ fn is_shown(path: &Path, grants: &Grants) -> bool {
     is_ours || places::SYSTEM.iter().any(|(place, _)| path.starts_with(place))
 }
 
-fn existing_caches(home: &Path) -> Vec<PathBuf> {
-    let caches = places::CACHES.iter().map(|cache| home.join(cache));
-    let resolved = caches.filter_map(|cache| cache.canonicalize().ok());
-    resolved.filter(|cache| cache.starts_with(home)).collect()
+/// A home or workspace that is known by a link is there under that name too. Where the folder of the
+/// link is shown, so is the link.
+fn show_links(view: &mut View, policy: &Policy, grants: &Grants) {
+    for link in &policy.links {
+        let Some(parent) = link.parent().and_then(|parent| parent.canonicalize().ok()) else {
+            continue;
+        };
+        let Ok(target) = link.canonicalize() else { continue };
+        if !is_shown(&parent, grants) {
+            view.pair("--symlink", &target, link);
+        }
+    }
+}
+
+/// The home, the workspace and what else the policy names.
+fn show_own_places(view: &mut View, policy: &Policy) {
+    let mut places: Vec<(&PathBuf, &str)> = vec![(&policy.workspace, "--bind")];
+    places.extend(policy.home.iter().map(|path| (path, "--ro-bind")));
+    places.extend(policy.reads.iter().map(|path| (path, "--ro-bind")));
+    places.extend(policy.git_dir.iter().map(|path| (path, "--bind")));
+    // A place around another one comes first, or it would hide it.
+    places.sort_by_key(|(path, _)| path.components().count());
+    for (path, word) in places {
+        view.bind(word, path);
+    }
+}
+
+/// The caches of builds that exist. One that is a link out of the home is left out, and so is one that
+/// holds the workspace or the home, since it would open what is held in them.
+fn existing_caches(policy: &Policy, grants: &Grants) -> Vec<PathBuf> {
+    let mut caches = policy.caches.clone();
+    if let Some(home) = &policy.home {
+        let known = places::CACHES.iter().filter_map(|cache| home.join(cache).canonicalize().ok());
+        caches.extend(known.filter(|cache| cache.starts_with(home)));
+    }
+    caches.retain(|cache| {
+        let holds_own_place = grants.own.iter().any(|own| own.starts_with(cache));
+        !holds_own_place && !cache.starts_with(&policy.workspace)
+    });
+    caches
 }
 
 /// Binds read-only what other programs run, and `.git` on itself before its holes: as a mount point it

@@ -1,5 +1,7 @@
 //! Lines that attack, run for real at `ReadOnly` and judged by their effects.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test may end it")]
+
 mod support;
 
 use support::{Person, Place, World, persons};

@@ -32,6 +32,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 struct Run {
     /// How far the line is kept in.
     #[arg(long, value_enum, default_value = "read-only")]

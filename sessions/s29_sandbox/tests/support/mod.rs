@@ -70,6 +70,8 @@ pub struct World {
     sockets: Vec<UnixListener>,
     datagrams: Vec<UnixDatagram>,
     abstract_name: String,
+    /// Stands for `PWN-sandbox` in lines, so that tests beside each other do not meet.
+    mark: String,
 }
 
 /// A process of the same person that must live on unchanged.
@@ -216,6 +218,7 @@ impl World {
             udp,
             sockets,
             datagrams,
+            mark: format!("PWN-{abstract_name}"),
             abstract_name,
         }
     }
@@ -268,7 +271,12 @@ impl World {
     pub fn run_with(&self, shell: &str, level: &str, options: &[&str], line: &str) -> Done {
         let mut command = self.sandbox(shell, level);
         command.args(options).arg("--stdin");
-        finish(command, line)
+        finish(command, &line.replace("PWN-sandbox", &self.mark))
+    }
+
+    /// Places that everybody may write to. Lines name them with `PWN-sandbox`.
+    pub fn common_places(&self) -> Vec<PathBuf> {
+        ["/tmp", "/var/tmp", "/dev/shm"].map(|place| Path::new(place).join(&self.mark)).into()
     }
 
     /// Everything that must be as before.
@@ -308,7 +316,7 @@ impl World {
         if done.code == Some(125) {
             faults.push(format!("the line did not start: {}", done.said));
         }
-        for place in common_places() {
+        for place in self.common_places() {
             if fs::symlink_metadata(&place).is_ok() {
                 faults.push(format!("{} was made", place.display()));
                 let _ = fs::remove_file(&place);
@@ -316,11 +324,6 @@ impl World {
         }
         faults
     }
-}
-
-/// Places that everybody may write to. The lines name them so.
-pub fn common_places() -> Vec<PathBuf> {
-    ["/tmp/PWN-sandbox", "/var/tmp/PWN-sandbox", "/dev/shm/PWN-sandbox"].map(PathBuf::from).into()
 }
 
 /// A look at the world.
