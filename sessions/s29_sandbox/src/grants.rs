@@ -181,6 +181,17 @@ impl Planner<'_> {
             self.grants.closed.insert(home.join(secret));
         }
         self.find_in_home_folder(&home, Path::new(""));
+        for folder in places::LINKED_TOOLCHAINS {
+            self.name_linked(&home.join(folder));
+        }
+    }
+
+    /// Toolchains that are linked into a folder of toolchains.
+    fn name_linked(&mut self, folder: &Path) {
+        let Ok(listed) = self.memory.list(folder) else { return };
+        for entry in listed.entries.iter().filter(|entry| entry.kind == Kind::Link) {
+            self.named.push((folder.join(&entry.name), Right::Run));
+        }
     }
 
     /// One folder of the home that the lists speak of; `relative` is its path from the home.
@@ -429,8 +440,8 @@ impl Planner<'_> {
     }
 
     fn open_inside(&mut self, path: &Path, kind: Kind, right: Right) {
-        let must_split = has_below(&self.grants.closed, path) || has_below(&self.own, path);
-        if kind != Kind::Folder || !must_split {
+        let holds_own_rules = || has_below(&self.grants.closed, path) || has_below(&self.own, path);
+        if kind != Kind::Folder || !holds_own_rules() {
             self.grants.rules.push(Rule { path: path.to_owned(), right, kind: Some(kind) });
             return;
         }

@@ -10,7 +10,7 @@ use std::{
 
 use process_wrap::std::{CommandWrap, CommandWrapper, ProcessSession};
 
-use crate::{level::find_program, variables::secret_names};
+use crate::{files::Files, level::find_program, places, variables::secret_names};
 
 /// What to start: a program, its arguments, where, with which variables and streams.
 ///
@@ -22,6 +22,7 @@ pub struct Launch {
     pub(crate) arguments: Vec<OsString>,
     pub(crate) directory: PathBuf,
     pub(crate) variables: Vec<(OsString, Option<OsString>)>,
+    pub(crate) files: Files,
     stdin: Stdio,
     stdout: Stdio,
     stderr: Stdio,
@@ -36,6 +37,7 @@ impl Launch {
             arguments: Vec::new(),
             directory: directory.into(),
             variables: Vec::new(),
+            files: Files::default(),
             stdin: Stdio::null(),
             stdout: Stdio::null(),
             stderr: Stdio::null(),
@@ -92,10 +94,20 @@ impl Launch {
         }
     }
 
-    /// Makes the folder the place for temporary files.
+    /// Makes the folder the place for temporary files, and tells programs that there is no network.
     pub(crate) fn use_scratch(&mut self, path: &Path) {
         for name in ["TMPDIR", "TMP", "TEMP"] {
             self.variables.push((OsString::from(name), Some(path.as_os_str().to_owned())));
+        }
+        for (name, value) in places::OFFLINE {
+            self.default_env(name, Some(OsStr::new(value)));
+        }
+    }
+
+    /// Puts the caches of programs that do not run without one into the scratch folder.
+    pub(crate) fn use_scratch_caches(&mut self, path: &Path) {
+        for (name, folder) in places::SCRATCH_CACHES {
+            self.default_env(name, Some(path.join(folder).as_os_str()));
         }
     }
 
@@ -166,6 +178,7 @@ impl Launch {
             let unused = CommandWrap::with_new(program, |_| {});
             ProcessSession.pre_spawn(&mut command, &unused)?;
         }
+        self.files.pass_on(&mut command)?;
         Ok(command)
     }
 }

@@ -16,14 +16,16 @@
 //! `read_only` and `filter` tell them to the kernel, `workspace` builds a view with `bwrap`,
 //! `refusal` reads in a child's output that it was stopped.
 
+mod files;
 #[cfg(target_os = "linux")]
 mod filter;
 mod grants;
 mod launch;
 mod level;
+#[cfg(target_os = "linux")]
+mod nursery;
 mod places;
 mod policy;
-#[cfg(target_os = "linux")]
 mod read_only;
 mod refusal;
 mod running;
@@ -35,7 +37,9 @@ mod walk;
 mod workspace;
 
 use std::{
+    collections::BTreeSet,
     io,
+    os::fd::RawFd,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -48,16 +52,15 @@ pub use self::policy::Policy;
 #[cfg(target_os = "linux")]
 pub use self::read_only::ConfineError;
 pub use self::refusal::{Cause, Ended, Refusal};
-pub use self::running::Running;
+pub use self::running::{Hold, Running};
 pub use self::seatbelt::profile;
 pub use self::variables::is_secret_variable;
 #[cfg(target_os = "linux")]
 pub use self::workspace::SetAside;
 
 use self::grants::{Book, Grants};
-use self::read_only::{Bonds, ReadOnly};
+use self::read_only::{ReadOnly, Rules};
 use self::refusal::Around;
-use self::running::Hold;
 use self::scratch::{Scratch, ScratchParent};
 use self::workspace::{Aftermath, Bwrap};
 
@@ -122,8 +125,10 @@ pub enum SandboxError {
 pub struct Sandbox {
     machine: Machine,
     places: Arc<Places>,
-    read_only: Option<Mutex<ReadOnly>>,
+    read_only: Option<ReadOnly>,
     bwrap: Option<Bwrap>,
+    /// What this program was started with and its children must not have.
+    leaked: Arc<BTreeSet<RawFd>>,
 }
 
 /// What the rules cost, for measurements.
@@ -145,7 +150,7 @@ impl Sandbox {
     pub fn new(machine: Machine, policy: Policy) -> Result<Self, SandboxError> {
         let parent = ScratchParent::new().map_err(no_scratch)?;
         let read_only = match (&machine.landlock, machine.has(Level::ReadOnly)) {
-            (Ok(version), Ok(())) => Some(Mutex::new(ReadOnly::new(*version)?)),
+            (Ok(version), Ok(())) => Some(ReadOnly::new(*version)?),
             _ => None,
         };
         let bwrap = match (&machine.bwrap, machine.has(Level::Workspace)) {
@@ -153,7 +158,8 @@ impl Sandbox {
             _ => None,
         };
         let places = Arc::new(Places { policy, parent, book: Mutex::default() });
-        Ok(Self { machine, places, read_only, bwrap })
+        let leaked = Arc::new(files::find_leaked());
+        Ok(Self { machine, places, read_only, bwrap, leaked })
     }
 
     /// What this machine offers.
@@ -204,14 +210,14 @@ impl Sandbox {
     /// deleted one comes free when the rules are made anew, at the next line, or here.
     pub fn rest(&self) {
         if let Some(read_only) = &self.read_only {
-            lock(read_only).rest();
+            read_only.rest();
         }
     }
 
     /// What the rules cost now.
     pub fn figures(&self) -> Figures {
         let grants = self.places.grants();
-        let made = self.read_only.as_ref().map_or(0, |read_only| lock(read_only).made());
+        let made = self.read_only.as_ref().map_or(0, ReadOnly::made);
         let watched = lock(&self.places.book).memory().len();
         Figures { made, rules: grants.rules.len(), watched, unseen: grants.unseen }
     }
@@ -240,6 +246,7 @@ impl Sandbox {
     ) -> Result<Running<T>, SandboxError> {
         self.check(level)?;
         check_directory(&launch.directory)?;
+        launch.files.leaked = self.leaked.clone();
         if level != Level::Free {
             launch.keep_secrets();
         }
@@ -266,15 +273,13 @@ impl Sandbox {
         starting: &Starting,
         start: impl FnOnce(Command) -> io::Result<T> + Send + 'static,
     ) -> Result<Running<T>, SandboxError> {
-        let bonds = self.bonds()?;
+        let Some(read_only) = &self.read_only else { return Err(ConfineError::Partial.into()) };
+        let rules = self.places.rules(read_only)?;
         let scratch = self.places.scratch()?;
         launch.use_scratch(scratch.path());
+        launch.use_scratch_caches(scratch.path());
         let command = launch.into_command().map_err(|source| starting.failed(source))?;
-        let started = level::on_a_thread(move || -> Result<io::Result<T>, ConfineError> {
-            bonds.confine()?;
-            Ok(start(command))
-        });
-        let child = started.map_err(ConfineError::from)??;
+        let child = read_only.run(rules, move || start(command))?;
         let child = child.map_err(|source| starting.failed(source))?;
         Ok(Running { child, hold: Hold::scratch(scratch) })
     }
@@ -290,24 +295,13 @@ impl Sandbox {
         launch.use_scratch(scratch.path());
         let grants = self.places.grants();
         let wrapped = bwrap.wrap(launch, &self.places.policy, &grants, &scratch);
-        let (launch, filter) = wrapped.map_err(|source| starting.failed(source))?;
+        let launch = wrapped.map_err(|source| starting.failed(source))?;
         let command = launch.into_command().map_err(|source| starting.failed(source))?;
         let aftermath = Aftermath::before(&self.places.policy, &grants);
-        let started = running::on_a_lasting_thread(move || {
-            filter.pass_on()?;
-            start(command)
-        });
+        let started = running::on_a_lasting_thread(move || start(command));
         let (child, thread) = started.map_err(|source| starting.failed(source))?;
         let hold = Hold::workspace(scratch, thread, aftermath, self.places.clone());
         Ok(Running { child, hold })
-    }
-
-    /// What the next line is confined with, brought up to date.
-    fn bonds(&self) -> Result<Bonds, SandboxError> {
-        let Some(read_only) = &self.read_only else { return Err(ConfineError::Partial.into()) };
-        let mut book = lock(&self.places.book);
-        let grants = book.current(&self.places.policy, self.places.parent.path());
-        Ok(lock(read_only).bonds(&grants, &book)?)
     }
 }
 
@@ -322,6 +316,14 @@ struct Places {
 impl Places {
     fn grants(&self) -> Arc<Grants> {
         lock(&self.book).current(&self.policy, self.parent.path())
+    }
+
+    /// What the next line is confined with, brought up to date.
+    fn rules(&self, read_only: &ReadOnly) -> Result<Rules, ConfineError> {
+        // Locked until the rules are made: they are made from what the book remembers.
+        let mut book = lock(&self.book);
+        let grants = book.current(&self.policy, self.parent.path());
+        read_only.rules(&grants, &book)
     }
 
     fn scratch(&self) -> Result<Scratch, SandboxError> {

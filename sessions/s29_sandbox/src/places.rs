@@ -208,6 +208,9 @@ pub(crate) const HOME: &[(&str, Right)] = &[
     (".fonts", Right::Read),
 ];
 
+/// Folders of toolchains, in which a link to a folder elsewhere is one more toolchain.
+pub(crate) const LINKED_TOOLCHAINS: &[&str] = &[".rustup/toolchains", ".pyenv/versions"];
+
 /// What stays closed inside an open place of [`HOME`].
 pub(crate) const HOME_SECRETS: &[&str] = &[
     ".cargo/credentials",
@@ -249,6 +252,28 @@ pub(crate) const CACHES: &[&str] = &[
     ".sbt/boot",
     ".yarn/berry/cache",
     "go/pkg",
+];
+
+/// Variables that say "there is no network" to programs that would try again for a minute otherwise.
+pub(crate) const OFFLINE: &[(&str, &str)] = &[
+    ("CARGO_NET_OFFLINE", "true"),
+    ("GOPROXY", "off"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("PIP_RETRIES", "0"),
+    ("UV_OFFLINE", "1"),
+    ("npm_config_audit", "false"),
+    ("npm_config_fetch_retries", "0"),
+    ("npm_config_update_notifier", "false"),
+];
+
+/// Variables that name the cache of a program which does not run without one, and the folder for it
+/// in the scratch folder. At `ReadOnly` only.
+pub(crate) const SCRATCH_CACHES: &[(&str, &str)] = &[
+    ("BLACK_CACHE_DIR", "black"),
+    ("GOCACHE", "go-build"),
+    ("GOLANGCI_LINT_CACHE", "golangci-lint"),
+    ("MYPY_CACHE_DIR", "mypy"),
+    ("RUFF_CACHE_DIR", "ruff"),
 ];
 
 /// Folders with thousands of files that no person wrote. In a workspace they are looked into last;

@@ -1,25 +1,23 @@
 //! `ReadOnly`: Landlock for the paths, a filter for the calls, no capabilities for root.
 //!
-//! Both bind the thread that asks for them and every process that it starts, for ever. So a thread
-//! of its own asks, starts the child, and ends. Opening hundreds of paths takes milliseconds, so the
-//! rules are kept: the kernel copies a set of rules when a thread takes it, and the set itself
-//! can be used again. It is made anew when a folder that it was made from has changed.
+//! All of it binds the thread that asks for it and every process that it starts, for ever. So threads
+//! of their own ask, start a child, and end ([`crate::nursery`]). Opening hundreds of paths takes
+//! milliseconds, so the rules are kept: the kernel copies a set of rules when a thread takes it, and
+//! the set itself can be used again. It is made anew when a folder that it was made from has changed.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{io, os::fd::OwnedFd, sync::Mutex};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
-use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
-    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
-};
-use seccompiler::BpfProgram;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use crate::{
     filter::{self, Purpose},
     grants::{Book, Grants, Rule},
+    lock,
+    nursery::Nursery,
     places::Right,
     walk::{Kind, Memory},
 };
@@ -49,50 +47,62 @@ pub enum ConfineError {
 #[derive(Debug)]
 pub(crate) struct ReadOnly {
     abi: ABI,
-    program: Arc<BpfProgram>,
+    nursery: Nursery,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
     /// With the edition of the grants that they were made from.
     ruleset: Option<(u64, RulesetCreated)>,
     made: u64,
-}
-
-/// What a thread needs to confine itself.
-#[derive(Debug)]
-pub(crate) struct Bonds {
-    ruleset: RulesetCreated,
-    program: Arc<BpfProgram>,
 }
 
 impl ReadOnly {
     /// `version` is that of Landlock's interface.
     pub(crate) fn new(version: u8) -> Result<Self, ConfineError> {
         let program = filter::compile(Purpose::ReadOnly { landlock: version })?;
+        let nursery = Nursery::new(program)?;
         let abi = ABI::from(i32::from(version));
-        Ok(Self { abi, program: Arc::new(program), ruleset: None, made: 0 })
+        Ok(Self { abi, nursery, kept: Mutex::default() })
     }
 
-    /// What the next child is confined with.
-    pub(crate) fn bonds(&mut self, grants: &Grants, book: &Book) -> Result<Bonds, ConfineError> {
-        let ruleset = match self.ruleset.take() {
+    /// The rules for the next child.
+    pub(crate) fn rules(&self, grants: &Grants, book: &Book) -> Result<Rules, ConfineError> {
+        let mut kept = lock(&self.kept);
+        let ruleset = match kept.ruleset.take() {
             Some((edition, ruleset)) if edition == book.edition() => ruleset,
             _ => {
-                self.made += 1;
+                kept.made += 1;
                 self.make_ruleset(grants, book.memory())?
             }
         };
         let copy = ruleset.try_clone()?;
-        self.ruleset = Some((book.edition(), ruleset));
-        Ok(Bonds { ruleset: copy, program: self.program.clone() })
+        kept.ruleset = Some((book.edition(), ruleset));
+        Ok(Rules(copy))
+    }
+
+    /// Runs the closure on a thread under the filter and these rules.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        rules: Rules,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ConfineError> {
+        self.nursery.run(move || {
+            rules.enforce()?;
+            Ok(run())
+        })?
     }
 
     /// Drops the kept rules. They hold files open: the space of a deleted one is free only when the
     /// rules are made anew or dropped.
-    pub(crate) fn rest(&mut self) {
-        self.ruleset = None;
+    pub(crate) fn rest(&self) {
+        lock(&self.kept).ruleset = None;
     }
 
     /// How often rules were made.
     pub(crate) fn made(&self) -> u64 {
-        self.made
+        lock(&self.kept).made
     }
 
     fn make_ruleset(
@@ -157,27 +167,17 @@ fn open(rule: &Rule, memory: &Memory) -> Option<(OwnedFd, Kind)> {
     Some((file, kind))
 }
 
-impl Bonds {
-    /// Confines the calling thread and everything it starts from now on. There is no way back.
-    pub(crate) fn confine(self) -> Result<(), ConfineError> {
-        drop_capabilities()?;
-        let status = self.ruleset.restrict_self()?;
+/// Rules that a thread can take.
+#[derive(Debug)]
+pub(crate) struct Rules(RulesetCreated);
+
+impl Rules {
+    /// Binds the calling thread and everything it starts from now on. There is no way back.
+    fn enforce(self) -> Result<(), ConfineError> {
+        let status = self.0.restrict_self()?;
         if status.ruleset != RulesetStatus::FullyEnforced || !status.no_new_privs {
             return Err(ConfineError::Partial);
         }
-        seccompiler::apply_filter(&self.program)?;
         Ok(())
     }
-}
-
-/// Root without capabilities may still read what root owns, and nothing of what makes it root. One
-/// is left: reading the files of others, as in a container whose workspace belongs to somebody
-/// else. "No new privileges", which Landlock sets, keeps the rest from coming back with a program.
-fn drop_capabilities() -> io::Result<()> {
-    let own = capabilities(None)?;
-    let left = own.permitted & CapabilitySet::DAC_READ_SEARCH;
-    let sets =
-        CapabilitySets { effective: left, permitted: left, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets)?;
-    Ok(())
 }

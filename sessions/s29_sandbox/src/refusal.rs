@@ -127,6 +127,8 @@ const NETWORK: &[&str] = &[
     "socket operation not permitted",
     "cannot open netlink socket",
     "socket(",
+    "--offline was specified",
+    "module lookup disabled",
     "dial tcp",
     "dial unix",
     "dial udp",

@@ -11,25 +11,24 @@
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
-    io,
+    fs::File,
+    io::{self, Seek, Write},
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::OwnedFd,
         unix::{ffi::OsStrExt, fs::PermissionsExt},
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    process::{Command, Stdio},
 };
 
-use rustix::{
-    fs::{
-        CWD, MemfdFlags, Mode, OFlags, RenameFlags, ResolveFlags, SealFlags, fcntl_add_seals,
-        memfd_create, openat2, renameat_with,
-    },
-    io::{FdFlags, fcntl_setfd},
+use rustix::fs::{
+    CWD, FileType, MemfdFlags, Mode, OFlags, RenameFlags, ResolveFlags, SealFlags, fcntl_add_seals,
+    memfd_create, openat2, renameat_with,
 };
 use seccompiler::BpfProgram;
 
 use crate::{
+    files::Files,
     filter::{self, Purpose},
     grants::Grants,
     launch::Launch,
@@ -42,7 +41,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Bwrap {
     path: PathBuf,
-    program: Arc<BpfProgram>,
+    /// Whether it takes open files to bind.
+    can_bind_files: bool,
+    program: BpfProgram,
     /// Private `/tmp` of all lines of the sandbox.
     temporary: PathBuf,
     /// A folder and a file that nobody may read, to cover others with.
@@ -69,98 +70,206 @@ impl Bwrap {
         for covered in [&empty_folder, &empty_file] {
             std::fs::set_permissions(covered, std::fs::Permissions::from_mode(0o000))?;
         }
-        Ok(Self { path, program: Arc::new(program), temporary, empty_folder, empty_file })
+        let can_bind_files = can_bind_files(&path);
+        Ok(Self { path, can_bind_files, program, temporary, empty_folder, empty_file })
     }
 
-    /// The launch with `bwrap` before it, and the file that must be open when it starts.
+    /// The launch with `bwrap` before it.
     pub(crate) fn wrap(
         &self,
         mut launch: Launch,
         policy: &Policy,
         grants: &Grants,
         scratch: &Scratch,
-    ) -> io::Result<(Launch, SealedFilter)> {
+    ) -> io::Result<Launch> {
         let directory = launch.directory.canonicalize()?;
-        let filter = SealedFilter::new(&self.program)?;
         let mut view = View::default();
-        view.words(["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]);
-        view.words(["--unshare-uts", "--die-with-parent", "--cap-drop", "ALL"]);
-        view.words(["--seccomp", &filter.number()]);
         self.show_system(&mut view);
-        show_own_places(&mut view, policy);
+        show_own_places(&mut view, policy, grants);
         guard_workspace(&mut view, policy, grants);
-        let caches = existing_caches(policy, grants);
-        self.cover_closed(&mut view, grants, &caches);
-        for cache in &caches {
-            view.bind("--bind", cache);
-        }
-        // What is closed inside a cache was shown again by it.
-        for closed in &grants.closed {
-            if caches.iter().any(|cache| closed.starts_with(cache) && closed != cache) {
-                self.cover(&mut view, closed);
-            }
-        }
-        show_links(&mut view, policy, grants);
-        for place in &policy.opened {
-            view.bind("--ro-bind", place);
-        }
-        view.bind("--bind", scratch.path());
-        view.words(["--chdir"]);
-        view.path(&directory);
-        view.words(["--"]);
-        view.path(Path::new(&launch.program));
-        view.0.append(&mut launch.arguments);
+        cover_closed(&mut view, grants);
+        view.add(scratch.path(), Mount::Writable);
+        let mut words = Words::default();
+        words.add(["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]);
+        words.add(["--unshare-uts", "--die-with-parent", "--cap-drop", "ALL"]);
+        words.add(["--seccomp", &launch.files.add(seal(&self.program)?)]);
+        words.add(["--proc", "/proc", "--dev", "/dev"]);
+        self.tell_mounts(view, &mut words, &mut launch.files);
+        words.add(["--chdir"]);
+        words.path(&directory);
+        words.add(["--"]);
+        words.path(Path::new(&launch.program));
+        words.0.append(&mut launch.arguments);
         launch.default_env("PWD", Some(directory.as_os_str()));
         launch.program = self.path.clone().into_os_string();
-        launch.arguments = view.0;
+        launch.arguments = words.0;
         launch.directory = PathBuf::from("/");
-        Ok((launch, filter))
+        Ok(launch)
     }
 
     fn show_system(&self, view: &mut View) {
         for (place, _) in places::SYSTEM {
             let place = Path::new(place);
             match place.read_link() {
-                Ok(target) => view.pair("--symlink", &target, place),
-                Err(_) => view.bind("--ro-bind-try", place),
+                Ok(target) => view.add(place, Mount::Link(target)),
+                Err(_) => view.add(place, Mount::ReadOnly),
             }
         }
-        view.words(["--ro-bind-try", "/sys", "/sys", "--proc", "/proc", "--dev", "/dev"]);
-        view.pair("--bind", &self.temporary, Path::new("/tmp"));
-        view.pair("--bind", &self.temporary, Path::new("/var/tmp"));
+        view.add(Path::new("/sys"), Mount::ReadOnly);
+        view.add(Path::new("/tmp"), Mount::Temporary);
+        view.add(Path::new("/var/tmp"), Mount::Temporary);
     }
 
-    /// Covers what is closed. A closed folder that holds a place with rules of its own becomes an empty
-    /// one, so that there is somewhere to bind that place.
-    fn cover_closed(&self, view: &mut View, grants: &Grants, caches: &[PathBuf]) {
-        for path in &grants.closed {
-            let is_covered = path.parent().is_some_and(|parent| grants.is_closed(parent));
-            if is_covered {
-                continue;
+    /// The words for all mounts, in their order.
+    fn tell_mounts(&self, view: View, words: &mut Words, files: &mut Files) {
+        for (path, mount) in view.in_order() {
+            match mount {
+                Mount::Link(target) => words.pair("--symlink", &target, &path),
+                Mount::ReadOnly => words.pair("--ro-bind-try", &path, &path),
+                Mount::Writable => words.pair("--bind-try", &path, &path),
+                Mount::Temporary => words.pair("--bind", &self.temporary, &path),
+                Mount::Empty => words.pair("--tmpfs", &path, Path::new("")),
+                Mount::Held => self.hold("--ro-bind", &path, words, files),
+                Mount::HeldWritable => self.hold("--bind", &path, words, files),
+                Mount::Closed => {
+                    let Ok(data) = std::fs::symlink_metadata(&path) else { continue };
+                    let cover = if data.is_dir() { &self.empty_folder } else { &self.empty_file };
+                    words.pair("--ro-bind", cover, &path);
+                }
             }
-            let Ok(data) = std::fs::symlink_metadata(path) else { continue };
-            // What a link points to is closed by itself, or is not shown at all.
-            if data.is_symlink() || !is_shown(path, grants) {
-                continue;
-            }
-            let mut open = grants.own.iter().chain(caches);
-            let holds_open_place = open.any(|place| place.starts_with(path));
-            if data.is_dir() && holds_open_place {
-                view.words(["--tmpfs"]);
-                view.path(path);
-            } else {
-                self.cover(view, path);
-            }
-        }
-        for socket in &grants.sockets {
-            view.pair("--ro-bind", &self.empty_file, socket);
         }
     }
 
-    fn cover(&self, view: &mut View, path: &Path) {
-        let Ok(data) = std::fs::symlink_metadata(path) else { return };
-        let cover = if data.is_dir() { &self.empty_folder } else { &self.empty_file };
-        view.pair("--ro-bind", cover, path);
+    /// Binds something inside the workspace on itself. It is opened here, without following links, so
+    /// that a line that runs beside this one cannot put a link in its place meanwhile. What is a link
+    /// or gone is not bound.
+    fn hold(&self, word: &str, path: &Path, words: &mut Words, files: &mut Files) {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+        let Ok(file) = opened else { return };
+        let is_link = rustix::fs::fstat(&file)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+        if is_link {
+            return;
+        }
+        if self.can_bind_files && files.len() < MAX_FILES {
+            words.add([&*format!("{word}-fd"), &files.add(file)]);
+            words.path(path);
+        } else {
+            words.pair(word, path, path);
+        }
+    }
+}
+
+/// How many files a child inherits at most. A program may have 1,024 open on most systems.
+const MAX_FILES: usize = 400;
+
+/// Whether this `bwrap` takes open files to bind: 0.10 does, and older ones of some systems.
+fn can_bind_files(bwrap: &Path) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "asks bwrap itself; it is no line of anybody")]
+    let asked = Command::new(bwrap).arg("--help").stdin(Stdio::null()).output();
+    asked.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--ro-bind-fd"))
+}
+
+/// The filter as a file in memory that nobody can change any more. `bwrap` sets it just before it starts
+/// the program.
+fn seal(program: &BpfProgram) -> io::Result<OwnedFd> {
+    let mut bytes = Vec::with_capacity(program.len() * 8);
+    for instruction in program {
+        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
+        bytes.push(instruction.jt);
+        bytes.push(instruction.jf);
+        bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+    }
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(memfd_create("filter", flags)?);
+    file.write_all(&bytes)?;
+    file.rewind()?;
+    let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&file, all)?;
+    Ok(OwnedFd::from(file))
+}
+
+/// What a place of the view is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Mount {
+    /// A link of the system, like `/bin`.
+    Link(PathBuf),
+    /// The private folder for temporary files.
+    Temporary,
+    /// As it is, but not to be written.
+    ReadOnly,
+    /// As it is.
+    Writable,
+    /// A `.git`: as it is, but not to be renamed.
+    HeldWritable,
+    /// Something in the workspace that is not to be written.
+    Held,
+    /// Covered by something that nobody may read.
+    Closed,
+    /// Covered by an empty folder, since something in it is shown.
+    Empty,
+}
+
+/// The places of the view. What lies deeper is mounted later, or it would be hidden by what lies around it;
+/// of two mounts on one place the stricter one is the later.
+#[derive(Debug, Default)]
+struct View(Vec<(PathBuf, Mount)>);
+
+impl View {
+    fn add(&mut self, path: &Path, mount: Mount) {
+        self.0.push((path.to_owned(), mount));
+    }
+
+    fn in_order(mut self) -> impl Iterator<Item = (PathBuf, Mount)> {
+        self.0.sort_by_cached_key(|(path, mount)| {
+            (path.components().count(), path.clone(), mount.clone())
+        });
+        self.0.dedup();
+        self.0.into_iter()
+    }
+}
+
+/// The words of a command.
+#[derive(Debug, Default)]
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn add<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+        self.0.extend(words.into_iter().map(OsString::from));
+    }
+
+    fn path(&mut self, path: &Path) {
+        self.0.push(path.as_os_str().to_owned());
+    }
+
+    /// A word with two paths; an empty one is left out.
+    fn pair(&mut self, word: &str, from: &Path, to: &Path) {
+        self.add([word]);
+        self.path(from);
+        if !to.as_os_str().is_empty() {
+            self.path(to);
+        }
+    }
+}
+
+/// The home, the workspace, caches and what else the policy names.
+fn show_own_places(view: &mut View, policy: &Policy, grants: &Grants) {
+    for place in policy.home.iter().chain(&policy.reads).chain(&policy.opened) {
+        view.add(place, Mount::ReadOnly);
+    }
+    view.add(&policy.workspace, Mount::Writable);
+    for place in policy.git_dir.iter().chain(&existing_caches(policy, grants)) {
+        view.add(place, Mount::Writable);
+    }
+    // A home or workspace that is known by a link is there under that name too. Where the folder of
+    // the link is shown, so is the link.
+    for link in &policy.links {
+        let parent = link.parent().and_then(|parent| parent.canonicalize().ok());
+        let is_shown = parent.is_none_or(|parent| is_shown(&parent, grants));
+        if let (false, Ok(target)) = (is_shown, link.canonicalize()) {
+            view.add(link, Mount::Link(target));
+        }
     }
 }
 
@@ -168,33 +277,6 @@ impl Bwrap {
 fn is_shown(path: &Path, grants: &Grants) -> bool {
     let is_ours = grants.own.iter().any(|own| path.starts_with(own));
     is_ours || places::SYSTEM.iter().any(|(place, _)| path.starts_with(place))
-}
-
-/// A home or workspace that is known by a link is there under that name too. Where the folder of the
-/// link is shown, so is the link.
-fn show_links(view: &mut View, policy: &Policy, grants: &Grants) {
-    for link in &policy.links {
-        let Some(parent) = link.parent().and_then(|parent| parent.canonicalize().ok()) else {
-            continue;
-        };
-        let Ok(target) = link.canonicalize() else { continue };
-        if !is_shown(&parent, grants) {
-            view.pair("--symlink", &target, link);
-        }
-    }
-}
-
-/// The home, the workspace and what else the policy names.
-fn show_own_places(view: &mut View, policy: &Policy) {
-    let mut places: Vec<(&PathBuf, &str)> = vec![(&policy.workspace, "--bind")];
-    places.extend(policy.home.iter().map(|path| (path, "--ro-bind")));
-    places.extend(policy.reads.iter().map(|path| (path, "--ro-bind")));
-    places.extend(policy.git_dir.iter().map(|path| (path, "--bind")));
-    // A place around another one comes first, or it would hide it.
-    places.sort_by_key(|(path, _)| path.components().count());
-    for (path, word) in places {
-        view.bind(word, path);
-    }
 }
 
 /// The caches of builds that exist. One that is a link out of the home is left out, and so is one that
@@ -212,50 +294,45 @@ fn existing_caches(policy: &Policy, grants: &Grants) -> Vec<PathBuf> {
     caches
 }
 
-/// Binds read-only what other programs run, and `.git` on itself before its holes: as a mount point it
-/// cannot be renamed away.
+/// Holds what other programs run, and `.git` itself: as a mount point it cannot be renamed away.
 fn guard_workspace(view: &mut View, policy: &Policy, grants: &Grants) {
-    for path in &grants.guarded {
-        match path.read_link() {
-            Ok(_) => {
-                let target = path.canonicalize().ok();
-                let inside = target.filter(|target| target.starts_with(&policy.workspace));
-                if let Some(target) = inside {
-                    view.bind("--ro-bind-try", &target);
-                }
-            }
-            Err(_) => view.bind("--ro-bind-try", path),
+    for path in grants.guarded.iter().filter(|path| !grants.is_closed(path)) {
+        view.add(path, Mount::Held);
+        // A link cannot be held. What it leads to can, where it lies in the workspace.
+        let target = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
+        if let Some(target) = target.filter(|target| target.starts_with(&policy.workspace)) {
+            view.add(&target, Mount::Held);
         }
     }
     for path in grants.repositories.iter().chain(&policy.git_dir) {
-        if path.is_dir() {
+        if is_folder(path) {
             guard_git_folder(view, path);
         } else {
-            view.bind("--ro-bind-try", path);
+            view.add(path, Mount::Held);
         }
     }
 }
 
 fn guard_git_folder(view: &mut View, git: &Path) {
-    // An empty folder of hooks is what git makes itself; without one there would be nothing to bind.
+    // An empty folder of hooks is what git makes itself; without one there would be nothing to hold.
     let _ = std::fs::create_dir(git.join("hooks"));
-    view.bind("--bind", git);
-    for guarded in places::GIT_GUARDED {
-        let path = git.join(guarded);
-        if path.exists() {
-            view.bind("--ro-bind-try", &path);
-        }
-    }
-    for inner in ["modules", "worktrees"] {
-        for folder in git_folders_below(&git.join(inner)) {
-            for guarded in places::GIT_GUARDED {
-                let path = folder.join(guarded);
-                if path.exists() {
-                    view.bind("--ro-bind-try", &path);
-                }
+    view.add(git, Mount::HeldWritable);
+    let inner = ["modules", "worktrees"].map(|inner| git.join(inner));
+    let inner = inner.iter().filter(|folder| is_folder(folder));
+    let inner = inner.flat_map(|folder| git_folders_below(folder));
+    for folder in std::iter::once(git.to_owned()).chain(inner) {
+        for guarded in places::GIT_GUARDED {
+            let path = folder.join(guarded);
+            if path.exists() {
+                view.add(&path, Mount::Held);
             }
         }
     }
+}
+
+/// Whether this is a folder and no link to one.
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|data| data.is_dir())
 }
 
 /// The git directories of submodules and worktrees: folders with a `HEAD`. The name of a submodule may
@@ -266,13 +343,13 @@ fn git_folders_below(folder: &Path) -> Vec<PathBuf> {
     while let Some(folder) = next.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let path = entry.path();
+            if !is_folder(&path) {
                 continue;
             }
-            let path = entry.path();
             if path.join("HEAD").is_file() {
-                found.push(path.clone());
                 next.push(path.join("modules"));
+                found.push(path);
             } else {
                 next.push(path);
             }
@@ -281,66 +358,24 @@ fn git_folders_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The words for `bwrap`.
-#[derive(Debug, Default)]
-struct View(Vec<OsString>);
-
-impl View {
-    fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
-        self.0.extend(words.into_iter().map(OsString::from));
-    }
-
-    fn path(&mut self, path: &Path) {
-        self.0.push(path.as_os_str().to_owned());
-    }
-
-    fn pair(&mut self, word: &str, from: &Path, to: &Path) {
-        self.words([word]);
-        self.path(from);
-        self.path(to);
-    }
-
-    fn bind(&mut self, word: &str, path: &Path) {
-        self.pair(word, path, path);
-    }
-}
-
-/// The filter as a file in memory that nobody can change any more. `bwrap` sets it just before it starts
-/// the program.
-#[derive(Debug)]
-pub(crate) struct SealedFilter(OwnedFd);
-
-impl SealedFilter {
-    fn new(program: &BpfProgram) -> io::Result<Self> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = std::fs::File::from(memfd_create("filter", flags)?);
-        let mut bytes = Vec::with_capacity(program.len() * 8);
-        for instruction in program {
-            bytes.extend_from_slice(&instruction.code.to_ne_bytes());
-            bytes.push(instruction.jt);
-            bytes.push(instruction.jf);
-            bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+/// Covers what is closed, and the sockets of programs outside.
+fn cover_closed(view: &mut View, grants: &Grants) {
+    for path in &grants.closed {
+        let is_covered = path.parent().is_some_and(|parent| grants.is_closed(parent));
+        // What a link points to is closed by itself, or is not shown at all.
+        if is_covered || path.is_symlink() || !path.exists() || !is_shown(path, grants) {
+            continue;
         }
-        {
-            use std::io::{Seek, Write};
-            let mut writer = &file;
-            writer.write_all(&bytes)?;
-            writer.rewind()?;
+        // A cache in a closed folder.
+        if view.0.iter().any(|(shown, mount)| shown == path && *mount == Mount::Writable) {
+            continue;
         }
-        let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        fcntl_add_seals(&file, all)?;
-        Ok(Self(OwnedFd::from(file)))
+        let holds_shown = view.0.iter().any(|(shown, _)| shown != path && shown.starts_with(path));
+        let mount = if holds_shown { Mount::Empty } else { Mount::Closed };
+        view.add(path, mount);
     }
-
-    fn number(&self) -> String {
-        self.0.as_raw_fd().to_string()
-    }
-
-    /// Lets the next child inherit the file. Another child that starts at the same moment may get it
-    /// too, which tells it nothing.
-    pub(crate) fn pass_on(&self) -> io::Result<()> {
-        fcntl_setfd(&self.0, FdFlags::empty())?;
-        Ok(())
+    for socket in grants.sockets.iter().filter(|socket| !grants.is_closed(socket)) {
+        view.add(socket, Mount::Closed);
     }
 }
 
@@ -359,20 +394,21 @@ pub(crate) struct Aftermath {
 
 impl Aftermath {
     pub(crate) fn before(policy: &Policy, grants: &Grants) -> Self {
-        let links = grants.guarded.iter().filter_map(|path| {
-            let target = path.read_link().ok()?;
-            Some((path.clone(), target))
-        });
         let git_folders = grants.repositories.iter().chain(&policy.git_dir);
-        let in_git = git_folders
-            .filter(|path| path.is_dir())
-            .flat_map(|git| places::GIT_GUARDED.iter().map(|guarded| git.join(guarded)));
+        let in_git: Vec<PathBuf> = git_folders
+            .filter(|path| is_folder(path))
+            .flat_map(|git| places::GIT_GUARDED.iter().map(|guarded| git.join(guarded)))
+            .collect();
+        let held = grants.guarded.iter().chain(&grants.repositories).chain(&in_git);
+        let links = held.filter_map(|path| Some((path.clone(), path.read_link().ok()?)));
+        let links = links.collect();
+        let missing = in_git.into_iter();
         let missing_guarded = policy.guarded.iter().filter(|path| !path.exists()).cloned();
         Self {
             guarded: grants.guarded.clone(),
             repositories: grants.repositories.clone(),
-            links: links.collect(),
-            missing: in_git.filter(|path| std::fs::symlink_metadata(path).is_err()).collect(),
+            links,
+            missing: missing.filter(|path| std::fs::symlink_metadata(path).is_err()).collect(),
             missing_guarded: missing_guarded.collect(),
         }
     }

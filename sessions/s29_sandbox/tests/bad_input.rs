@@ -354,6 +354,29 @@ fn the_home_itself_or_the_folder_of_all_homes_as_workspace_keep_secrets_closed()
 }
 
 #[test]
+fn a_workspace_in_a_closed_folder_of_the_home_is_open_and_its_neighbours_are_not() {
+    for person in persons() {
+        for place in [".config/tool/project", ".ssh/project", ".cache/pip/project"] {
+            let mut world = World::new(person, Place::InHome);
+            world.workspace = world.home.join(place);
+            write(&world.workspace.join("a"), "1\n");
+            write(&world.workspace.join(".env"), CANARY);
+            let made = world.workspace.ancestors().take_while(|folder| **folder != world.home);
+            let made: Vec<_> = made.map(Path::to_owned).collect();
+            made.iter().for_each(|folder| support::give_to(person, folder));
+            support::give_to(person, &world.workspace.join("a"));
+            for level in ["read-only", "workspace"] {
+                let line = "cat a; cat .env ../* ../../gh/* ~/.config/gh/* ~/.ssh/* 2>/dev/null; \
+                            touch PWN 2>/dev/null && echo made";
+                let done = world.run("/bin/bash", level, line);
+                let expected = if level == "workspace" { "1\nmade\n" } else { "1\n" };
+                assert_eq!(done.output, expected, "{person:?}, {place}, {level}: {}", done.said);
+            }
+        }
+    }
+}
+
+#[test]
 fn strange_entries_are_passed_over() {
     for person in persons() {
         let world = World::new(person, Place::InHome);

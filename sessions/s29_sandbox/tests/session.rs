@@ -45,6 +45,32 @@ fn a_child_leads_a_session_and_a_group_of_its_number() {
     }
 }
 
+#[test]
+fn a_file_that_the_harness_was_started_with_is_not_passed_on() {
+    for person in persons() {
+        let world = World::new(person, Place::InHome);
+        for level in ["read-only", "workspace", "free"] {
+            // A careless parent leaves two files open, one of them under a number that is used inside.
+            let leak =
+                format!("exec 3< {0} 21< {0}; exec \"$@\"", world.home.join(".netrc").display());
+            let sandbox = world.sandbox("/bin/bash", level);
+            let mut command = as_person(person, "/bin/bash");
+            command.args(["-c", &leak, "bash"]).arg(sandbox.get_program()).args(sandbox.get_args());
+            let set = sandbox.get_envs().filter_map(|(name, value)| Some((name, value?)));
+            command.env_clear().envs(set).arg("--stdin");
+            let line = "cat /dev/fd/3 /proc/self/fd/21; cat <&3; cat <&21; \
+                        for file in /proc/self/fd/*; do readlink $file; done";
+            let done = support::finish(command, line);
+            assert!(!done.output.contains("netrc"), "{person:?}, {level}: {done:?}");
+            assert!(!done.output.contains(support::CANARY), "{person:?}, {level}: {done:?}");
+            let others = done.output.lines().filter(|name| {
+                !(name.starts_with("pipe:") || name.starts_with("/proc/") || *name == "/dev/null")
+            });
+            assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new(), "{level}: {done:?}");
+        }
+    }
+}
+
 /// Runs the sandbox with a controlling terminal, and gives what appears on it.
 fn on_a_terminal(world: &World, level: &str, line: &str) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();

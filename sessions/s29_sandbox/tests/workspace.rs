@@ -255,6 +255,53 @@ fn hooks_and_configuration_of_submodules_and_nested_repositories_are_held() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_repository_opens_nothing() {
+    for person in persons() {
+        let world = World::new(person, Place::InHome);
+        write(&world.home.join("other/.git/HEAD"), "ref: refs/heads/main\n");
+        write(&world.home.join("other/.git/config"), "mine\n");
+        for path in ["other/.git", "other/.git/HEAD", "other/.git/config"] {
+            support::give_to(person, &world.home.join(path));
+        }
+        let plant = "mkdir trap && ln -s ~/other/.git trap/.git && ln -s ../../../other/.git w/.git; \
+                     mkdir -p third/.git && ln -s ~/other third/.git/hooks && ln -s ~/.ssh third/.git/modules; \
+                     ln -s ~/other third/CLAUDE.md; ln -s ~/other third/.husky";
+        world.run("/bin/bash", "workspace", plant);
+        let before = world.look();
+        let line = "echo evil > ~/other/.git/config; touch ~/other/.git/x ~/other/x trap/.git/x w/.git/x; \
+                    touch third/.git/hooks/x third/.husky/x; cat third/.git/modules/*; true";
+        let done = world.run("/bin/bash", "workspace", line);
+        assert!(!done.output.contains(CANARY), "{done:?}");
+        assert_eq!(before.differences(&world.look()), Vec::<String>::new(), "{done:?}");
+    }
+}
+
+#[test]
+fn every_line_has_the_filter_and_no_capability() {
+    use s29_sandbox::{Launch, Level, Machine, Policy, Sandbox};
+    let world = World::new(Person::Myself, Place::InHome);
+    let policy = Policy::new(Some(&world.home), &world.workspace).unwrap();
+    let sandbox = Sandbox::new(Machine::find(), policy).unwrap();
+    for level in [Level::Workspace, Level::ReadOnly] {
+        for _ in 0..3 {
+            let (reader, writer) = std::io::pipe().unwrap();
+            let line =
+                "grep -E '^(Seccomp|NoNewPrivs|CapEff):' /proc/self/status | cut -f2 | xargs";
+            let launch = Launch::new("/bin/bash", &world.workspace).args(["-c", line]);
+            let mut running = sandbox.start(launch.stdout(writer), level).unwrap();
+            let said = std::io::read_to_string(reader).unwrap();
+            running.child.wait().unwrap();
+            running.finish();
+            let words: Vec<&str> = said.split_whitespace().collect();
+            let capabilities = u64::from_str_radix(words[0], 16).unwrap();
+            // One is left to root at `ReadOnly`: reading the files of others.
+            assert_eq!(capabilities & !0b100, 0, "{level}: {said}");
+            assert_eq!(words[1..], ["1", "2"], "{level}: {said}");
+        }
+    }
+}
+
+#[test]
 fn a_guarded_link_and_what_it_points_to_are_held() {
     for person in persons() {
         let world = World::new(person, Place::InHome);
