@@ -18,8 +18,9 @@ use seccompiler::{
 /// The newest call that was judged: `file_setattr` of Linux 6.17.
 const NEWEST: u32 = 469;
 
-/// Calls that have no constant in the libc crate yet. Since Linux 5.1 the numbers are the same on
+/// Calls that have no constant in the libc crate on every architecture. Since Linux 5.1 the numbers are the same on
 /// every architecture.
+const FCHMODAT2: i64 = 452;
 const SETXATTRAT: i64 = 463;
 const REMOVEXATTRAT: i64 = 466;
 const OPEN_TREE_ATTR: i64 = 467;
@@ -212,7 +213,7 @@ impl Rules {
         self.always(&[
             libc::SYS_fchmod,
             libc::SYS_fchmodat,
-            libc::SYS_fchmodat2,
+            FCHMODAT2,
             libc::SYS_fchown,
             libc::SYS_fchownat,
             libc::SYS_fremovexattr,

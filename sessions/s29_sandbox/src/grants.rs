@@ -7,12 +7,13 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    ops::Bound,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use crate::{
+    path_set::PathSet,
     places::{self, Right},
     policy::Policy,
     walk::{Kind, Memory},
@@ -42,7 +43,7 @@ pub(crate) struct Grants {
     /// Folders whose entries have rules of their own: a change in one makes the rules stale.
     pub(crate) splits: HashSet<PathBuf>,
     /// Everything closed inside what is open.
-    pub(crate) closed: BTreeSet<PathBuf>,
+    pub(crate) closed: PathSet,
     /// Sockets in the workspace and the home.
     pub(crate) sockets: Vec<PathBuf>,
     /// Existing places in the workspace that other programs run.
@@ -52,7 +53,7 @@ pub(crate) struct Grants {
     /// Folders that were too many to be looked into, and are closed therefore.
     pub(crate) unseen: usize,
     /// Places with rules of their own, also where they lie in something closed.
-    pub(crate) own: BTreeSet<PathBuf>,
+    pub(crate) own: PathSet,
 }
 
 impl Grants {
@@ -115,7 +116,7 @@ impl Book {
 /// Makes the rules from what the memory knows, reading what it does not know yet.
 fn plan(policy: &Policy, scratch: &Path, memory: &mut Memory) -> Grants {
     memory.begin_round();
-    let mut own: BTreeSet<PathBuf> = policy.own_places().cloned().collect();
+    let mut own: PathSet = policy.own_places().cloned().collect();
     own.insert(scratch.to_owned());
     let mut planner = Planner {
         policy,
@@ -139,7 +140,7 @@ struct Planner<'a> {
     policy: &'a Policy,
     memory: &'a mut Memory,
     /// Places with rules of their own.
-    own: BTreeSet<PathBuf>,
+    own: PathSet,
     /// Places of the home that are open by name.
     named: Vec<(PathBuf, Right)>,
     grants: Grants,
@@ -239,7 +240,7 @@ impl Planner<'_> {
         if kind != Kind::Folder {
             return;
         }
-        if has_below(&self.own, &path) {
+        if self.own.has_below(&path) {
             self.find_on_the_way(&path, device);
             return;
         }
@@ -383,7 +384,7 @@ impl Planner<'_> {
     }
 
     fn close_target(&mut self, target: PathBuf) {
-        let holds_own_place = self.own.contains(&target) || has_below(&self.own, &target);
+        let holds_own_place = self.own.contains(&target) || self.own.has_below(&target);
         let is_ours = self.own.iter().any(|place| target.starts_with(place));
         if !holds_own_place && (is_ours || target.starts_with("/etc")) {
             self.grants.closed.insert(target);
@@ -406,7 +407,7 @@ impl Planner<'_> {
         for (path, right) in std::mem::take(&mut self.named) {
             let Ok(resolved) = path.canonicalize() else { continue };
             // A link of that name to `/` would open everything.
-            if resolved == path || !has_below(&self.own, &resolved) {
+            if resolved == path || !self.own.has_below(&resolved) {
                 self.open_place(&resolved, right);
             }
         }
@@ -415,7 +416,9 @@ impl Planner<'_> {
             self.open_place(&path, Right::Read);
         }
         self.open_place(scratch, Right::Write);
-        self.grants.rules.sort_by(|a, b| (&a.path, a.right).cmp(&(&b.path, b.right)));
+        self.grants
+            .rules
+            .sort_by(|a, b| (a.path.as_os_str(), a.right).cmp(&(b.path.as_os_str(), b.right)));
         self.grants.rules.dedup();
     }
 
@@ -440,7 +443,7 @@ impl Planner<'_> {
     }
 
     fn open_inside(&mut self, path: &Path, kind: Kind, right: Right) {
-        let holds_own_rules = || has_below(&self.grants.closed, path) || has_below(&self.own, path);
+        let holds_own_rules = || self.grants.closed.has_below(path) || self.own.has_below(path);
         if kind != Kind::Folder || !holds_own_rules() {
             self.grants.rules.push(Rule { path: path.to_owned(), right, kind: Some(kind) });
             return;
@@ -470,26 +473,19 @@ enum Named {
 }
 
 fn named(relative: &Path) -> Named {
+    let relative = relative.as_os_str().as_bytes();
     let mut found = Named::Unnamed;
     for (place, right) in places::HOME {
-        let place = Path::new(place);
-        if place == relative {
-            return Named::Open(*right);
-        }
-        if place.starts_with(relative) {
-            found = Named::HasOpen;
+        let Some(rest) = place.as_bytes().strip_prefix(relative) else { continue };
+        match rest.first() {
+            None => return Named::Open(*right),
+            Some(b'/') => found = Named::HasOpen,
+            Some(_) => {}
         }
     }
     found
 }
 
 fn is_hidden(relative: &Path) -> bool {
-    relative.to_string_lossy().starts_with('.')
-}
-
-/// Whether a path of the set lies below this one.
-fn has_below(set: &BTreeSet<PathBuf>, path: &Path) -> bool {
-    // Paths are ordered by their parts, so what lies below a path comes right after it.
-    let after = (Bound::Excluded(path), Bound::Unbounded);
-    set.range::<Path, _>(after).next().is_some_and(|next| next.starts_with(path))
+    relative.as_os_str().as_bytes().starts_with(b".")
 }

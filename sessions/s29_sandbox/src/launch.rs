@@ -153,6 +153,15 @@ impl Launch {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// Puts a program before this one, which it starts.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn before<const N: usize>(mut self, program: &Path, words: [OsString; N]) -> Self {
+        let own = std::mem::replace(&mut self.program, program.as_os_str().to_owned());
+        let arguments = std::mem::take(&mut self.arguments);
+        self.arguments = words.into_iter().chain([own]).chain(arguments).collect();
+        self
+    }
+
     /// The command, in a session of its own: no controlling terminal, and its number is also that
     /// of its process group.
     ///

@@ -1,7 +1,9 @@
 //! How far a line is kept in, and what this machine can do about it.
 
+#[cfg(target_os = "linux")]
+use std::io;
 use std::{
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -44,6 +46,8 @@ pub struct Machine {
     pub seccomp: Result<(), Missing>,
     /// Where a `bwrap` lies that works here.
     pub bwrap: Result<PathBuf, Missing>,
+    /// Where `sandbox-exec` lies, on macOS.
+    pub sandbox_exec: Result<PathBuf, Missing>,
     /// Whether this program runs as root.
     pub is_root: bool,
 }
@@ -82,6 +86,7 @@ impl Machine {
             landlock: find_landlock(),
             seccomp: find_seccomp(),
             bwrap,
+            sandbox_exec: find_sandbox_exec(),
             is_root: rustix::process::geteuid().is_root(),
         }
     }
@@ -110,6 +115,9 @@ impl Machine {
     /// # Errors
     /// The missing part.
     pub fn has(&self, level: Level) -> Result<(), Missing> {
+        if cfg!(target_os = "macos") && level != Level::Free {
+            return self.sandbox_exec.clone().map(|_| ());
+        }
         match level {
             Level::ReadOnly => {
                 self.landlock.clone()?;
@@ -136,6 +144,9 @@ impl Machine {
         let person = if self.is_root { "as root" } else { "as an ordinary user" };
         let version = self.landlock.as_ref().copied().unwrap_or_default();
         let bwrap = self.bwrap.as_deref().unwrap_or(Path::new(""));
+        if cfg!(target_os = "macos") && level != Level::Free {
+            return format!("{level}: yes (sandbox-exec; not tested on this system)");
+        }
         match level {
             Level::ReadOnly => format!("{level}: yes (Landlock ABI {version}, seccomp, {person})"),
             Level::Workspace => format!("{level}: yes ({}, seccomp, {person})", bwrap.display()),
@@ -211,11 +222,9 @@ fn find_seccomp() -> Result<(), Missing> {
 
 /// Runs the closure on a thread that ends with it, so that what it does to its thread ends too.
 #[cfg(target_os = "linux")]
-pub(crate) fn on_a_thread<T: Send + 'static>(
-    run: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
+fn on_a_thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let thread = std::thread::Builder::new().name("confined".to_owned()).spawn(run)?;
-    thread.join().map_err(|_| io::Error::other("the confined thread broke down"))
+    thread.join().map_err(|_| io::Error::other("the trying thread broke down"))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -226,6 +235,11 @@ fn find_landlock() -> Result<u8, Missing> {
 #[cfg(not(target_os = "linux"))]
 fn find_seccomp() -> Result<(), Missing> {
     Err(Missing::new("seccomp is a part of Linux", "this system has no such level yet"))
+}
+
+fn find_sandbox_exec() -> Result<PathBuf, Missing> {
+    let missing = Missing::new("sandbox-exec is a part of macOS", "nothing is to be done here");
+    find_program("sandbox-exec").ok_or(missing)
 }
 
 fn find_bwrap() -> Result<PathBuf, Missing> {

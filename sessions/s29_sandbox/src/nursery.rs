@@ -17,7 +17,7 @@ use std::{
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use seccompiler::BpfProgram;
 
-use crate::read_only::ConfineError;
+use crate::error::ConfineError;
 
 type Job = Box<dyn FnOnce() + Send>;
 

@@ -5,43 +5,23 @@
 //! milliseconds, so the rules are kept: the kernel copies a set of rules when a thread takes it, and
 //! the set itself can be used again. It is made anew when a folder that it was made from has changed.
 
-use std::{io, os::fd::OwnedFd, sync::Mutex};
+use std::{os::fd::OwnedFd, sync::Mutex};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use crate::{
+    error::ConfineError,
     filter::{self, Purpose},
     grants::{Book, Grants, Rule},
-    lock,
     nursery::Nursery,
     places::Right,
+    sandbox::lock,
     walk::{Kind, Memory},
 };
-
-/// Why a thread could not be confined.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfineError {
-    /// The kernel refused the rules for paths.
-    #[error("the rules for files could not be made: {0}")]
-    Rules(#[from] RulesetError),
-    /// The kernel took the rules only in part, which counts as not at all.
-    #[error("the kernel enforces the rules for files only in part")]
-    Partial,
-    /// The kernel refused the filter.
-    #[error("the filter for calls could not be set: {0}")]
-    Filter(#[from] seccompiler::Error),
-    /// The architecture has no filter.
-    #[error("the filter for calls could not be made: {0}")]
-    Compile(#[from] seccompiler::BackendError),
-    /// A call of the system failed.
-    #[error("the confinement could not be prepared: {0}")]
-    System(#[from] io::Error),
-}
 
 /// The kernel's form of the rules, kept from line to line.
 #[derive(Debug)]

@@ -1,16 +1,16 @@
 //! A child that runs, with what must live as long as it.
 
+use std::path::PathBuf;
+#[cfg(target_os = "linux")]
 use std::{
     io,
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
-use crate::{
-    Places,
-    scratch::Scratch,
-    workspace::{Aftermath, SetAside},
-};
+use crate::scratch::Scratch;
+#[cfg(target_os = "linux")]
+use crate::{sandbox::Places, workspace::Aftermath};
 
 /// A started child and what it stands on. Keep it until the child has ended, then call
 /// [`Running::finish`]. A child of the level `Workspace` is killed when this is dropped.
@@ -35,11 +35,22 @@ impl<T> Running<T> {
     }
 }
 
+/// Something that came into being where it must not, under its new name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it was made.
+    pub path: PathBuf,
+    /// Where it is now. `None`: it could not be moved, or is only told of.
+    pub moved_to: Option<PathBuf>,
+}
+
 /// What lives as long as a child.
 #[derive(Debug, Default)]
 pub struct Hold {
     scratch: Option<Scratch>,
+    #[cfg(target_os = "linux")]
     thread: Option<LastingThread>,
+    #[cfg(target_os = "linux")]
     aftermath: Option<(Aftermath, Arc<Places>)>,
 }
 
@@ -49,9 +60,16 @@ impl Hold {
     }
 
     pub(crate) fn scratch(scratch: Scratch) -> Self {
-        Self { scratch: Some(scratch), thread: None, aftermath: None }
+        Self {
+            scratch: Some(scratch),
+            #[cfg(target_os = "linux")]
+            thread: None,
+            #[cfg(target_os = "linux")]
+            aftermath: None,
+        }
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn workspace(
         scratch: Scratch,
         thread: LastingThread,
@@ -67,6 +85,7 @@ impl Hold {
         self.settle()
     }
 
+    #[cfg(target_os = "linux")]
     fn settle(&mut self) -> Vec<SetAside> {
         self.thread = None;
         self.scratch = None;
@@ -74,6 +93,12 @@ impl Hold {
             Some((aftermath, places)) => aftermath.settle(&places.grants()),
             None => Vec::new(),
         }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn settle(&mut self) -> Vec<SetAside> {
+        self.scratch = None;
+        Vec::new()
     }
 }
 
@@ -85,6 +110,7 @@ impl Drop for Hold {
 
 /// A thread that has started a child and waits. `bwrap` asks the kernel to be killed with its parent,
 /// and to the kernel that is the thread.
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(crate) struct LastingThread {
     /// Dropped first: the thread ends when nobody can send any more.
@@ -92,6 +118,7 @@ pub(crate) struct LastingThread {
     thread: Option<JoinHandle<()>>,
 }
 
+#[cfg(target_os = "linux")]
 impl Drop for LastingThread {
     fn drop(&mut self) {
         self.end = None;
@@ -102,6 +129,7 @@ impl Drop for LastingThread {
     }
 }
 
+#[cfg(target_os = "linux")]
 /// Starts a child on a thread that then waits until it is dropped.
 pub(crate) fn on_a_lasting_thread<T: Send + 'static>(
     start: impl FnOnce() -> io::Result<T> + Send + 'static,

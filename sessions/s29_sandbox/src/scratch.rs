@@ -1,16 +1,11 @@
 //! The one place where a confined line may write: a folder that is `TMPDIR` and is deleted.
 
 use std::{
-    ffi::OsStr,
     io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::PermissionsExt,
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use tempfile::TempDir;
 
 /// The parent of all scratch folders of one sandbox. It is granted once, so a new scratch folder needs
@@ -86,30 +81,47 @@ fn remove_all(path: &Path) {
     if std::fs::remove_dir_all(path).is_ok() {
         return;
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Ok(folder) = openat(CWD, path, flags, Mode::empty()) {
-        unlock(&folder);
-    }
+    #[cfg(target_os = "linux")]
+    unlock::unlock(path);
     let _ = std::fs::remove_dir_all(path);
 }
 
-/// Makes a folder and those below it writable to their owner.
-fn unlock(folder: &OwnedFd) {
-    // A folder that was opened for its path only has no other handle for a change of mode.
-    let by_number = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    let _ = std::fs::set_permissions(&by_number, std::fs::Permissions::from_mode(0o700));
-    let Ok(entries) = std::fs::read_dir(&by_number) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            unlock_entry(folder, &entry.file_name());
+#[cfg(target_os = "linux")]
+mod unlock {
+    use std::{
+        ffi::OsStr,
+        fs::Permissions,
+        os::{
+            fd::{AsFd, AsRawFd, OwnedFd},
+            unix::fs::PermissionsExt,
+        },
+        path::Path,
+    };
+
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+
+    /// Makes a folder and those below it writable to their owner.
+    pub(super) fn unlock(path: &Path) {
+        unlock_entry(CWD, path.as_os_str());
+    }
+
+    fn unlock_entry(folder: impl AsFd, name: &OsStr) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(inner) = openat(folder, name, flags, Mode::empty()) {
+            unlock_open(&inner);
         }
     }
-}
 
-fn unlock_entry(folder: &OwnedFd, name: &OsStr) {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Ok(inner) = openat(folder, name, flags, Mode::empty()) {
-        unlock(&inner);
+    fn unlock_open(folder: &OwnedFd) {
+        // A folder that was opened for its path only has no other handle for a change of mode.
+        let by_number = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        let _ = std::fs::set_permissions(&by_number, Permissions::from_mode(0o700));
+        let Ok(entries) = std::fs::read_dir(&by_number) else { return };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                unlock_entry(folder, &entry.file_name());
+            }
+        }
     }
 }
 

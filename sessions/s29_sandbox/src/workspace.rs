@@ -34,6 +34,7 @@ use crate::{
     launch::Launch,
     places,
     policy::Policy,
+    running::SetAside,
     scratch::{Scratch, ScratchParent},
 };
 
@@ -49,15 +50,6 @@ pub(crate) struct Bwrap {
     /// A folder and a file that nobody may read, to cover others with.
     empty_folder: PathBuf,
     empty_file: PathBuf,
-}
-
-/// Something that came into being where it must not, under its new name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
-    /// Where it was made.
-    pub path: PathBuf,
-    /// Where it is now. `None`: it could not be moved, or is only told of.
-    pub moved_to: Option<PathBuf>,
 }
 
 impl Bwrap {
@@ -360,7 +352,7 @@ fn git_folders_below(folder: &Path) -> Vec<PathBuf> {
 
 /// Covers what is closed, and the sockets of programs outside.
 fn cover_closed(view: &mut View, grants: &Grants) {
-    for path in &grants.closed {
+    for path in grants.closed.iter() {
         let is_covered = path.parent().is_some_and(|parent| grants.is_closed(parent));
         // What a link points to is closed by itself, or is not shown at all.
         if is_covered || path.is_symlink() || !path.exists() || !is_shown(path, grants) {

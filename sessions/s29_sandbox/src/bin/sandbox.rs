@@ -2,18 +2,18 @@
 
 use std::{
     io::{self, Read, Write},
-    os::fd::AsFd,
     path::PathBuf,
     process::{Child, ExitCode, ExitStatus},
+    thread,
     time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
+    process::{Pid, Signal, kill_process_group},
 };
-use s29_sandbox::{Ended, Launch, Level, Machine, Policy, Running, Sandbox};
+use s29_sandbox::{Ended, Launch, Level, Machine, Policy, Sandbox};
 
 /// Runs a shell line as far kept in as the level says.
 #[derive(Debug, Parser)]
@@ -130,10 +130,10 @@ fn run_line(run: Run) -> Result<u8, Box<dyn std::error::Error>> {
         launch = launch.env("HOME", home);
     }
     let level = run.level.into();
-    let mut running = sandbox.start(launch, level)?;
+    let (child, hold) = sandbox.start(launch, level)?.split();
     let deadline = Instant::now() + Duration::from_secs(run.timeout);
-    let (status, output) = follow(&mut running, reader, deadline)?;
-    for aside in running.finish() {
+    let (status, output) = follow(child, reader, deadline)?;
+    for aside in hold.finish() {
         let path = aside.path.display();
         match aside.moved_to {
             Some(new) => writeln!(io::stderr(), "sandbox: {path} is now {}", new.display())?,
@@ -156,47 +156,54 @@ fn run_line(run: Run) -> Result<u8, Box<dyn std::error::Error>> {
     Ok(code.unwrap_or(u8::MAX))
 }
 
-/// Passes the output on until the child has ended, and what it leaves behind in the background is
-/// not waited for. No status: the time was over, and the child's session was killed.
+/// Passes the output on until the child has ended. What it leaves behind in the background is not
+/// waited for. No status: the time was over, and the child's session was killed.
 fn follow(
-    running: &mut Running<Child>,
+    mut child: Child,
     mut reader: io::PipeReader,
     deadline: Instant,
 ) -> io::Result<(Option<ExitStatus>, Vec<u8>)> {
-    let child = &mut running.child;
-    let pid = Pid::from_child(child);
-    let end = pidfd_open(pid, PidfdFlags::empty())?;
+    let pid = Pid::from_child(&child);
+    let (end, writer) = io::pipe()?;
+    // The child's end and its output must be waited for together: the end becomes the end of a pipe.
+    let waiting = thread::spawn(move || {
+        let status = child.wait();
+        drop(writer);
+        status
+    });
     let mut kept = Vec::new();
     let mut is_open = true;
+    let mut was_killed = false;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() && !was_killed {
             kill_process_group(pid, Signal::KILL)?;
-            child.wait()?;
-            return Ok((None, kept));
+            was_killed = true;
         }
         let (has_output, has_ended) = wait(&reader, is_open, &end, left)?;
         if has_output {
             is_open = pass_on(&mut reader, &mut kept)?;
         } else if has_ended {
-            return Ok((Some(child.wait()?), kept));
+            break;
         }
     }
+    let status = waiting.join().map_err(|_| io::Error::other("nobody waited for the child"))??;
+    Ok((Some(status).filter(|_| !was_killed), kept))
 }
 
 /// Waits for output, the end of the child, or the time.
 fn wait(
     reader: &io::PipeReader,
     is_open: bool,
-    end: impl AsFd,
+    end: &io::PipeReader,
     left: Duration,
 ) -> io::Result<(bool, bool)> {
-    let mut watched = vec![PollFd::new(&end, PollFlags::IN)];
+    let mut watched = vec![PollFd::new(end, PollFlags::IN)];
     if is_open {
         watched.push(PollFd::new(reader, PollFlags::IN));
     }
-    let left = Timespec::try_from(left).unwrap_or_default();
-    poll(&mut watched, Some(&left))?;
+    let left = Timespec::try_from(left).ok().filter(|_| !left.is_zero());
+    poll(&mut watched, left.as_ref())?;
     let has_ended = !watched[0].revents().is_empty();
     let has_output = watched.get(1).is_some_and(|output| !output.revents().is_empty());
     Ok((has_output, has_ended))
