@@ -1,4 +1,4 @@
-//! The core of the harness: one loop, six seams.
+//! The core of the harness: one loop, seven seams.
 //!
 //! The lessons that stand on it begin at [s01](../s01_perception_action_loop/index.html). To read the core
 //! itself, take this order; each room stands only on those before it.

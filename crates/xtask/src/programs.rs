@@ -44,6 +44,17 @@ const PROGRAMS: &[Program] = &[
         dnf: "gcc",
         pacman: "gcc",
     },
+    // Namespaces are Linux's.
+    #[cfg(target_os = "linux")]
+    Program {
+        name: "bwrap",
+        why: "the level of confinement that writes the workspace is tested with it",
+        since: None,
+        apt: "bubblewrap",
+        brew: "bubblewrap",
+        dnf: "bubblewrap",
+        pacman: "bubblewrap",
+    },
     Program {
         name: "redis-server",
         why: "s22 is tested against a real one",

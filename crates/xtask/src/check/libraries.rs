@@ -8,7 +8,7 @@ const SILENT: [&str; 3] = ["crates/harness-shell", "crates/harness-core", "crate
 /// They never read the environment either: settings are harness-app's.
 const WITHOUT_ENVIRONMENT: [&str; 2] = ["crates/harness-shell", "crates/harness-core"];
 /// They start programs as they like: chores, and a testkit that plays the user.
-const STARTERS: [&str; 2] = ["crates/xtask", "crates/harness-testkit"];
+const STARTERS: [&str; 3] = ["crates/xtask", "crates/harness-testkit", "crates/harness-sandbox"];
 
 pub(crate) fn are_silent(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();

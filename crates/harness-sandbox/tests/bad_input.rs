@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-use s29_sandbox::{Launch, Level, Machine, Policy, Sandbox, SandboxError};
+use harness_sandbox::{Launch, Level, Machine, Policy, Sandbox, SandboxError};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use support::{CANARY, Done, Person, Place, World, as_person, binary, finish, persons, write};
 
@@ -45,7 +45,7 @@ impl Kept {
         &self,
         level: Level,
         line: &str,
-    ) -> (s29_sandbox::Running<std::process::Child>, io::PipeReader) {
+    ) -> (harness_sandbox::Running<std::process::Child>, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
         let launch = Launch::new("/bin/bash", self.path("project"))
             .args(["-c", line])

@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use harness_sandbox::{Launch, Level, Machine, Policy, Sandbox};
 use rustix::time::{ClockId, clock_gettime};
-use s29_sandbox::{Launch, Level, Machine, Policy, Sandbox};
 
 const ROUNDS: u32 = 300;
 

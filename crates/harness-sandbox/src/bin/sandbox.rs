@@ -9,11 +9,11 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use harness_sandbox::{Ended, Launch, Level, Machine, Policy, Sandbox};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process_group},
 };
-use s29_sandbox::{Ended, Launch, Level, Machine, Policy, Sandbox};
 
 /// Runs a shell line as far kept in as the level says.
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use s29_sandbox::{Cause, Ended, Launch, Level, Machine, Policy, Refusal, Sandbox};
+use harness_sandbox::{Cause, Ended, Launch, Level, Machine, Policy, Refusal, Sandbox};
 use std::io::Read;
 use support::{Person, Place, World, write};
 

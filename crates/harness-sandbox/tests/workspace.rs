@@ -10,11 +10,11 @@ use std::{
     process::Stdio,
 };
 
+use harness_sandbox::{is_guarded, is_secret};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use s29_sandbox::{is_guarded, is_secret};
 use support::{CANARY, Person, Place, World, as_person, persons, write};
 
 const PLACES: [Place; 3] = [Place::InHome, Place::OutsideHome, Place::BehindLink];
@@ -278,7 +278,7 @@ fn a_link_in_the_place_of_a_repository_opens_nothing() {
 
 #[test]
 fn every_line_has_the_filter_and_no_capability() {
-    use s29_sandbox::{Launch, Level, Machine, Policy, Sandbox};
+    use harness_sandbox::{Launch, Level, Machine, Policy, Sandbox};
     let world = World::new(Person::Myself, Place::InHome);
     let policy = Policy::new(Some(&world.home), &world.workspace).unwrap();
     let sandbox = Sandbox::new(Machine::find(), policy).unwrap();
@@ -352,7 +352,7 @@ fn caches_of_builds_are_writable_and_the_rest_of_the_home_is_not() {
 
 #[test]
 fn temporary_files_stay_from_line_to_line_of_one_sandbox_and_are_not_those_of_the_machine() {
-    use s29_sandbox::{Launch, Level, Machine, Policy, Sandbox};
+    use harness_sandbox::{Launch, Level, Machine, Policy, Sandbox};
     let world = World::new(Person::Myself, Place::InHome);
     let policy = Policy::new(Some(&world.home), &world.workspace).unwrap();
     let sandbox = Sandbox::new(Machine::find(), policy).unwrap();

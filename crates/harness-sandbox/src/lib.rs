@@ -1,4 +1,4 @@
-//! s29_sandbox · *Rules say what may run; the kernel says what it may touch.*
+//! Starts a child at a level of confinement: rules say what may run, the kernel says what it may touch.
 //!
 //! A line that runs without a question is confined, so a wrong reading of it costs nothing. There
 //! are three [`Level`]s:
@@ -12,7 +12,7 @@
 //! A [`Sandbox`] starts a child at a level or says in one line why it cannot. It never starts one at
 //! a looser level than it was asked for.
 //!
-//! Behind the lesson: `places` has the names, `walk` remembers folders, `grants` makes rules of both.
+//! Inside: `places` has the names, `walk` remembers folders, `grants` makes rules of both.
 //! `read_only`, `filter` and `nursery` tell them to the kernel, `workspace` builds a view with
 //! `bwrap`. `refusal` reads in a child's output that it was stopped.
 

@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
+use harness_sandbox::{Ended, Launch, Level, Machine, Policy, Sandbox};
 use rustix::process::{Pid, Signal, kill_process_group};
-use s29_sandbox::{Ended, Launch, Level, Machine, Policy, Sandbox};
 
 /// A line that takes longer is ended.
 const TIMEOUT: Duration = Duration::from_secs(60);

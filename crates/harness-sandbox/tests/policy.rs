@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use s29_sandbox::{Launch, Level, Machine, Policy, Sandbox};
+use harness_sandbox::{Launch, Level, Machine, Policy, Sandbox};
 use tempfile::TempDir;
 
 const LEVELS: [Level; 2] = [Level::ReadOnly, Level::Workspace];
