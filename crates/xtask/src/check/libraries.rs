@@ -7,7 +7,8 @@ use super::tree::{Tree, Violation, violation};
 const SILENT: [&str; 3] = ["crates/harness-shell", "crates/harness-core", "crates/harness-app"];
 /// They never read the environment either: settings are harness-app's.
 const WITHOUT_ENVIRONMENT: [&str; 2] = ["crates/harness-shell", "crates/harness-core"];
-/// They start programs as they like: chores, and a testkit that plays the user.
+/// They start programs as they like: chores, a testkit that plays the user, and the engine of confinement, through
+/// which the core will start its children.
 const STARTERS: [&str; 3] = ["crates/xtask", "crates/harness-testkit", "crates/harness-sandbox"];
 
 pub(crate) fn are_silent(tree: &Tree) -> Vec<Violation> {
