@@ -1,4 +1,4 @@
-//! Behind the lesson, the second layer: a clone without tools writes down what the older messages came to.
+//! Behind the lesson, the second layer: a child without tools writes down what the older messages came to.
 
 use anyhow::{Result, bail, ensure};
 use harness_core::host::text;
